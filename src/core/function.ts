@@ -1,0 +1,120 @@
+import type { FunctionName } from "./ids.ts";
+
+/** How an instance is handed work. */
+export type Protocol = "lambda" | "http" | "stdio";
+
+/**
+ * The four ways to write a function, and what to run for each.
+ *
+ * - `handler`: `handler(event, context)` in a managed runtime, or any executable that polls the Runtime API
+ *   (`provided.*`, where `handler` is only passed on as `_HANDLER`).
+ * - `lifecycle`: a Node module with `init`, `start`, `run`, `stop`; `module` is its path without `./`, relative to the code.
+ * - `server`: a program that listens on `$PORT`.
+ * - `filter`: a program with input on stdin and the result on stdout, one process per invocation.
+ *
+ * `command` is argv; its first element is looked up in the code folder when it begins with `./`, else on PATH.
+ */
+export type Entry =
+  | { readonly kind: "handler"; readonly handler: string }
+  | { readonly kind: "lifecycle"; readonly module: string }
+  | { readonly kind: "server"; readonly command: readonly [string, ...string[]] }
+  | { readonly kind: "filter"; readonly command: readonly [string, ...string[]] };
+
+export type EntryKind = Entry["kind"];
+
+export const PROTOCOL_OF: Readonly<Record<EntryKind, Protocol>> = {
+  handler: "lambda",
+  lifecycle: "http",
+  server: "http",
+  filter: "stdio",
+};
+
+/** `host` shares the host's network, `none` has a loopback of its own and nothing else. */
+export type Network = "host" | "none";
+
+export type Architecture = "x86_64" | "arm64";
+
+/** All that may be set on a function; frozen with the code when a version is published. */
+export interface FunctionConfig {
+  /** A runtime by its Lambda name: `nodejs24.x`, `python3.13`, `provided.al2023`. Servers and filters are `provided.al2023`
+   *  unless their program needs an interpreter of ours. */
+  readonly runtime: string;
+  readonly entry: Entry;
+  readonly description: string;
+  readonly memoryMib: number;
+  readonly timeoutMs: number;
+  readonly tmpMib: number;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly network: Network;
+  /** Calls that one instance serves at the same time; 1 for handlers and filters. */
+  readonly slotsPerInstance: number;
+  readonly architecture: Architecture;
+  /** An ARN that is kept and shown as written; it has no effect here. */
+  readonly role: string;
+}
+
+/** Reference to code in the depot. */
+export interface CodeRef {
+  /** SHA-256 of the tree, hex: names the unpacked folder. */
+  readonly treeId: string;
+  /** SHA-256 of the archive as it was uploaded, base64: AWS's CodeSha256. */
+  readonly archiveSha256: string;
+  /** Size of that archive. */
+  readonly archiveBytes: number;
+  /** Size of the unpacked tree. */
+  readonly treeBytes: number;
+}
+
+/** `$LATEST`, or a number as text. */
+export type VersionLabel = "$LATEST" | `${number}`;
+
+/** Code and configuration that belong together. Numbered ones never change; `$LATEST` is replaced as a whole. */
+export interface Version {
+  readonly functionName: FunctionName;
+  readonly label: VersionLabel;
+  /** A UUID that is new whenever anything here is; instances of another revision are never given a call. */
+  readonly revisionId: string;
+  readonly code: CodeRef;
+  readonly config: FunctionConfig;
+  /** When the code or the configuration changed (ms since epoch). */
+  readonly modifiedAt: number;
+}
+
+/** A name that points at a version, or at two with weights. */
+export interface Alias {
+  readonly name: string;
+  readonly version: VersionLabel;
+  readonly description: string;
+  /** The second version and its share of calls, 0 to 1. */
+  readonly split: { readonly version: VersionLabel; readonly weight: number } | undefined;
+  readonly revisionId: string;
+}
+
+/** A function URL in AWS's words; `qualifier` is an alias or undefined for `$LATEST`. */
+export interface FunctionUrl {
+  readonly qualifier: string | undefined;
+  readonly urlId: string;
+  readonly authType: "NONE" | "AWS_IAM";
+  readonly invokeMode: "BUFFERED" | "RESPONSE_STREAM";
+  readonly cors: Readonly<Record<string, unknown>> | undefined;
+  readonly createdAt: number;
+  readonly modifiedAt: number;
+}
+
+/** A named unit of user code. Published versions are kept apart (Registry.findVersion). */
+export interface FunctionRecord {
+  readonly name: FunctionName;
+  /** Counts every change of this record; the registry refuses a save that is based on an older one. */
+  readonly generation: number;
+  readonly createdAt: number;
+  readonly latest: Version;
+  /** The published version that `$LATEST` equals since the last deploy or rollback; undefined after any other change. */
+  readonly liveVersion: number | undefined;
+  /** The number that the next published version gets; never reused. */
+  readonly nextVersion: number;
+  readonly aliases: readonly Alias[];
+  readonly urls: readonly FunctionUrl[];
+  /** At most this many calls at once, over all versions; undefined leaves it to the default. 0 refuses all. */
+  readonly concurrencyMax: number | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+}

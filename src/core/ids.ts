@@ -1,0 +1,49 @@
+import { randomBytes, randomUUID } from "node:crypto";
+
+/** The name of a function: 1 to 64 of `A-Z a-z 0-9 - _`, never beginning with `_` (those paths are the gateway's own). */
+export type FunctionName = string & { readonly __brand: "FunctionName" };
+
+/** A UUID; the same on the wire, in logs and in the function's context. */
+export type InvocationId = string & { readonly __brand: "InvocationId" };
+
+/** Names one sandbox on this host: `sb-` and 16 characters of `0-9 a-f`; also a folder and a cgroup name. */
+export type SandboxId = string & { readonly __brand: "SandboxId" };
+
+/** Names a key: 20 characters of `A-Z 0-9`, as AWS access key ids look, so that AWS tools accept it. */
+export type KeyId = string & { readonly __brand: "KeyId" };
+
+const FUNCTION_NAME = /^[A-Za-z0-9-][A-Za-z0-9-_]{0,63}$/;
+const KEY_ID = /^[A-Z0-9]{16,32}$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** The grammar in words, for error messages. */
+export const FUNCTION_NAME_RULE = "1 to 64 characters of A-Z, a-z, 0-9, - and _, not beginning with _";
+
+export function parseFunctionName(text: string): FunctionName | undefined {
+  return FUNCTION_NAME.test(text) ? (text as FunctionName) : undefined;
+}
+
+export function parseKeyId(text: string): KeyId | undefined {
+  return KEY_ID.test(text) ? (text as KeyId) : undefined;
+}
+
+export function parseInvocationId(text: string): InvocationId | undefined {
+  return UUID.test(text) ? (text as InvocationId) : undefined;
+}
+
+export function newInvocationId(): InvocationId {
+  return randomUUID() as InvocationId;
+}
+
+export function newSandboxId(): SandboxId {
+  return `sb-${randomBytes(8).toString("hex")}` as SandboxId;
+}
+
+const KEY_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/** `LK` and 18 letters that cannot be mistaken for one another. */
+export function newKeyId(): KeyId {
+  let id = "LK";
+  for (const byte of randomBytes(18)) id += KEY_LETTERS[byte % KEY_LETTERS.length];
+  return id as KeyId;
+}

@@ -1,0 +1,46 @@
+/** Everything that can grow, with its bound. AWS's figures where AWS has one (lambda quotas page). */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const PAYLOAD_BYTES_MAX = 6 * MIB;
+/** Lambda lets a response be a hundred bytes larger than a request. */
+export const RESPONSE_BYTES_MAX = 6 * MIB + 100;
+export const EVENT_PAYLOAD_BYTES_MAX = 1 * MIB;
+export const STREAMED_RESPONSE_BYTES_MAX = 200 * MIB;
+
+export const TIMEOUT_MS_DEFAULT = 3_000;
+export const TIMEOUT_MS_MAX = 900_000;
+export const INIT_MS_MAX = 10_000;
+
+export const MEMORY_MIB_DEFAULT = 128;
+export const MEMORY_MIB_MIN = 128;
+export const MEMORY_MIB_MAX = 10_240;
+/** One whole CPU per this much memory, as on Lambda. */
+export const MEMORY_MIB_PER_CPU = 1_769;
+
+export const TMP_MIB_DEFAULT = 512;
+export const TMP_MIB_MAX = 10_240;
+export const PIDS_MAX = 256;
+export const OPEN_FILES_MAX = 1_024;
+
+export const ENVIRONMENT_BYTES_MAX = 4 * KIB;
+
+export const ARCHIVE_BYTES_MAX = 250 * MIB;
+export const CODE_BYTES_MAX = 262_144_000;
+export const CODE_FILES_MAX = 65_536;
+
+/** Instances of one function when it sets no limit of its own; calls beyond wait in the queue. */
+export const INSTANCES_PER_FUNCTION_DEFAULT = 10;
+/** Calls that wait for an instance of one function; the next one gets 429. */
+export const WAITING_CALLS_MAX = 1_000;
+
+export const LOG_LINE_BYTES_MAX = 256 * KIB;
+export const LOG_BYTES_PER_INVOCATION_MAX = 1 * MIB;
+export const LOG_BYTES_PER_FUNCTION_MAX = 100 * MIB;
+/** Of an invocation's log, what Invoke with LogType Tail returns. */
+export const LOG_TAIL_BYTES = 4 * KIB;
+
+export const HEADER_BYTES_MAX = 16 * KIB;
+export const HEADERS_MAX = 100;
+export const CONNECTIONS_MAX = 2_000;

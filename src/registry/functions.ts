@@ -1,0 +1,102 @@
+import type {
+  Alias,
+  CodeRef,
+  FunctionConfig,
+  FunctionRecord,
+  FunctionUrl,
+  Version,
+  VersionLabel,
+} from "../core/function.ts";
+import type { FunctionName } from "../core/ids.ts";
+import type { Target } from "./target.ts";
+
+/**
+ * The rules by which functions, versions, aliases and URLs change, whoever asks (AWS API, our own API, releases).
+ * Every change is one step in the store; when its promise resolves, `resolve` gives nothing older.
+ *
+ * All throw PlatformError `FunctionNotFound` (`VersionNotFound`, `AliasNotFound`) for what is not there, and
+ * `RevisionChanged` where `ifRevision` is given and is no longer the current one.
+ */
+export interface Functions {
+  get(name: FunctionName): Promise<FunctionRecord>;
+  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<FunctionRecord[]>;
+  /**
+   * What a call to `name` with `qualifier` (alias, number, `$LATEST`, undefined) runs now; a split alias is drawn
+   * anew by each call. From memory once a function has been asked for; bounded, least recently used out first.
+   */
+  resolve(name: FunctionName, qualifier: string | undefined): Promise<Target>;
+  /** The same, without waiting, if it is in memory already. */
+  resolveCached(name: FunctionName, qualifier: string | undefined): Target | undefined;
+  /** @throws `FunctionExists`. With `publish`, also version 1, which is then live. */
+  create(made: NewFunction, options: { readonly publish: boolean }): Promise<FunctionRecord>;
+  /** Changes `$LATEST`. */
+  update(name: FunctionName, change: FunctionChange): Promise<FunctionRecord>;
+  /**
+   * Freezes `$LATEST` as the next number; answers the last one again if nothing has changed since it was published.
+   *
+   * @throws `InvalidRequest` if `ifArchiveSha256` is not that of `$LATEST`.
+   */
+  publish(name: FunctionName, options: PublishOptions): Promise<Version>;
+  /** Creates or updates, publishes, and makes that live, in one step: what `lambda deploy` does. Always a new number. */
+  deploy(deployed: NewFunction): Promise<{ readonly record: FunctionRecord; readonly version: Version }>;
+  /**
+   * Makes code and configuration of a published version `$LATEST` and live again; without `to`, of the one before
+   * the live one. @throws `VersionNotFound` if there is none.
+   */
+  rollback(
+    name: FunctionName,
+    to: number | undefined,
+  ): Promise<{ readonly record: FunctionRecord; readonly version: Version }>;
+  remove(name: FunctionName): Promise<void>;
+  getVersion(name: FunctionName, number: number): Promise<Version>;
+  /** Ascending. */
+  listVersions(
+    name: FunctionName,
+    page: { readonly after: number; readonly limit: number },
+  ): Promise<Version[]>;
+  /** No error if that version is not there. @throws `ResourceConflict` if an alias points at it or it is live. */
+  removeVersion(name: FunctionName, number: number): Promise<void>;
+  /** @throws `AliasExists`, `InvalidRequest` for a bad name or weight, `VersionNotFound` for what it points at. */
+  createAlias(name: FunctionName, alias: NewAlias): Promise<Alias>;
+  updateAlias(
+    name: FunctionName,
+    alias: string,
+    change: Partial<Omit<NewAlias, "name">> & { readonly ifRevision?: string | undefined },
+  ): Promise<Alias>;
+  /** No error if that alias is not there. */
+  removeAlias(name: FunctionName, alias: string): Promise<void>;
+  /** Creates or replaces the URL of that qualifier. */
+  saveUrl(name: FunctionName, url: FunctionUrl): Promise<void>;
+  removeUrl(name: FunctionName, qualifier: string | undefined): Promise<void>;
+  findByUrlId(urlId: string): Promise<FunctionRecord | undefined>;
+  setConcurrency(name: FunctionName, max: number | undefined): Promise<FunctionRecord>;
+  setTags(name: FunctionName, tags: Readonly<Record<string, string>>): Promise<FunctionRecord>;
+}
+
+export interface NewFunction {
+  readonly name: FunctionName;
+  readonly code: CodeRef;
+  readonly config: FunctionConfig;
+  readonly concurrencyMax: number | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface FunctionChange {
+  readonly code?: CodeRef;
+  readonly config?: FunctionConfig;
+  readonly ifRevision?: string | undefined;
+}
+
+export interface PublishOptions {
+  /** Of the version only. */
+  readonly description?: string | undefined;
+  readonly ifRevision?: string | undefined;
+  readonly ifArchiveSha256?: string | undefined;
+}
+
+export interface NewAlias {
+  readonly name: string;
+  readonly version: VersionLabel;
+  readonly description: string;
+  readonly split: Alias["split"];
+}

@@ -1,0 +1,105 @@
+import type { Duplex, Readable, Writable } from "node:stream";
+import type { Network } from "../core/function.ts";
+import type { SandboxId } from "../core/ids.ts";
+import type { SandboxExit } from "../core/invocation.ts";
+
+/**
+ * What the platform needs from whatever isolates a function: namespaces, containers, a plain process.
+ *
+ * Drivers stay dumb. They start and stop one sandbox at a time and know nothing of functions, pools, retries or
+ * payloads. What a program says to the daemon goes over Unix sockets in `socketDir`, the Runtime API or its port.
+ */
+export interface Driver extends AsyncDisposable {
+  readonly name: string;
+  /** What holds for every sandbox of this driver on this host; said at start and by doctor. */
+  readonly isolation: Isolation;
+  /**
+   * Starts one sandbox.
+   *
+   * @throws PlatformError `SandboxStartFailed` if it could not be started, `IsolationUnavailable` if the host
+   * cannot isolate it as the spec demands.
+   * @throws `signal.reason` if aborted first; nothing is left running then.
+   */
+  start(spec: SandboxSpec, options: { readonly signal: AbortSignal }): Promise<Sandbox>;
+}
+
+export interface Isolation {
+  /** False when functions run as plain processes of the daemon's user. */
+  readonly isIsolated: boolean;
+  /** One sentence per thing that is not isolated or limited, each with its remedy. Empty is best. */
+  readonly gaps: readonly string[];
+}
+
+export interface SandboxSpec {
+  readonly id: SandboxId;
+  /** Unpacked function code on this host; read-only at `places.codeDir`. */
+  readonly codeDir: string;
+  /** A managed runtime's files on this host; read-only at `places.runtimeDir`. */
+  readonly runtimeDir: string | undefined;
+  /** Folders on this host that appear read-only under the same path (interpreters that are not in /usr). */
+  readonly toolDirs: readonly string[];
+  readonly memoryMib: number;
+  /** Share of CPU time, 1 is one whole CPU. */
+  readonly cpus: number;
+  readonly pidsMax: number;
+  readonly tmpMib: number;
+  readonly network: Network;
+  /** Whether the program gets a stdin that can be written; otherwise it is empty. */
+  readonly hasInput: boolean;
+  /** Whether the program listens on a TCP port of its own (`places.port`). */
+  readonly hasPort: boolean;
+  /**
+   * Set when the program is to find a Runtime API at `places.runtimeApi`: called for each connection that it makes
+   * there. Connections of anybody else are dropped by the driver.
+   */
+  readonly onRuntimeApiConnection: ((socket: Duplex) => void) | undefined;
+  /** Program and environment, made once the driver knows where things will appear inside. */
+  launch(places: SandboxPlaces): SandboxLaunch;
+}
+
+/** Paths and addresses as the program inside sees them. */
+export interface SandboxPlaces {
+  readonly codeDir: string;
+  readonly runtimeDir: string;
+  /** `Sandbox.socketDir` as seen from inside. */
+  readonly socketDir: string;
+  readonly tmpDir: string;
+  /** `HOST:PORT`; undefined without `onRuntimeApiConnection`. */
+  readonly runtimeApi: string | undefined;
+  /** Undefined without `hasPort`. */
+  readonly port: number | undefined;
+}
+
+export interface SandboxLaunch {
+  /** Program and arguments; the program is an absolute path inside, or a name looked up on the PATH of `environment`. */
+  readonly command: readonly [string, ...string[]];
+  /** The whole environment: nothing is inherited. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Absolute, as seen from inside. */
+  readonly workingDir: string;
+}
+
+export interface Sandbox extends AsyncDisposable {
+  readonly id: SandboxId;
+  readonly places: SandboxPlaces;
+  /** Folder on this host in which sockets can be made that the program inside can reach; gone with the sandbox. */
+  readonly socketDir: string;
+  /** What the program writes. Each ends when the sandbox is gone and all was read; must be consumed. */
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /**
+   * Framed log records (`_LAMBDA_TELEMETRY_LOG_FD`, descriptor 3 inside): 4 bytes type, 4 bytes length, 8 bytes
+   * microseconds since epoch, all big-endian, then the message.
+   */
+  readonly telemetry: Readable;
+  /** Undefined without `hasInput`. */
+  readonly stdin: Writable | undefined;
+  /** Resolves once, when the program and all its children are gone, whatever the reason. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+  /** The most memory it has used so far, as far as known; 0 where the host cannot tell. Cheap: no system call. */
+  memoryPeakMib(): number;
+  /** Connects to the program's port. Rejects while nothing listens there. */
+  connect(): Promise<Duplex>;
+  /** Kills whatever runs inside and frees all it held; resolves when it is gone. Safe to call twice and after exit. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

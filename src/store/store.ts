@@ -1,0 +1,68 @@
+import type { FunctionRecord, Version } from "../core/function.ts";
+import type { FunctionName, KeyId } from "../core/ids.ts";
+
+/** What survives a restart. Each port is an interface of its own, so that a part sees only what it needs. */
+export interface Store extends AsyncDisposable {
+  readonly registry: Registry;
+  readonly keys: KeyStore;
+}
+
+/**
+ * Functions and their published versions. Writes are durable when the promise resolves (synced to disk), and each
+ * is one step: after a crash it has happened or not.
+ *
+ * @throws PlatformError `StoreUnavailable` from any of them when the disk fails, `StorageFull` when it is full.
+ */
+export interface Registry {
+  findFunction(name: FunctionName): Promise<FunctionRecord | undefined>;
+  /** By name, ascending; `after` is exclusive. */
+  listFunctions(page: {
+    readonly after: string | undefined;
+    readonly limit: number;
+  }): Promise<FunctionRecord[]>;
+  countFunctions(): Promise<number>;
+  /**
+   * Stores `record` and, in the same step, `publish` as a new numbered version. `record.generation` must be one more
+   * than what is stored (1 for a new function).
+   *
+   * @throws PlatformError `FunctionExists` if generation 1 is stored already, `FunctionNotFound` if a later one is
+   * saved of a function that is gone, `ResourceConflict` if somebody else saved in between.
+   */
+  saveFunction(record: FunctionRecord, publish?: Version): Promise<void>;
+  /** Removes the function, its versions, aliases and URLs. False if there was none. */
+  deleteFunction(name: FunctionName): Promise<boolean>;
+  findVersion(name: FunctionName, number: number): Promise<Version | undefined>;
+  /** Numbered versions, ascending; `after` is exclusive, 0 for all. */
+  listVersions(
+    name: FunctionName,
+    page: { readonly after: number; readonly limit: number },
+  ): Promise<Version[]>;
+  deleteVersion(name: FunctionName, number: number): Promise<boolean>;
+  /** The function a function URL belongs to. */
+  findFunctionByUrlId(urlId: string): Promise<FunctionRecord | undefined>;
+  /** Tree ids and archive hashes (base64) that some version still needs; what is not named may be collected. */
+  codeInUse(): Promise<{ readonly treeIds: ReadonlySet<string>; readonly archives: ReadonlySet<string> }>;
+}
+
+export type Scope = "invoke" | "read" | "deploy" | "admin";
+
+/** What is kept of a key. Secrets are derived from the master key, or, if brought along, encrypted under it. */
+export interface KeyRecord {
+  readonly id: KeyId;
+  readonly description: string;
+  readonly scopes: readonly Scope[];
+  /** Glob over function names; `*` is all. */
+  readonly functions: string;
+  readonly createdAt: number;
+  readonly expiresAt: number | undefined;
+  readonly revokedAt: number | undefined;
+  /** Base64 of an imported secret, encrypted (AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag). */
+  readonly importedSecret: string | undefined;
+}
+
+export interface KeyStore {
+  findKey(id: KeyId): Promise<KeyRecord | undefined>;
+  listKeys(): Promise<KeyRecord[]>;
+  /** Creates or replaces. */
+  saveKey(key: KeyRecord): Promise<void>;
+}
