@@ -1,0 +1,349 @@
+/**
+ * The strict edge of everything that listens: node:http with every limit set.
+ *
+ * Framing that can be read in two ways (Content-Length with Transfer-Encoding, two lengths, bare line feeds, folded
+ * headers …) is answered 400 and the connection ends, as RFC 9112 section 6.3 asks, so that a proxy in front and we
+ * never disagree about where a request ends.
+ */
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  ServerResponse,
+} from "node:http";
+import { type AddressInfo, isIPv6, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type ErrorCode, PlatformError } from "../core/errors.ts";
+import { newInvocationId } from "../core/ids.ts";
+import { CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX } from "../core/limits.ts";
+import type { Log } from "../core/log.ts";
+import { endWithError, errorBody, sendError, sendErrorBody } from "./error-response.ts";
+
+const HEADERS_MS_MAX = 10_000;
+const KEEP_ALIVE_MS = 75_000;
+const CHECK_INTERVAL_MS = 2_000;
+const CONNECTIONS_PER_IP_MAX = 200;
+/** How long what a client still sends after its answer is read and thrown away, before the connection is cut. */
+const LINGER_MS = 1_000;
+const REFUSAL_LOG_INTERVAL_MS = 10_000;
+
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+/** Owns the socket from then on. `head` is what came after the request. */
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void | Promise<void>;
+
+export interface ListenParts {
+  /** Name or address, IPv6 without brackets. */
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** Which setting changes the address, for error messages: `--gateway or LAMBDAD_GATEWAY`. */
+  readonly setting: string;
+  readonly log: Log;
+  /** For a whole request to arrive. */
+  readonly requestMsMax: number;
+  /** How long running requests may go on once the listener is disposed. */
+  readonly drainMs: number;
+  /** A rejection, or a throw, is answered 500. */
+  readonly handler: RequestHandler;
+  /** Without it an upgrade is handled as an ordinary request. */
+  readonly onUpgrade?: UpgradeHandler;
+  /** True if the handler itself calls `writeContinue` before it reads a body; otherwise that is done at once. */
+  readonly handlesContinue?: boolean;
+}
+
+export interface Listener extends AsyncDisposable {
+  /** As bound: the real port, never 0. */
+  readonly address: Address;
+  /**
+   * Accepts no more, closes idle connections, waits for running requests up to `drainMs`, then cuts them. Safe to
+   * call twice.
+   */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  /** `127.0.0.1:8080`, `[::1]:8080`. */
+  readonly authority: string;
+  /** `http://` and the authority. */
+  readonly url: string;
+}
+
+/**
+ * Starts a listener.
+ *
+ * @throws PlatformError `PortInUse`; `ConfigurationInvalid` if the address cannot be bound for another reason.
+ */
+export async function listen(parts: ListenParts): Promise<Listener> {
+  const server = createServer(serverOptions(parts));
+  // One more than allowed, so that a request with too many is seen as such.
+  server.maxHeadersCount = HEADERS_MAX + 1;
+  server.maxConnections = CONNECTIONS_MAX;
+  const refusals = refusalLog(parts.log);
+  const upgraded = new Set<Duplex>();
+
+  server.on("request", guarded(parts));
+  if (parts.handlesContinue) server.on("checkContinue", guarded(parts));
+  server.on("clientError", answerParseError);
+  server.on("drop", (facts) => refusals("the listener is full", facts?.remoteAddress));
+  limitPerIp(server, refusals);
+  if (parts.onUpgrade) server.on("upgrade", guardedUpgrade(parts.onUpgrade, parts.log, upgraded));
+
+  await bind(server, parts);
+  const address = addressOf(server, parts.host);
+  // After the start an `error` event is a failed accept (no descriptors left); the listener goes on.
+  server.on("error", (error) => parts.log.error("cannot accept a connection", { error }));
+
+  let closed: Promise<void> | undefined;
+  return {
+    address,
+    [Symbol.asyncDispose]() {
+      closed ??= drain(server, upgraded, parts.drainMs);
+      return closed;
+    },
+  };
+}
+
+/** `HOST:PORT`, with brackets around an IPv6 address. */
+export function authorityOf(host: string, port: number): string {
+  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Whether an address, as a socket gives it, is this machine's own. */
+export function isLoopbackAddress(address: string): boolean {
+  return address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.");
+}
+
+/**
+ * After an answer that did not wait for the whole request: throws away what still comes, for a moment, so that the
+ * client reads the answer rather than a reset; then cuts the connection. Call it before `response.end`.
+ */
+export function discardRest(request: IncomingMessage): void {
+  if (request.complete) return;
+  const timer = setTimeout(() => request.socket.destroy(), LINGER_MS);
+  const stop = () => clearTimeout(timer);
+  request.once("end", stop);
+  request.socket.once("close", stop);
+  request.resume();
+}
+
+function serverOptions(parts: ListenParts): ServerOptions {
+  return {
+    insecureHTTPParser: false,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: HEADERS_MS_MAX,
+    requestTimeout: parts.requestMsMax,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    noDelay: true,
+    requireHostHeader: true,
+    // `Upgrade: h2c` is an offer that we decline by answering over HTTP/1.1.
+    shouldUpgradeCallback: (request) =>
+      parts.onUpgrade !== undefined && request.headers.upgrade?.toLowerCase() !== "h2c",
+  };
+}
+
+/** Refuses what the parser lets through though it is ambiguous or too much, and answers for a handler that fails. */
+function guarded(parts: ListenParts): RequestHandler {
+  // Requests that were sent in one piece with a refused one must not run: the connection ends after the refusal.
+  const refused = new WeakSet<Socket>();
+  return (request, response) => {
+    if (refused.has(request.socket)) return;
+    const problem = problemOf(request);
+    if (problem) {
+      refused.add(request.socket);
+      refuse(response, problem);
+      return;
+    }
+    const failed = (error: unknown) => {
+      const requestId = newInvocationId();
+      sendError(response, error, { log: parts.log, requestId, headers: ["x-amzn-requestid", requestId] });
+    };
+    try {
+      const handled = parts.handler(request, response);
+      if (handled instanceof Promise) handled.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  };
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+const UNREADABLE = refusal(400, "not a valid HTTP/1.1 request");
+const AMBIGUOUS_FRAMING = refusal(
+  400,
+  "ambiguous length: send one Content-Length, or one Transfer-Encoding: chunked",
+);
+const AMBIGUOUS_HOST = refusal(400, "ambiguous address: send one Host header");
+const TOO_MANY_HEADERS = refusal(
+  431,
+  `headers too large: at most ${HEADERS_MAX} headers and ${HEADER_BYTES_MAX} bytes are accepted`,
+);
+
+const PARSE_FAILURES: Readonly<Record<string, Refusal>> = {
+  HPE_HEADER_OVERFLOW: TOO_MANY_HEADERS,
+  ERR_HTTP_REQUEST_TIMEOUT: refusal(408, "the request took too long to arrive"),
+};
+
+function refusal(status: number, message: string): Refusal {
+  return { status, code: "InvalidRequest", message };
+}
+
+/** What llhttp accepts and we do not: each can be read differently by a proxy in front of us. */
+function problemOf(request: IncomingMessage): Refusal | undefined {
+  const { rawHeaders } = request;
+  if (rawHeaders.length > HEADERS_MAX * 2) return TOO_MANY_HEADERS;
+  let hosts = 0;
+  let lengths = 0;
+  let encodings = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    // These lengths are rare among headers: nearly every one is passed over without a comparison of text.
+    if (name.length === 4) hosts += name.toLowerCase() === "host" ? 1 : 0;
+    else if (name.length === 14) lengths += name.toLowerCase() === "content-length" ? 1 : 0;
+    else if (name.length === 17 && name.toLowerCase() === "transfer-encoding") {
+      encodings++;
+      // Another coding, or none, would leave the end of the body to be guessed.
+      if (rawHeaders[i + 1]?.toLowerCase() !== "chunked" || request.httpVersion !== "1.1")
+        return AMBIGUOUS_FRAMING;
+    }
+  }
+  if (lengths + encodings > 1) return AMBIGUOUS_FRAMING;
+  return hosts > 1 ? AMBIGUOUS_HOST : undefined;
+}
+
+function refuse(response: ServerResponse, { status, code, message }: Refusal): void {
+  const requestId = newInvocationId();
+  const headers = ["x-amzn-requestid", requestId, "connection", "close"];
+  sendErrorBody(response, status, errorBody(code, message, requestId), headers);
+}
+
+function guardedUpgrade(onUpgrade: UpgradeHandler, log: Log, upgraded: Set<Duplex>) {
+  return (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    upgraded.add(socket);
+    socket.once("close", () => upgraded.delete(socket));
+    // Whoever reads the socket learns of its end by `close`; without a listener a reset would end the process.
+    socket.on("error", () => undefined);
+    const failed = (error: unknown) => {
+      log.error("upgrade failed unexpectedly", { error });
+      socket.destroy();
+    };
+    try {
+      const handled = onUpgrade(request, socket, head);
+      if (handled instanceof Promise) handled.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  };
+}
+
+function answerParseError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  // An error page in the middle of a response would be taken for a part of it.
+  if (error.code === "ECONNRESET" || hasBegunAnswer(socket)) {
+    socket.destroy();
+    return;
+  }
+  const failure = PARSE_FAILURES[error.code ?? ""] ?? UNREADABLE;
+  endWithError(socket, failure, newInvocationId());
+}
+
+/** node:http keeps the response of a connection in `_httpMessage`; its own handler of parse errors asks the same. */
+function hasBegunAnswer(socket: Duplex): boolean {
+  const response = "_httpMessage" in socket ? socket._httpMessage : undefined;
+  return response instanceof ServerResponse && response.headersSent;
+}
+
+/** Loopback is spared: there a proxy on this machine speaks for everybody. */
+function limitPerIp(server: Server, refused: (why: string, from: string | undefined) => void): void {
+  const counts = new Map<string, number>();
+  server.on("connection", (socket) => {
+    const ip = socket.remoteAddress;
+    if (ip === undefined || isLoopbackAddress(ip)) return;
+    const count = (counts.get(ip) ?? 0) + 1;
+    if (count > CONNECTIONS_PER_IP_MAX) {
+      refused("too many connections from one address", ip);
+      socket.destroy();
+      return;
+    }
+    counts.set(ip, count);
+    socket.once("close", () => {
+      const left = (counts.get(ip) ?? 1) - 1;
+      if (left === 0) counts.delete(ip);
+      else counts.set(ip, left);
+    });
+  });
+}
+
+/** Logs refused connections, at most one line in ten seconds: a flood must not become a flood of lines. */
+function refusalLog(log: Log): (why: string, from: string | undefined) => void {
+  let unreported = 0;
+  let lastAt = Number.NEGATIVE_INFINITY;
+  return (why, from) => {
+    unreported++;
+    const now = performance.now();
+    if (now - lastAt < REFUSAL_LOG_INTERVAL_MS) return;
+    log.warn("connection refused", { why, from, count: unreported });
+    unreported = 0;
+    lastAt = now;
+  };
+}
+
+async function bind(server: Server, parts: ListenParts): Promise<void> {
+  const { host, port, setting } = parts;
+  const wanted = authorityOf(host, port);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host, port }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    if (reason === "EADDRINUSE") {
+      throw new PlatformError(
+        "PortInUse",
+        `cannot listen on ${wanted}: another program does; stop it, or set ${setting} to another HOST:PORT`,
+        { cause },
+      );
+    }
+    const remedy = reason === "EACCES" ? "ports below 1024 need privileges" : "is it this machine's address?";
+    throw new PlatformError(
+      "ConfigurationInvalid",
+      `cannot listen on ${wanted} (${reason}): ${remedy} Set ${setting} to another HOST:PORT`,
+      { cause },
+    );
+  }
+}
+
+function addressOf(server: Server, host: string): Address {
+  const bound = server.address();
+  const port = isAddressInfo(bound) ? bound.port : 0;
+  const authority = authorityOf(host, port);
+  return { host, port, authority, url: `http://${authority}` };
+}
+
+function isAddressInfo(address: AddressInfo | string | null): address is AddressInfo {
+  return typeof address === "object" && address !== null;
+}
+
+async function drain(server: Server, upgraded: ReadonlySet<Duplex>, drainMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // A connection becomes idle when its last answer is out; the server only closes those that are idle when asked.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+    for (const socket of upgraded) socket.destroy();
+  }, drainMs);
+  await closed;
+  clearTimeout(cut);
+  clearInterval(sweep);
+}
