@@ -11,8 +11,8 @@ import type { SandboxExit } from "../core/invocation.ts";
  */
 export interface Driver extends AsyncDisposable {
   readonly name: string;
-  /** What holds for every sandbox of this driver on this host; said at start and by doctor. */
-  readonly isolation: Isolation;
+  /** What holds for every sandbox of this driver on this host; found out once, in the background. Never rejects. */
+  isolation(): Promise<Isolation>;
   /**
    * Starts one sandbox.
    *

@@ -1,0 +1,346 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { userInfo } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import type * as Yaml from "yaml";
+import { PlatformError } from "./core/errors.ts";
+import type { LogLevel } from "./core/log.ts";
+
+/**
+ * The daemon's configuration: file, environment and flags, in rising order. Read once, at the top; every key stands in
+ * `CONFIG_KEYS`, from which flags, environment names and docs/configuration.md follow. All problems are reported together.
+ */
+export interface Config {
+  readonly gateway: Address;
+  readonly control: Address;
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly allowUnsandboxed: boolean;
+  /** Domains under which `NAME.DOMAIN` reaches function NAME. */
+  readonly domains: readonly string[];
+  /** Host names by which the control API may be called, besides the loopback ones. */
+  readonly controlHosts: readonly string[];
+  readonly showFunctionErrors: boolean;
+  readonly accountId: string;
+  readonly region: string;
+  readonly instancesMax: number;
+  readonly idleMsMax: number;
+  readonly logLevel: LogLevel;
+}
+
+export interface Address {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+interface ConfigKey {
+  /** As in the file; `LAMBDAD_` and capitals in the environment, `--` and dashes as a flag. */
+  readonly name: string;
+  readonly kind: "text" | "switch";
+  readonly value: string;
+  readonly fallback: string;
+  readonly meaning: string;
+}
+
+export const CONFIG_KEYS = [
+  key(
+    "gateway",
+    "HOST:PORT",
+    "127.0.0.1:8080",
+    "Where functions are called. Port 0 to 65535; 0 lets the system choose.",
+  ),
+  flag("public", "Opens the gateway to the network: its host becomes 0.0.0.0."),
+  key("control", "HOST:PORT", "127.0.0.1:8081", "Where the AWS API, our own API and the console are served."),
+  flag(
+    "remote-control",
+    "Lets control listen on an address that is not loopback. There is no TLS: put a proxy in front.",
+  ),
+  key(
+    "data",
+    "DIR",
+    "$XDG_DATA_HOME/lambdad (root: /var/lib/lambdad)",
+    "Folder with all state; made with mode 0700.",
+  ),
+  key("config", "FILE", "(none)", "A YAML file with these keys."),
+  flag(
+    "allow-unsandboxed",
+    "Where the host cannot isolate, runs functions as plain processes instead of refusing.",
+  ),
+  key(
+    "domains",
+    "LIST",
+    "localhost",
+    "Comma-separated domains under which NAME.DOMAIN reaches function NAME.",
+  ),
+  key(
+    "control-hosts",
+    "LIST",
+    "(none)",
+    "Comma-separated host names by which control may be called, besides loopback ones.",
+  ),
+  key(
+    "function-errors",
+    "shown|hidden|auto",
+    "auto",
+    "Whether the gateway tells callers what a function's error says; auto: only on loopback.",
+  ),
+  key("account", "DIGITS", "000000000000", "The account id in ARNs: 12 digits."),
+  key("region", "NAME", "us-east-1", "The region in ARNs and in the environment of functions."),
+  key(
+    "instances-max",
+    "N",
+    "1000",
+    "Instances on this host in all, 1 to 100000; the one idle longest makes room.",
+  ),
+  key("idle-timeout", "SECONDS", "600", "An instance without work for this long is stopped; 1 to 86400."),
+  key("log-level", "LEVEL", "info", "debug, info, warn or error."),
+] as const;
+
+export type ConfigRead =
+  | { readonly kind: "config"; readonly config: Config }
+  | { readonly kind: "help" | "version" };
+
+/**
+ * @throws PlatformError `ConfigurationInvalid` with every problem on a line of its own: key, value and what was expected.
+ */
+export function readConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): ConfigRead {
+  const problems: string[] = [];
+  const flags = readFlags(argv, problems);
+  if (flags.help) return { kind: "help" };
+  if (flags.version) return { kind: "version" };
+  const environment = readEnvironment(env, problems);
+  const file = readFile(flags.config ?? environment.config, problems);
+  const given = { ...file.values, ...environment, ...flags };
+  const config = toConfig(given, env, problems);
+  if (problems.length > 0) throw new PlatformError("ConfigurationInvalid", problems.join("\n"));
+  return { kind: "config", config };
+}
+
+export function configHelp(): string {
+  const width = Math.max(...CONFIG_KEYS.map((key) => left(key).length));
+  const lines = CONFIG_KEYS.map((key) => {
+    const fallback = key.kind === "text" ? ` [${key.fallback}]` : "";
+    return `  ${left(key).padEnd(width)}  ${key.meaning}${fallback}`;
+  });
+  return [
+    "lambdad: runs functions on this machine",
+    "",
+    "Usage: lambdad [flags]",
+    "",
+    ...lines,
+    `  ${"--help".padEnd(width)}  Shows this.`,
+    `  ${"--version".padEnd(width)}  Shows the version.`,
+    "",
+    "Each flag is also an environment variable (--idle-timeout: LAMBDAD_IDLE_TIMEOUT) and a key of the",
+    "configuration file (idle-timeout); flags win over the environment, the environment over the file.",
+    "",
+  ].join("\n");
+}
+
+function left(key: ConfigKey): string {
+  return key.kind === "switch" ? `--${key.name}` : `--${key.name} ${key.value}`;
+}
+
+function key(name: string, value: string, fallback: string, meaning: string): ConfigKey {
+  return { name, kind: "text", value, fallback, meaning };
+}
+
+function flag(name: string, meaning: string): ConfigKey {
+  return { name, kind: "switch", value: "true|false", fallback: "false", meaning };
+}
+
+/** Where a value came from is part of it, so that a complaint can name the place. */
+interface Given {
+  readonly text: string;
+  readonly from: string;
+}
+
+type Values = Readonly<Record<string, Given>>;
+
+function readFlags(
+  argv: readonly string[],
+  problems: string[],
+): Record<string, Given> & { help?: Given; version?: Given } {
+  const options: Record<string, { type: "string" | "boolean" }> = {
+    help: { type: "boolean" },
+    version: { type: "boolean" },
+  };
+  for (const key of CONFIG_KEYS) options[key.name] = { type: key.kind === "switch" ? "boolean" : "string" };
+  try {
+    const { values } = parseArgs({ args: [...argv], options, strict: true, allowPositionals: false });
+    return Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [name, { text: String(value), from: `--${name}` }]),
+    );
+  } catch (error) {
+    problems.push(`${error instanceof Error ? error.message : error} (see lambdad --help)`);
+    return {};
+  }
+}
+
+function readEnvironment(env: Readonly<Record<string, string | undefined>>, problems: string[]): Values {
+  const values: Record<string, Given> = {};
+  const known = new Map<string, string>(CONFIG_KEYS.map((key) => [environmentName(key.name), key.name]));
+  for (const [variable, text] of Object.entries(env)) {
+    if (!variable.startsWith("LAMBDAD_") || text === undefined) continue;
+    const name = known.get(variable);
+    if (name) values[name] = { text, from: variable };
+    else if (!OUR_OWN_VARIABLES.has(variable)) {
+      problems.push(`${variable}: no such setting; known are ${[...known.keys()].join(", ")}`);
+    }
+  }
+  return values;
+}
+
+export function environmentName(keyName: string): string {
+  return `LAMBDAD_${keyName.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** Set by our own start scripts for their children; no settings. */
+const OUR_OWN_VARIABLES: ReadonlySet<string> = new Set(["LAMBDAD_WRAPPED"]);
+
+function readFile(path: Given | undefined, problems: string[]): { readonly values: Values } {
+  if (!path) return { values: {} };
+  let text: string;
+  try {
+    text = readFileSync(path.text, "utf8");
+  } catch (error) {
+    problems.push(
+      `${path.from}: cannot read "${path.text}": ${error instanceof Error ? error.message : error}`,
+    );
+    return { values: {} };
+  }
+  return { values: parseFile(text, path.text, problems) };
+}
+
+/** One flat map; a list counts as its parts with commas between. */
+function parseFile(text: string, file: string, problems: string[]): Values {
+  // Loaded here, not at the top: most starts have no file, and every start is waited for.
+  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = createRequire(import.meta.url)(
+    "yaml",
+  ) as typeof Yaml;
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number) => `${file}:${lines.linePos(offset).line}`;
+  for (const error of document.errors) problems.push(`${at(error.pos[0])}: ${error.message}`);
+  const values: Record<string, Given> = {};
+  if (document.errors.length > 0 || document.contents === null) return values;
+  if (!isMap(document.contents)) {
+    problems.push(`${file}: expected one "key: value" a line`);
+    return values;
+  }
+  for (const { key, value } of document.contents.items) {
+    if (!isScalar(key)) continue;
+    const from = at(key.range?.[0] ?? 0);
+    const name = String(key.value).replaceAll("_", "-");
+    const parts = isSeq(value) ? value.items : [value];
+    const texts = parts.flatMap((part) => (isScalar(part) ? [part.source ?? String(part.value)] : []));
+    if (!CONFIG_KEYS.some((key) => key.name === name && key.name !== "config")) {
+      problems.push(`${from}: no such setting "${key.value}"; known are ${fileKeys()}`);
+    } else if (texts.length !== parts.length) {
+      problems.push(`${from}: expected a plain value for "${key.value}"`);
+    } else {
+      values[name] = { text: texts.join(","), from };
+    }
+  }
+  return values;
+}
+
+function fileKeys(): string {
+  return CONFIG_KEYS.filter((key) => key.name !== "config")
+    .map((key) => key.name)
+    .join(", ");
+}
+
+function toConfig(
+  given: Values,
+  env: Readonly<Record<string, string | undefined>>,
+  problems: string[],
+): Config {
+  const complain = (name: string, expected: string) => {
+    const value = given[name];
+    problems.push(`${value?.from ?? name}: expected ${expected}, got "${value?.text}"`);
+  };
+  const text = (name: string, fallback: string) => given[name]?.text ?? fallback;
+  const isOn = (name: string): boolean => {
+    const value = text(name, "false").toLowerCase();
+    if (!["true", "false", "1", "0", "yes", "no"].includes(value)) complain(name, "true or false");
+    return ["true", "1", "yes"].includes(value);
+  };
+  const number = (name: string, fallback: number, min: number, max: number): number => {
+    const value = Number(text(name, String(fallback)));
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    complain(name, `a whole number from ${min} to ${max}`);
+    return fallback;
+  };
+  const oneOf = <T extends string>(name: string, values: readonly T[], fallback: T): T => {
+    const value = values.find((value) => value === text(name, fallback));
+    if (value === undefined) complain(name, `one of ${values.join(", ")}`);
+    return value ?? fallback;
+  };
+  const address = (name: string, fallback: Address): Address => {
+    const parsed = given[name] ? parseAddress(given[name].text) : fallback;
+    if (!parsed) complain(name, "HOST:PORT with a port from 0 to 65535");
+    return parsed ?? fallback;
+  };
+  const list = (name: string, fallback: string): string[] =>
+    text(name, fallback)
+      .split(",")
+      .map((part) => part.trim().toLowerCase())
+      .filter((part) => part !== "");
+  const matching = (name: string, pattern: RegExp, expected: string, fallback: string): string => {
+    const value = text(name, fallback);
+    if (!pattern.test(value)) complain(name, expected);
+    return value;
+  };
+
+  const gateway = address("gateway", { host: "127.0.0.1", port: 8080 });
+  const control = address("control", { host: "127.0.0.1", port: 8081 });
+  if (!isLoopback(control.host) && !isOn("remote-control")) {
+    problems.push(
+      `${given.control?.from ?? "control"}: "${control.host}" is not a loopback address; keys would cross the network in clear. Use 127.0.0.1, or set remote-control and put TLS in front`,
+    );
+  }
+  const opened = isOn("public") ? { ...gateway, host: "0.0.0.0" } : gateway;
+  const errors = oneOf("function-errors", ["auto", "shown", "hidden"], "auto");
+  const domains = list("domains", "localhost");
+  for (const domain of domains)
+    if (!/^[a-z0-9.-]+$/.test(domain)) complain("domains", "domain names separated by commas");
+  return {
+    gateway: opened,
+    control,
+    dataDir: resolve(text("data", defaultDataDir(env))),
+    allowUnsandboxed: isOn("allow-unsandboxed"),
+    domains,
+    controlHosts: list("control-hosts", ""),
+    showFunctionErrors: errors === "shown" || (errors === "auto" && isLoopback(opened.host)),
+    accountId: matching("account", /^\d{12}$/, "12 digits", "000000000000"),
+    region: matching("region", /^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1", "us-east-1"),
+    instancesMax: number("instances-max", 1_000, 1, 100_000),
+    idleMsMax: number("idle-timeout", 600, 1, 86_400) * 1_000,
+    logLevel: oneOf("log-level", ["debug", "info", "warn", "error"], "info"),
+  };
+}
+
+/** `HOST:PORT`, `[V6]:PORT` or `:PORT` (loopback); undefined if it is none of them. */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s/]*)):(\d{1,5})$/.exec(text);
+  if (!match) return undefined;
+  const port = Number(match[3]);
+  return port <= 65_535 ? { host: match[1] ?? (match[2] || "127.0.0.1"), port } : undefined;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** `$XDG_DATA_HOME/lambdad`, for root `/var/lib/lambdad`. */
+export function defaultDataDir(env: Readonly<Record<string, string | undefined>>): string {
+  if (env.XDG_DATA_HOME) return join(env.XDG_DATA_HOME, "lambdad");
+  const user = userInfo();
+  return user.uid === 0 ? "/var/lib/lambdad" : join(env.HOME ?? user.homedir, ".local/share/lambdad");
+}

@@ -1,0 +1,54 @@
+import { randomBytes } from "node:crypto";
+import type { Version } from "../core/function.ts";
+
+/** Who the platform says it is in ARNs and in the environment of functions. */
+export interface Identity {
+  readonly accountId: string;
+  readonly region: string;
+}
+
+/** `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`. */
+export function functionArn(identity: Identity, name: string, qualifier: string | undefined): string {
+  const arn = `arn:aws:lambda:${identity.region}:${identity.accountId}:function:${name}`;
+  return qualifier === undefined ? arn : `${arn}:${qualifier}`;
+}
+
+/** `yyyy/mm/dd/[VERSION]` and 32 hex digits: a new one for each instance. */
+export function newLogStreamName(version: string, now: number): string {
+  const day = new Date(now).toISOString().slice(0, 10).replaceAll("-", "/");
+  return `${day}/[${version}]${randomBytes(16).toString("hex")}`;
+}
+
+/** What a user may replace; everything else the platform sets wins over the user's value. */
+const REPLACEABLE = {
+  LANG: "en_US.UTF-8",
+  TZ: ":UTC",
+  PATH: "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+} as const;
+
+/**
+ * The environment that every function has, whatever its protocol, as Lambda sets it (developer guide, "Defined
+ * runtime environment variables"). Credentials are left out: nothing of the platform's ever enters a sandbox.
+ * Channels add what belongs to them: paths inside, the Runtime API, the port.
+ */
+export function functionEnvironment(
+  version: Version,
+  identity: Identity,
+  logStreamName: string,
+): Record<string, string> {
+  const { config, functionName, label } = version;
+  const isManaged = config.entry.kind === "handler" && /^(nodejs|python)/.test(config.runtime);
+  return {
+    ...REPLACEABLE,
+    ...config.environment,
+    AWS_REGION: identity.region,
+    AWS_DEFAULT_REGION: identity.region,
+    AWS_LAMBDA_FUNCTION_NAME: functionName,
+    AWS_LAMBDA_FUNCTION_VERSION: label,
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(config.memoryMib),
+    AWS_LAMBDA_INITIALIZATION_TYPE: "on-demand",
+    AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${functionName}`,
+    AWS_LAMBDA_LOG_STREAM_NAME: logStreamName,
+    ...(isManaged && { AWS_EXECUTION_ENV: `AWS_Lambda_${config.runtime}` }),
+  };
+}

@@ -1,0 +1,330 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Version } from "../core/function.ts";
+import type { InvocationId, SandboxId } from "../core/ids.ts";
+import {
+  type Call,
+  describeExit,
+  type InvocationOutcome,
+  type ResponseHead,
+  type ResponseSink,
+  type SandboxExit,
+} from "../core/invocation.ts";
+import type { Log } from "../core/log.ts";
+import type { Channel } from "../protocol/protocol.ts";
+import type { InvocationRecorder, LineOrigin, LogStream, Records } from "../records/records.ts";
+import type { Sandbox } from "../sandbox/driver.ts";
+import { type InstanceState, moveTo } from "./instance-state.ts";
+import type { InvocationResult, Tunnel } from "./invocations.ts";
+import { readLines, readTelemetry, requestIdOf } from "./output.ts";
+
+export interface InstanceParts {
+  readonly version: Version;
+  readonly liveVersion: number | undefined;
+  readonly sandbox: Sandbox;
+  readonly channel: Channel;
+  readonly records: Records;
+  readonly log: Log;
+  /** A slot has become free. */
+  readonly freed: (instance: Instance) => void;
+  /** It takes no more calls; called once. */
+  readonly left: (instance: Instance) => void;
+}
+
+interface ActiveCall {
+  readonly recorder: InvocationRecorder;
+  /** The program is gone: settles the call as crashed, unless an answer is still arriving. False in that case. */
+  crash(exit: SandboxExit): boolean;
+}
+
+/** After a program has gone, what it had sent may still be on its way to us through its socket. */
+const LAST_WORDS_MS = 25;
+
+/**
+ * A sandbox that serves one version, and the calls it has now. Decides how each call ends: by its answer, its timeout or
+ * the exit of the program, whichever is first. A call that timed out or crashed ends the instance too: nothing that was
+ * interrupted is ever used again.
+ */
+export class Instance implements AsyncDisposable {
+  readonly #parts: InstanceParts;
+  readonly #origin: LineOrigin;
+  readonly #active = new Map<InvocationId, ActiveCall>();
+  readonly #gone = Promise.withResolvers<void>();
+  readonly #stopped = new AbortController();
+  #state: InstanceState = "starting";
+  #claimed = 0;
+  #initMs: number | undefined;
+  /** Set once the program has written to stdout or stderr directly, so that its lines are waited for. */
+  #writesPlainly = false;
+  #lastUsedAt = performance.now();
+
+  constructor(parts: InstanceParts) {
+    this.#parts = parts;
+    const { version, sandbox } = parts;
+    this.#origin = {
+      functionName: version.functionName,
+      version: version.label,
+      liveVersion: parts.liveVersion,
+      sandboxId: sandbox.id,
+    };
+    readLines(sandbox.stderr, (line) => this.#plainLine("stderr", line));
+    // A filter's stdout is its result; the channel reads it.
+    if (version.config.entry.kind !== "filter") {
+      readLines(sandbox.stdout, (line) => this.#plainLine("stdout", line));
+    }
+    readTelemetry(sandbox.telemetry, (text) => this.#recordOf(requestIdOf(text))("stdout", text));
+    void sandbox.exited.then((exit) => this.#programLeft(exit));
+  }
+
+  get id(): SandboxId {
+    return this.#parts.sandbox.id;
+  }
+
+  get version(): Version {
+    return this.#parts.version;
+  }
+
+  get isGone(): boolean {
+    return this.#state === "gone";
+  }
+
+  get isIdle(): boolean {
+    return this.#state === "idle";
+  }
+
+  get hasFreeSlot(): boolean {
+    return (
+      (this.#state === "idle" || this.#state === "busy") &&
+      this.#claimed < this.version.config.slotsPerInstance
+    );
+  }
+
+  /** Monotonic ms of the last moment it had work. */
+  get lastUsedAt(): number {
+    return this.#lastUsedAt;
+  }
+
+  /** The program is ready for its first call. */
+  started(initMs: number): void {
+    this.#initMs = initMs;
+    this.#state = moveTo(this.#state, "idle");
+  }
+
+  /** Reserves a slot for a call that `run` or `tunnel` then makes. */
+  claim(): void {
+    this.#claimed += 1;
+    if (this.#state === "idle") this.#state = moveTo(this.#state, "busy");
+  }
+
+  /** Gives back a slot that nobody used. */
+  unclaim(): void {
+    this.#release();
+  }
+
+  /** Serves one call in a claimed slot. Resolves with the outcome as soon as it is known. */
+  async run(call: Call, wantsTail: boolean): Promise<InvocationResult> {
+    const startedAt = performance.now();
+    const initMs = this.#initMs;
+    this.#initMs = undefined;
+    const recorder = this.#parts.records.begin({
+      ...this.#origin,
+      invocationId: call.invocationId,
+      memoryMib: this.version.config.memoryMib,
+      initMs,
+      wantsTail,
+    });
+    const outcome = await this.#serve(call, recorder);
+    const durationMs = performance.now() - startedAt;
+    const ended = this.#end(call, recorder, outcome, durationMs);
+    if (wantsTail) await ended;
+    return { outcome, durationMs, initMs, logTail: wantsTail ? recorder.tail() : "" };
+  }
+
+  /** Passes an upgraded connection through in a claimed slot; resolves when it is over. */
+  async tunnel(tunnel: Tunnel): Promise<void> {
+    try {
+      await this.#parts.channel.tunnel?.(tunnel.head, tunnel.client, tunnel.request);
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** Takes no new call; gone when the ones it has are through. */
+  retire(): void {
+    if (this.#state === "busy") {
+      this.#state = moveTo(this.#state, "retiring");
+      this.#parts.left(this);
+    } else if (this.#state === "idle") {
+      void this[Symbol.asyncDispose]();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state === "gone") return this.#gone.promise;
+    const hadLeft = this.#state === "retiring";
+    this.#state = moveTo(this.#state, "gone");
+    this.#stopped.abort(new Error("the instance was stopped"));
+    if (!hadLeft) this.#parts.left(this);
+    try {
+      await this.#parts.sandbox[Symbol.asyncDispose]();
+      await this.#parts.channel[Symbol.asyncDispose]();
+    } catch (error) {
+      this.#parts.log.error("an instance could not be stopped cleanly", { sandboxId: this.id, error });
+    }
+    this.#gone.resolve();
+    return this.#gone.promise;
+  }
+
+  #serve(call: Call, recorder: InvocationRecorder): Promise<InvocationOutcome> {
+    const { channel } = this.#parts;
+    const { timeoutMs } = this.version.config;
+    return new Promise((resolve) => {
+      const sink = call.sink && new WatchedSink(call.sink);
+      const isStreamed = () => sink?.hasStarted ?? false;
+      const settle = (outcome: InvocationOutcome) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      };
+      const timer = setTimeout(() => {
+        settle({ kind: "timed-out", afterMs: timeoutMs, isStreamed: isStreamed() });
+      }, timeoutMs);
+      const crash = (exit: SandboxExit) => {
+        if (sink?.takesBytes()) return false;
+        settle({
+          kind: "crashed",
+          errorType: "Runtime.ExitError",
+          message: describeExit(exit),
+          isStreamed: isStreamed(),
+        });
+        return true;
+      };
+      this.#active.set(call.invocationId, { recorder, crash });
+      channel
+        .invoke(sink ? { ...call, sink } : call, { signal: this.#stopped.signal })
+        .then(settle, (error) => {
+          if (this.#stopped.signal.aborted) {
+            settle({
+              kind: "crashed",
+              errorType: "Sandbox.Failure",
+              message: "the instance was stopped",
+              isStreamed: isStreamed(),
+            });
+            return;
+          }
+          this.#parts.log.warn("an instance broke its protocol", { sandboxId: this.id, error });
+          const message = error instanceof Error ? error.message : String(error);
+          settle({ kind: "crashed", errorType: "Runtime.ProtocolError", message, isStreamed: isStreamed() });
+        });
+    });
+  }
+
+  async #end(
+    call: Call,
+    recorder: InvocationRecorder,
+    outcome: InvocationOutcome,
+    durationMs: number,
+  ): Promise<void> {
+    const isOver =
+      outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
+    const isFit = !isOver && (await this.#becomesIdle(call.deadlineAt));
+    if (!isFit) await this[Symbol.asyncDispose]();
+    // What it printed is on its way through a pipe of its own and belongs to this call.
+    if (this.#writesPlainly) await nextTurn();
+    recorder.end({
+      outcome: outcome.kind,
+      errorType: outcome.kind === "threw" || outcome.kind === "crashed" ? outcome.errorType : undefined,
+      durationMs,
+      memoryPeakMib: this.#parts.sandbox.memoryPeakMib(),
+    });
+    this.#active.delete(call.invocationId);
+    if (isFit) this.#release();
+  }
+
+  /** False if it still works on the last call when that call's time is up, or has gone. */
+  async #becomesIdle(deadlineAt: number): Promise<boolean> {
+    const { channel, sandbox } = this.#parts;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(resolve, Math.max(0, deadlineAt - Date.now()), false);
+    });
+    const isIdle = await Promise.race([
+      channel.idle().then(() => true),
+      late,
+      sandbox.exited.then(() => false),
+    ]);
+    clearTimeout(timer);
+    return isIdle && this.#state !== "gone";
+  }
+
+  #release(): void {
+    this.#claimed -= 1;
+    this.#lastUsedAt = performance.now();
+    if (this.#claimed === 0) {
+      if (this.#state === "retiring") {
+        void this[Symbol.asyncDispose]();
+        return;
+      }
+      if (this.#state === "busy") this.#state = moveTo(this.#state, "idle");
+    }
+    if (this.hasFreeSlot) this.#parts.freed(this);
+  }
+
+  async #programLeft(exit: SandboxExit): Promise<void> {
+    // The channel of a program that serves one call tells itself what the exit means.
+    let waiting = this.#parts.channel.isReusable ? [...this.#active.values()] : [];
+    while (waiting.length > 0 && this.#state !== "gone") {
+      await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
+      waiting = waiting.filter((active) => !active.crash(exit));
+    }
+    if (this.#state !== "starting" && this.#parts.channel.isReusable) await this[Symbol.asyncDispose]();
+  }
+
+  #plainLine(stream: LogStream, text: string): void {
+    this.#writesPlainly = true;
+    this.#recordOf(undefined)(stream, text);
+  }
+
+  /** Where a line goes: to the invocation it names, else to the only one there is, else to none. */
+  #recordOf(requestId: string | undefined): (stream: LogStream, text: string) => void {
+    const named = requestId === undefined ? undefined : this.#active.get(requestId as InvocationId);
+    const [only] = this.#active.size === 1 ? this.#active.values() : [];
+    const active = named ?? only;
+    if (active) return (stream, text) => active.recorder.line(stream, text);
+    return (stream, text) => this.#parts.records.line(this.#origin, stream, text);
+  }
+}
+
+/** Remembers whether a response has begun, and whether it goes on. */
+class WatchedSink implements ResponseSink {
+  readonly #sink: ResponseSink;
+  #wasWritten = false;
+  #draining = 0;
+  hasStarted = false;
+
+  constructor(sink: ResponseSink) {
+    this.#sink = sink;
+  }
+
+  /** Whether anything has moved since this was last asked. */
+  takesBytes(): boolean {
+    const moved = this.#wasWritten || this.#draining > 0;
+    this.#wasWritten = false;
+    return moved;
+  }
+
+  start(head: ResponseHead): void {
+    this.hasStarted = true;
+    this.#wasWritten = true;
+    this.#sink.start(head);
+  }
+
+  write(chunk: Uint8Array): boolean {
+    this.#wasWritten = true;
+    return this.#sink.write(chunk);
+  }
+
+  async drained(): Promise<void> {
+    this.#draining += 1;
+    await this.#sink.drained();
+    this.#draining -= 1;
+  }
+}

@@ -1,0 +1,253 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { isPlatformError, PlatformError } from "../core/errors.ts";
+import type { InvocationOutcome } from "../core/invocation.ts";
+import { initFailed, openTestHost, requestOf, returned, targetOf } from "./test-host.fake.ts";
+
+const patient = { signal: new AbortController().signal };
+
+/** A gate that calls wait at until the test opens it. */
+function newGate() {
+  const opened = Promise.withResolvers<void>();
+  let waiting = 0;
+  let notify: (() => void) | undefined;
+  return {
+    async pass(): Promise<InvocationOutcome> {
+      waiting += 1;
+      notify?.();
+      await opened.promise;
+      return returned("passed");
+    },
+    open: () => opened.resolve(),
+    async untilWaiting(count: number): Promise<void> {
+      while (waiting < count) await new Promise<void>((resolve) => (notify = resolve));
+    },
+  };
+}
+
+describe("Invoker", () => {
+  it("starts an instance for the first call and uses it again for the next", async () => {
+    const host = openTestHost({ answer: (_, sandbox) => returned(`from ${sandbox.number}`) });
+    const outcomes = [];
+    for (let i = 0; i < 3; i++)
+      outcomes.push((await host.invoker.invoke(targetOf(), requestOf(), patient)).outcome);
+    assert.deepEqual(outcomes, [returned("from 1"), returned("from 1"), returned("from 1")]);
+    await host.invoker[Symbol.asyncDispose]();
+    assert.deepEqual([...host.alive], []);
+  });
+
+  it("gives each parallel call an instance of its own, up to the limit, and the rest a place in the queue", async () => {
+    const gate = newGate();
+    const host = openTestHost({ answer: gate.pass });
+    const calls = Array.from({ length: 15 }, () => host.invoker.invoke(targetOf(), requestOf(), patient));
+    await gate.untilWaiting(10);
+    assert.deepEqual(host.invoker.counts(), { idle: 0, busy: 10, starting: 0, waiting: 5 });
+    gate.open();
+    await Promise.all(calls);
+    assert.equal(host.started, 10);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("refuses calls beyond the function's own limit at once, with Lambda's reason", async () => {
+    const gate = newGate();
+    const host = openTestHost({ answer: gate.pass });
+    const target = targetOf({ concurrencyMax: 1 });
+    const first = host.invoker.invoke(target, requestOf(), patient);
+    await assert.rejects(host.invoker.invoke(target, requestOf(), patient), (error) => {
+      assert.ok(isPlatformError(error, "TooManyInvocations"));
+      assert.equal(error.reason, "ReservedFunctionConcurrentInvocationLimitExceeded");
+      return true;
+    });
+    gate.open();
+    await first;
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("never starts a call whose caller has gone while it waited", async () => {
+    const gate = newGate();
+    const seen: string[] = [];
+    const host = openTestHost({
+      answer: (call) => {
+        seen.push(call.invocationId);
+        return gate.pass();
+      },
+    });
+    const target = targetOf();
+    const busy = Array.from({ length: 10 }, () => host.invoker.invoke(target, requestOf(), patient));
+    await gate.untilWaiting(10);
+    const caller = new AbortController();
+    const request = requestOf();
+    const gone = host.invoker.invoke(target, request, { signal: caller.signal });
+    caller.abort(new PlatformError("CallerGone", "the client closed its connection"));
+    await assert.rejects(gone, (error) => isPlatformError(error, "CallerGone"));
+    gate.open();
+    await Promise.all(busy);
+    assert.equal(seen.includes(request.invocationId), false);
+    assert.equal(host.invoker.counts().waiting, 0);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("ends a call at its timeout, and its instance with it", async () => {
+    const host = openTestHost({
+      answer: (_, sandbox) => (sandbox.number === 1 ? new Promise(() => undefined) : returned("fresh")),
+    });
+    const target = targetOf({ timeoutMs: 30 });
+    const late = await host.invoker.invoke(target, requestOf(), patient);
+    assert.deepEqual(late.outcome, { kind: "timed-out", afterMs: 30, isStreamed: false });
+    const next = await host.invoker.invoke(target, requestOf(), patient);
+    assert.deepEqual(next.outcome, returned("fresh"));
+    assert.deepEqual([...host.alive], [2]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("says how a program left that exited without an answer, and starts another for the next call", async () => {
+    const host = openTestHost({
+      answer: (_, sandbox) => {
+        if (sandbox.number > 1) return returned("fresh");
+        sandbox.exit({ exitCode: 3 });
+        return new Promise(() => undefined);
+      },
+    });
+    const { outcome } = await host.invoker.invoke(targetOf(), requestOf(), patient);
+    assert.deepEqual(outcome, {
+      kind: "crashed",
+      errorType: "Runtime.ExitError",
+      message: "Runtime exited with error: exit status 3",
+      isStreamed: false,
+    });
+    assert.deepEqual(
+      (await host.invoker.invoke(targetOf(), requestOf(), patient)).outcome,
+      returned("fresh"),
+    );
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("takes the answer of a program that exits right after it", async () => {
+    const host = openTestHost({
+      answer: async (_, sandbox) => {
+        sandbox.exit();
+        await new Promise((resolve) => setImmediate(resolve));
+        return returned("last words");
+      },
+    });
+    const { outcome } = await host.invoker.invoke(targetOf(), requestOf(), patient);
+    assert.deepEqual(outcome, returned("last words"));
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("gives an init error to all who wait for that start, and tries again for later calls", async () => {
+    let attempts = 0;
+    const host = openTestHost({
+      start: () => {
+        attempts += 1;
+        if (attempts === 1) throw initFailed("Runtime.ImportModuleError");
+      },
+      answer: () => returned("well again"),
+    });
+    const [first, second] = await Promise.all([
+      host.invoker.invoke(targetOf({ concurrencyMax: 5, slotsPerInstance: 5 }), requestOf(), patient),
+      host.invoker.invoke(targetOf({ concurrencyMax: 5, slotsPerInstance: 5 }), requestOf(), patient),
+    ]);
+    assert.deepEqual([first.outcome.kind, second.outcome.kind], ["threw", "threw"]);
+    assert.deepEqual(
+      (await host.invoker.invoke(targetOf(), requestOf(), patient)).outcome,
+      returned("well again"),
+    );
+    assert.deepEqual(host.ended.slice(0, 2), [
+      "threw Runtime.ImportModuleError",
+      "threw Runtime.ImportModuleError",
+    ]);
+    assert.deepEqual([...host.alive].length, 1);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("gives a call that ends in the middle of a deploy its own version, and later calls the new one", async () => {
+    const gate = newGate();
+    const versions: string[] = [];
+    const host = openTestHost({
+      answer: (call) =>
+        call.input.kind === "event" && call.input.payload.length > 2 ? gate.pass() : returned("quick"),
+    });
+    const old = targetOf({ revision: "old" });
+    const running = host.invoker.invoke(old, requestOf("slow"), patient);
+    await gate.untilWaiting(1);
+    const fresh = targetOf({ revision: "new" });
+    host.invoker.functionChanged(fresh.record.name, fresh.record);
+    await host.invoker.invoke(fresh, requestOf(), patient);
+    gate.open();
+    versions.push((await running).outcome.kind);
+    while (host.alive.has(1)) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([versions, [...host.alive]], [["returned"], [2]]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("serves as many calls at once in one instance as it has slots", async () => {
+    const gate = newGate();
+    const host = openTestHost({ answer: gate.pass });
+    const target = targetOf({ slotsPerInstance: 8 });
+    await host.invoker.warm(target, patient);
+    const calls = Array.from({ length: 8 }, () => host.invoker.invoke(target, requestOf(), patient));
+    await gate.untilWaiting(8);
+    assert.equal(host.started, 1);
+    gate.open();
+    await Promise.all(calls);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("stops an instance that has been idle for its time", async () => {
+    const host = openTestHost({ answer: () => returned("ok") }, { idleMsMax: 1 });
+    await host.invoker.invoke(targetOf(), requestOf(), patient);
+    while (host.alive.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(host.invoker.counts(), { idle: 0, busy: 0, starting: 0, waiting: 0 });
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("makes room on a full host by stopping the instance idle longest", async () => {
+    const host = openTestHost({ answer: () => returned("ok") }, { instancesMax: 2 });
+    for (const name of ["a", "b", "c"])
+      await host.invoker.invoke(targetOf({ name, revision: name }), requestOf(), patient);
+    assert.deepEqual([...host.alive], [2, 3]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("lets running calls end when it closes, and takes no new ones", async () => {
+    const gate = newGate();
+    const host = openTestHost({ answer: gate.pass });
+    const running = host.invoker.invoke(targetOf(), requestOf(), patient);
+    await gate.untilWaiting(1);
+    const closed = host.invoker[Symbol.asyncDispose]();
+    await assert.rejects(host.invoker.invoke(targetOf(), requestOf(), patient), (error) =>
+      isPlatformError(error, "ShuttingDown"),
+    );
+    gate.open();
+    assert.deepEqual((await running).outcome, returned("passed"));
+    await closed;
+    assert.deepEqual([...host.alive], []);
+  });
+
+  it("discards an instance that does not ask for more before its last call's time is up", async () => {
+    const host = openTestHost({ answer: () => returned("ok"), idle: () => new Promise(() => undefined) });
+    const { outcome } = await host.invoker.invoke(targetOf({ timeoutMs: 30 }), requestOf(), patient);
+    assert.deepEqual(outcome, returned("ok"));
+    while (host.alive.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("ties what a program prints to the call it serves", async () => {
+    const host = openTestHost({
+      answer: async (_, sandbox) => {
+        sandbox.stdout.write("hello\nwor");
+        sandbox.stdout.write("ld\n");
+        await new Promise((resolve) => setImmediate(resolve));
+        return returned("ok");
+      },
+    });
+    const request = requestOf();
+    await host.invoker.invoke(targetOf(), { ...request, wantsTail: true }, patient);
+    assert.deepEqual(host.lines, [
+      { invocationId: request.invocationId, stream: "stdout", text: "hello" },
+      { invocationId: request.invocationId, stream: "stdout", text: "world" },
+    ]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+});

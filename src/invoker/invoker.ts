@@ -1,0 +1,239 @@
+import { availableParallelism } from "node:os";
+import type { Clock } from "../core/clock.ts";
+import { PlatformError } from "../core/errors.ts";
+import type { FunctionRecord, Version } from "../core/function.ts";
+import type { FunctionName } from "../core/ids.ts";
+import type { Call } from "../core/invocation.ts";
+import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
+import type { Log } from "../core/log.ts";
+import { inBackground, Scope } from "../core/scope.ts";
+import type { Target } from "../registry/target.ts";
+import { Admission } from "./admission.ts";
+import { functionArn } from "./environment.ts";
+import type { Instance } from "./instance.ts";
+import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
+import { idleLongest, type KeepAlivePolicy, runKeepAlive } from "./keep-alive.ts";
+import { Pool } from "./pool.ts";
+import { Semaphore } from "./semaphore.ts";
+import { type StarterParts, StartFailed, startInstance } from "./starter.ts";
+
+export interface InvokerParts extends StarterParts {
+  readonly clock: Clock;
+  readonly policy: KeepAlivePolicy;
+  readonly log: Log;
+}
+
+/** A call waits for an instance at most as long as it may run, but never less than this. */
+const WAIT_MS_MIN = 10_000;
+
+/**
+ * Admit, acquire, hand over, await, release: the path of every invocation. Nothing here touches a disk, and what is
+ * measured on the way (starts, services, waiting) is all that scaling is decided by.
+ */
+export class Invoker implements Invocations, AsyncDisposable {
+  readonly #parts: InvokerParts;
+  readonly #admission = new Admission();
+  /** By revision and label: a deploy gives a new revision, and thereby a new pool. */
+  readonly #pools = new Map<string, Pool>();
+  /** More starts at once than cores only make the first one as slow as the last. */
+  readonly #starts = new Semaphore(Math.max(2, availableParallelism()));
+  readonly #stopping = new AbortController();
+  readonly #scope = new Scope();
+  /** Rejects if a background part dies. */
+  readonly failed: Promise<never>;
+  #running = 0;
+  #drained: (() => void) | undefined;
+
+  constructor(parts: InvokerParts) {
+    this.#parts = parts;
+    const keepAlive = inBackground((signal) =>
+      runKeepAlive({ clock: parts.clock, idle: () => this.#idle(), policy: parts.policy }, { signal }),
+    );
+    this.failed = this.#scope.own(keepAlive).failed;
+  }
+
+  async invoke(
+    target: Target,
+    request: InvocationRequest,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<InvocationResult> {
+    return await this.#admitted(target, async () => {
+      const { config } = target.version;
+      const pool = this.#poolOf(target);
+      let instance: Instance;
+      try {
+        const acquired = pool.acquire(Math.max(WAIT_MS_MIN, config.timeoutMs), signal);
+        instance = acquired instanceof Promise ? await acquired : acquired;
+      } catch (error) {
+        if (error instanceof StartFailed) return this.#recordFailedStart(target, request, error);
+        throw error;
+      }
+      const call: Call = {
+        invocationId: request.invocationId,
+        input: request.input,
+        functionArn: functionArn(this.#parts.identity, target.record.name, target.qualifier),
+        deadlineAt: Date.now() + config.timeoutMs,
+        traceId: request.traceId,
+        clientContext: request.clientContext,
+        sink: request.sink,
+      };
+      const result = await instance.run(call, request.wantsTail);
+      pool.served(result.durationMs);
+      return result;
+    });
+  }
+
+  async tunnel(target: Target, tunnel: Tunnel, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#admitted(target, async () => {
+      const instance = await this.#poolOf(target).acquire(WAIT_MS_MIN, signal);
+      await instance.tunnel(tunnel);
+    });
+  }
+
+  /**
+   * Makes sure that an instance of the target is up. Resolves with what its start took in ms (0 if one was there).
+   *
+   * @throws StartFailed with the outcome that a caller would have got; PlatformError if the host is at fault.
+   */
+  async warm(target: Target, { signal }: { readonly signal: AbortSignal }): Promise<number> {
+    return await this.#poolOf(target).warm(signal);
+  }
+
+  /** After a change of the function: what no new call can lead to any more is let go. `undefined`: it was deleted. */
+  functionChanged(name: FunctionName, record: FunctionRecord | undefined): void {
+    for (const pool of this.#pools.values()) {
+      if (pool.version.functionName !== name) continue;
+      if (record === undefined || isSuperseded(pool.version, record)) pool.retire();
+    }
+  }
+
+  /** Instances of one function, or of all. */
+  counts(name?: FunctionName): { idle: number; busy: number; starting: number; waiting: number } {
+    const sum = { idle: 0, busy: 0, starting: 0, waiting: 0 };
+    for (const pool of this.#pools.values()) {
+      if (name !== undefined && pool.version.functionName !== name) continue;
+      const counts = pool.counts;
+      sum.idle += counts.idle;
+      sum.busy += counts.busy;
+      sum.starting += counts.starting;
+      sum.waiting += counts.waiting;
+    }
+    return sum;
+  }
+
+  /** Takes no new calls; those that run end, at the latest by their function's timeout; then all instances stop. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reason = new PlatformError("ShuttingDown", "the daemon is stopping; try again in a moment");
+    this.#stopping.abort(reason);
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+    await this.#scope[Symbol.asyncDispose]();
+    await Promise.all([...this.#pools.values()].map((pool) => pool.stop(reason)));
+  }
+
+  async #admitted<T>(target: Target, work: () => Promise<T>): Promise<T> {
+    this.#stopping.signal.throwIfAborted();
+    this.#admission.enter(target.record);
+    this.#running += 1;
+    try {
+      return await work();
+    } finally {
+      this.#admission.leave(target.record.name);
+      this.#running -= 1;
+      if (this.#running === 0) this.#drained?.();
+    }
+  }
+
+  /** The call that no instance could be started for is an invocation like any other, with a log to be found by its id. */
+  #recordFailedStart(target: Target, request: InvocationRequest, failure: StartFailed): InvocationResult {
+    const { record, version } = target;
+    const { outcome } = failure;
+    const recorder = this.#parts.records.begin({
+      functionName: record.name,
+      version: version.label,
+      liveVersion: version.label === "$LATEST" ? record.liveVersion : undefined,
+      sandboxId: failure.sandboxId,
+      invocationId: request.invocationId,
+      memoryMib: version.config.memoryMib,
+      initMs: undefined,
+      wantsTail: request.wantsTail,
+    });
+    if (outcome.kind === "threw") recorder.line("stderr", new TextDecoder().decode(outcome.payload));
+    if (outcome.kind === "crashed") recorder.line("stderr", outcome.message);
+    recorder.end({
+      outcome: outcome.kind,
+      errorType: outcome.kind === "threw" || outcome.kind === "crashed" ? outcome.errorType : undefined,
+      durationMs: failure.afterMs,
+      memoryPeakMib: 0,
+    });
+    return { outcome, durationMs: failure.afterMs, initMs: undefined, logTail: recorder.tail() };
+  }
+
+  #poolOf(target: Target): Pool {
+    const { version, record } = target;
+    const key = `${version.revisionId} ${version.label}`;
+    const found = this.#pools.get(key);
+    if (found) {
+      found.instancesMax = instancesMax(record, version);
+      return found;
+    }
+    this.#dropEmptyPools();
+    const pool = new Pool({
+      version,
+      start: (pool) => this.#start(pool, version.label === "$LATEST" ? record.liveVersion : undefined),
+    });
+    pool.instancesMax = instancesMax(record, version);
+    this.#pools.set(key, pool);
+    return pool;
+  }
+
+  async #start(pool: Pool, liveVersion: number | undefined): Promise<Instance> {
+    return await this.#starts.run(async () => {
+      this.#makeRoom();
+      return await startInstance(
+        this.#parts,
+        pool.version,
+        {
+          liveVersion,
+          freed: (instance) => pool.freed(instance),
+          left: (instance) => pool.left(instance),
+        },
+        { signal: this.#stopping.signal },
+      );
+    });
+  }
+
+  #makeRoom(): void {
+    const { idle, busy } = this.counts();
+    if (idle + busy < this.#parts.policy.instancesMax) return;
+    const oldest = idleLongest(this.#idle());
+    if (!oldest) {
+      throw new PlatformError(
+        "TooManyInvocations",
+        `this host runs ${busy} instances and may run ${this.#parts.policy.instancesMax}; try again, or raise instances_max`,
+        { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
+      );
+    }
+    oldest.retire();
+  }
+
+  *#idle(): Iterable<Instance> {
+    for (const pool of this.#pools.values()) yield* pool.idleInstances();
+  }
+
+  /** Pools are cheap, but revisions come and go for ever. */
+  #dropEmptyPools(): void {
+    if (this.#pools.size < POOLS_BEFORE_CLEANING) return;
+    for (const [key, pool] of this.#pools) if (pool.isEmpty) this.#pools.delete(key);
+  }
+}
+
+const POOLS_BEFORE_CLEANING = 1_000;
+
+function isSuperseded(version: Version, record: FunctionRecord): boolean {
+  return version.label === "$LATEST" && version.revisionId !== record.latest.revisionId;
+}
+
+function instancesMax(record: FunctionRecord, version: Version): number {
+  if (record.concurrencyMax === undefined) return INSTANCES_PER_FUNCTION_DEFAULT;
+  return Math.max(1, Math.ceil(record.concurrencyMax / version.config.slotsPerInstance));
+}

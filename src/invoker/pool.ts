@@ -1,0 +1,256 @@
+import { PlatformError } from "../core/errors.ts";
+import type { Version } from "../core/function.ts";
+import { WAITING_CALLS_MAX } from "../core/limits.ts";
+import { Estimate } from "./estimate.ts";
+import type { Instance } from "./instance.ts";
+import { isAnotherInstanceWorthIt } from "./scale-rule.ts";
+import { StartFailed } from "./starter.ts";
+
+export interface PoolParts {
+  readonly version: Version;
+  /** Starts one instance of the version; waits for its turn among all starts of the host. */
+  readonly start: (pool: Pool) => Promise<Instance>;
+}
+
+interface Waiter {
+  readonly since: number;
+  readonly resolve: (instance: Instance) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What a start costs before the first one has been measured. */
+const START_GUESS_MS = 60;
+
+/**
+ * The instances of one version, and the calls that wait for one. Decides at each arrival, from what it has measured:
+ * whoever frees first takes the head of the queue, and another instance is started only if that is worth it.
+ */
+export class Pool {
+  readonly version: Version;
+  /** As many instances as there may be of this version; the function's limit may change under way. */
+  instancesMax = 1;
+  readonly #parts: PoolParts;
+  /** The one used last at the end: it is the warmest, and the others may go. */
+  readonly #ready: Instance[] = [];
+  readonly #instances = new Set<Instance>();
+  readonly #waiting: Waiter[] = [];
+  readonly #startMs = new Estimate(START_GUESS_MS);
+  readonly #serviceMs = new Estimate(0);
+  #starting = 0;
+  #sufferedMs = 0;
+  #isRetired = false;
+
+  constructor(parts: PoolParts) {
+    this.#parts = parts;
+    this.version = parts.version;
+  }
+
+  get counts(): {
+    readonly idle: number;
+    readonly busy: number;
+    readonly starting: number;
+    readonly waiting: number;
+  } {
+    let idle = 0;
+    for (const instance of this.#instances) if (instance.isIdle) idle += 1;
+    return {
+      idle,
+      busy: this.#instances.size - idle,
+      starting: this.#starting,
+      waiting: this.#waiting.length,
+    };
+  }
+
+  /** Nothing runs, starts or waits here. */
+  get isEmpty(): boolean {
+    return this.#instances.size === 0 && this.#starting === 0 && this.#waiting.length === 0;
+  }
+
+  get startCostMs(): number {
+    return this.#startMs.ms;
+  }
+
+  idleInstances(): Instance[] {
+    return this.#ready.filter((instance) => instance.isIdle);
+  }
+
+  /**
+   * An instance with a slot claimed for the caller: at once where one is free.
+   *
+   * @throws StartFailed if the function cannot be initialised.
+   * @throws PlatformError `TooManyInvocations` if too many wait or this one has waited `waitMsMax`; else what the start threw.
+   * @throws `signal.reason` if aborted while waiting.
+   */
+  acquire(waitMsMax: number, signal: AbortSignal): Instance | Promise<Instance> {
+    const free = this.#takeFree();
+    if (free) return free;
+    if (this.#waiting.length >= WAITING_CALLS_MAX) {
+      throw new PlatformError(
+        "TooManyInvocations",
+        `${this.version.functionName} has ${WAITING_CALLS_MAX} calls waiting already; try again, or raise its concurrency`,
+        { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
+      );
+    }
+    const turn = this.#waitInLine(waitMsMax, signal);
+    this.#startIfWorthIt();
+    return turn;
+  }
+
+  /** Makes sure that one instance is there; resolves with what its start took, 0 if there was one. */
+  async warm(signal: AbortSignal): Promise<number> {
+    if (this.#instances.size > 0) return 0;
+    const startedAt = performance.now();
+    const instance = await this.acquire(Number.POSITIVE_INFINITY, signal);
+    instance.unclaim();
+    return performance.now() - startedAt;
+  }
+
+  /** A call has been served: what it took helps to decide about the next one. */
+  served(durationMs: number): void {
+    this.#serviceMs.add(durationMs);
+  }
+
+  /** From the instance: a slot is free. */
+  freed(instance: Instance): void {
+    const waiter = this.#waiting.shift();
+    if (waiter) {
+      this.#sufferedMs =
+        this.#waiting.length === 0 ? 0 : this.#sufferedMs + (performance.now() - waiter.since);
+      instance.claim();
+      waiter.resolve(instance);
+      // With more slots than one it may serve the next in line as well.
+      if (instance.hasFreeSlot) this.freed(instance);
+      else this.#startIfWorthIt();
+      return;
+    }
+    if (this.#isRetired) instance.retire();
+    else if (!this.#ready.includes(instance)) this.#ready.push(instance);
+  }
+
+  /** From the instance: it takes no more calls. */
+  left(instance: Instance): void {
+    this.#instances.delete(instance);
+    const at = this.#ready.indexOf(instance);
+    if (at >= 0) this.#ready.splice(at, 1);
+    this.#startIfWorthIt();
+  }
+
+  /** Serves those who wait, takes nobody new if it can be helped, and lets go of each instance that has nothing to do. */
+  retire(): void {
+    this.#isRetired = true;
+    for (const instance of [...this.#ready]) if (instance.isIdle) instance.retire();
+  }
+
+  /** Stops everything now. */
+  async stop(reason: PlatformError): Promise<void> {
+    this.#isRetired = true;
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(reason);
+    await Promise.all([...this.#instances].map((instance) => instance[Symbol.asyncDispose]()));
+  }
+
+  #takeFree(): Instance | undefined {
+    while (true) {
+      const instance = this.#ready.at(-1);
+      if (!instance) return undefined;
+      if (!instance.hasFreeSlot) {
+        this.#ready.pop();
+        continue;
+      }
+      instance.claim();
+      if (!instance.hasFreeSlot) this.#ready.pop();
+      return instance;
+    }
+  }
+
+  #waitInLine(waitMsMax: number, signal: AbortSignal): Promise<Instance> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        since: performance.now(),
+        resolve: (instance) => {
+          done();
+          resolve(instance);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      };
+      const leave = (error: unknown) => {
+        const at = this.#waiting.indexOf(waiter);
+        if (at < 0) return;
+        this.#waiting.splice(at, 1);
+        waiter.reject(error);
+      };
+      const aborted = () => leave(signal.reason);
+      const timer = Number.isFinite(waitMsMax)
+        ? setTimeout(() => leave(waitedTooLong(this.version, waitMsMax)), waitMsMax)
+        : undefined;
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", aborted);
+      };
+      if (signal.aborted) {
+        done();
+        reject(signal.reason);
+        return;
+      }
+      signal.addEventListener("abort", aborted, { once: true });
+      this.#waiting.push(waiter);
+    });
+  }
+
+  #startIfWorthIt(): void {
+    const { version } = this;
+    while (
+      this.#waiting.length > 0 &&
+      this.#instances.size + this.#starting < this.instancesMax &&
+      isAnotherInstanceWorthIt({
+        waiting: this.#waiting.length,
+        serving: this.#instances.size,
+        starting: this.#starting,
+        slotsPerInstance: version.config.slotsPerInstance,
+        isReusable: version.config.entry.kind !== "filter",
+        serviceMs: this.#serviceMs.isMeasured ? this.#serviceMs.ms : undefined,
+        startMs: this.#startMs.ms,
+        sufferedMs: this.#sufferedMs,
+      })
+    ) {
+      this.#sufferedMs = 0;
+      void this.#startOne();
+    }
+  }
+
+  async #startOne(): Promise<void> {
+    this.#starting += 1;
+    const startedAt = performance.now();
+    try {
+      const instance = await this.#parts.start(this);
+      this.#starting -= 1;
+      this.#startMs.add(performance.now() - startedAt);
+      this.#instances.add(instance);
+      this.freed(instance);
+    } catch (error) {
+      this.#starting -= 1;
+      this.#startFailed(error);
+    }
+  }
+
+  /**
+   * Whoever waits for this start gets its failure. If the function itself is at fault and nothing serves, so does everybody
+   * else in line: the same code would only fail again for each of them.
+   */
+  #startFailed(error: unknown): void {
+    const isHopeless = error instanceof StartFailed && this.#instances.size === 0;
+    const losers = this.#waiting.splice(0, isHopeless ? this.#waiting.length : 1);
+    for (const waiter of losers) waiter.reject(error);
+    this.#startIfWorthIt();
+  }
+}
+
+function waitedTooLong(version: Version, waitMsMax: number): PlatformError {
+  return new PlatformError(
+    "TooManyInvocations",
+    `${version.functionName} had no free instance for ${Math.round(waitMsMax)} ms; try again, or raise its concurrency`,
+    { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
+  );
+}

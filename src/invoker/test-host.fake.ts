@@ -1,0 +1,202 @@
+import { PassThrough } from "node:stream";
+import { systemClock } from "../core/clock.ts";
+import type { FunctionConfig, FunctionRecord, Version } from "../core/function.ts";
+import { type InvocationId, newInvocationId, parseFunctionName } from "../core/ids.ts";
+import type { Call, InvocationOutcome, SandboxExit } from "../core/invocation.ts";
+import { silentLog } from "../core/log.ts";
+import { type Channel, InitFailed } from "../protocol/protocol.ts";
+import type { InvocationFacts, LogStream, Records } from "../records/records.ts";
+import type { Target } from "../registry/target.ts";
+import type { Driver, Sandbox, SandboxSpec } from "../sandbox/driver.ts";
+import type { InvocationRequest } from "./invocations.ts";
+import { Invoker } from "./invoker.ts";
+
+/** What a fake program does: how it starts, and what it answers. */
+export interface FakeProgram {
+  /** Rejecting is an init error; never resolving is a start without end. */
+  readonly start?: (sandbox: FakeSandbox) => Promise<void> | void;
+  readonly answer: (call: Call, sandbox: FakeSandbox) => Promise<InvocationOutcome> | InvocationOutcome;
+  readonly idle?: () => Promise<void>;
+}
+
+export interface FakeSandbox {
+  readonly number: number;
+  readonly stdout: PassThrough;
+  exit(exit?: Partial<SandboxExit>): void;
+}
+
+/** An invoker over programs that are functions of the test; nothing is isolated, nothing is started. */
+export function openTestHost(
+  program: FakeProgram,
+  policy: { instancesMax?: number; idleMsMax?: number } = {},
+) {
+  let started = 0;
+  const alive = new Set<number>();
+  const lines: {
+    readonly invocationId: string | undefined;
+    readonly stream: LogStream;
+    readonly text: string;
+  }[] = [];
+  const ended: string[] = [];
+
+  const records: Records = {
+    begin: (facts: InvocationFacts) => ({
+      line: (stream, text) => lines.push({ invocationId: facts.invocationId, stream, text }),
+      end: (result) => ended.push(`${result.outcome}${result.errorType ? ` ${result.errorType}` : ""}`),
+      tail: () => `tail of ${facts.invocationId}`,
+    }),
+    line: (_, stream, text) => lines.push({ invocationId: undefined, stream, text }),
+    async *read() {},
+    forget: async () => undefined,
+    flush: async () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+
+  const driver: Driver = {
+    name: "fake",
+    isolation: async () => ({ isIsolated: false, gaps: [] }),
+    async start(spec: SandboxSpec, { signal }: { readonly signal: AbortSignal }) {
+      signal.throwIfAborted();
+      return startSandbox(spec);
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+
+  const fakes = new Map<string, FakeSandbox>();
+  function startSandbox(spec: SandboxSpec): Sandbox {
+    const number = ++started;
+    alive.add(number);
+    const exited = Promise.withResolvers<SandboxExit>();
+    const streams = { stdout: new PassThrough(), stderr: new PassThrough(), telemetry: new PassThrough() };
+    const exit = (exit: Partial<SandboxExit> = {}) => {
+      alive.delete(number);
+      for (const stream of Object.values(streams)) stream.end();
+      exited.resolve({ exitCode: 0, signal: null, outOfMemory: false, ...exit });
+    };
+    fakes.set(spec.id, { number, stdout: streams.stdout, exit });
+    return {
+      id: spec.id,
+      places: {
+        codeDir: "",
+        runtimeDir: "",
+        socketDir: "",
+        tmpDir: "",
+        runtimeApi: undefined,
+        port: undefined,
+      },
+      socketDir: "",
+      ...streams,
+      stdin: undefined,
+      exited: exited.promise,
+      memoryPeakMib: () => 0,
+      connect: () => Promise.reject(new Error("a fake has no port")),
+      [Symbol.asyncDispose]: async () => exit({ exitCode: null, signal: "SIGKILL" }),
+    };
+  }
+
+  function openChannel(): Channel {
+    const ready = Promise.withResolvers<void>();
+    let fake: FakeSandbox | undefined;
+    return {
+      hasInput: false,
+      hasPort: false,
+      onRuntimeApiConnection: undefined,
+      isReusable: true,
+      ready: ready.promise,
+      launch: (_, environment) => ({ command: ["fake"], environment, workingDir: "/" }),
+      attach(sandbox) {
+        fake = fakes.get(sandbox.id);
+        if (fake)
+          Promise.resolve(fake)
+            .then((f) => program.start?.(f))
+            .then(ready.resolve, ready.reject);
+      },
+      invoke: async (call) => await program.answer(call, fake as FakeSandbox),
+      idle: async () => await program.idle?.(),
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+  }
+
+  const invoker = new Invoker({
+    driver,
+    depot: { openTree: async () => "/code" },
+    resolveRuntime: async () => ({ interpreter: undefined, runtimeDir: undefined, toolDirs: [] }),
+    adapterOf: () => ({ open: openChannel }),
+    records,
+    identity: { accountId: "000000000000", region: "us-east-1" },
+    clock: systemClock,
+    policy: { instancesMax: policy.instancesMax ?? 100, idleMsMax: policy.idleMsMax ?? 60_000 },
+    log: silentLog,
+  });
+
+  return {
+    invoker,
+    lines,
+    ended,
+    alive,
+    get started() {
+      return started;
+    },
+  };
+}
+
+export function returned(text: string): InvocationOutcome {
+  return { kind: "returned", payload: new TextEncoder().encode(text), head: undefined, isStreamed: false };
+}
+
+export function initFailed(errorType: string): InitFailed {
+  return new InitFailed(new TextEncoder().encode(JSON.stringify({ errorType })), errorType);
+}
+
+export function targetOf(
+  options: Partial<FunctionConfig> & { name?: string; revision?: string; concurrencyMax?: number } = {},
+): Target {
+  const functionName = parseFunctionName(options.name ?? "greet");
+  if (!functionName) throw new Error("bad test name");
+  const { name: _, revision = "r1", concurrencyMax, ...config } = options;
+  const version: Version = {
+    functionName,
+    label: "$LATEST",
+    revisionId: revision,
+    code: { treeId: "t", archiveSha256: "a", archiveBytes: 1, treeBytes: 1 },
+    modifiedAt: 0,
+    config: {
+      runtime: "nodejs24.x",
+      entry: { kind: "handler", handler: "index.handler" },
+      description: "",
+      memoryMib: 128,
+      timeoutMs: 3_000,
+      tmpMib: 512,
+      environment: {},
+      network: "host",
+      slotsPerInstance: 1,
+      architecture: "x86_64",
+      role: "",
+      ...config,
+    },
+  };
+  const record: FunctionRecord = {
+    name: functionName,
+    generation: 1,
+    createdAt: 0,
+    latest: version,
+    liveVersion: 1,
+    nextVersion: 2,
+    aliases: [],
+    urls: [],
+    concurrencyMax,
+    tags: {},
+  };
+  return { record, version, qualifier: undefined };
+}
+
+export function requestOf(text = "{}", invocationId: InvocationId = newInvocationId()): InvocationRequest {
+  return {
+    invocationId,
+    input: { kind: "event", payload: new TextEncoder().encode(text), contentType: "application/json" },
+    traceId: undefined,
+    clientContext: undefined,
+    wantsTail: false,
+    sink: undefined,
+  };
+}
