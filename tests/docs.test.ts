@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { CONFIG_KEYS, environmentName } from "../src/config.ts";
+import { ERROR_CODES, errorFacts } from "../src/core/errors.ts";
+
+const docs = join(import.meta.dirname, "../docs");
+
+function headings(file: string): string[] {
+  return [...readFileSync(join(docs, file), "utf8").matchAll(/^## (.+)$/gm)].map((match) => match[1] ?? "");
+}
+
+describe("docs/errors.md", () => {
+  const text = readFileSync(join(docs, "errors.md"), "utf8");
+
+  it("has a heading for every code, and none for what does not exist", () => {
+    assert.deepEqual(headings("errors.md").sort(), [...ERROR_CODES].sort());
+  });
+
+  it("tells status and AWS name of each as the code has them", () => {
+    for (const code of ERROR_CODES) {
+      const section = text.slice(text.indexOf(`\n## ${code}\n`)).split("\n## ")[1] ?? "";
+      const { status, awsName } = errorFacts(code);
+      assert.ok(section.includes(`${status}`) && section.includes(awsName), `${code}: expected ${status} and ${awsName}`);
+    }
+  });
+});
+
+describe("docs/configuration.md", () => {
+  const text = readFileSync(join(docs, "configuration.md"), "utf8");
+
+  it("has a row for every key with its variable, default and meaning", () => {
+    for (const { name, fallback, meaning } of CONFIG_KEYS) {
+      const row = text.split("\n").find((line) => line.startsWith(`| \`${name}\``));
+      assert.ok(row, `${name} has no row`);
+      for (const part of [environmentName(name), fallback, meaning]) assert.ok(row.includes(part.replaceAll("|", "\\|")), `${name}: ${part}`);
+    }
+  });
+
+  it("has no row for what does not exist", () => {
+    const rows = [...text.matchAll(/^\| `([a-z-]+)`/gm)].map((match) => match[1]);
+    assert.deepEqual(rows.sort(), CONFIG_KEYS.map((key) => key.name as string).sort());
+  });
+});

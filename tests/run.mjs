@@ -1,0 +1,52 @@
+// Runs the test suite and ends with one plain line: `N passed, N failed` (and skipped ones, each with its reason).
+//
+//   node tests/run.mjs [--long] [path …]     paths are files or folders; without any, everything but the long suites
+//
+// With REQUIRE_ALL=1 a test that lacks an optional tool fails instead of being skipped.
+import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+const LONG = ["tests/faults/**", "tests/soak/**"];
+const args = process.argv.slice(2);
+const isLong = args.includes("--long");
+const asked = args.filter((arg) => !arg.startsWith("--"));
+
+const patterns =
+  asked.length > 0
+    ? asked.map((path) => (path.endsWith(".ts") ? path : `${path.replace(/\/$/, "")}/**/*.test.ts`))
+    : ["src/**/*.test.ts", "tests/**/*.test.ts"];
+const files = globSync(patterns, { exclude: isLong || asked.length > 0 ? [] : LONG }).sort();
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const reasons = new Map();
+const failures = [];
+
+const stream = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: 20 * 60_000 });
+stream.on("test:pass", (event) => count(event, "passed"));
+stream.on("test:fail", (event) => count(event, "failed"));
+
+function count(event, result) {
+  if (event.details.type === "suite") return;
+  const { skip } = event;
+  if (skip !== undefined && skip !== false) {
+    counts.skipped += 1;
+    const reason = typeof skip === "string" ? skip : event.name;
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    return;
+  }
+  counts[result] += 1;
+  if (result === "failed") failures.push(`${event.file ?? ""}: ${event.name}`);
+}
+
+stream.compose(spec).pipe(process.stdout);
+stream.on("end", () => {
+  setImmediate(() => {
+    for (const [reason, times] of reasons) console.log(`skipped ${times}: ${reason}`);
+    for (const failure of failures) console.log(`failed: ${failure}`);
+    const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
+    console.log(`${counts.passed} passed, ${counts.failed} failed${skipped}`);
+    process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
+  });
+});
