@@ -1,0 +1,37 @@
+-- Functions, their published versions and URLs, and keys.
+--
+-- A row carries its whole value as a JSON document with a CRC-32 of that text, so that a damaged page is noticed when
+-- it is read; the other columns repeat what is searched by.
+
+CREATE TABLE function (
+  name TEXT NOT NULL PRIMARY KEY,
+  generation INTEGER NOT NULL CHECK (generation >= 1),
+  tree_id TEXT NOT NULL,
+  archive_sha256 TEXT NOT NULL,
+  document TEXT NOT NULL,
+  checksum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE version (
+  function_name TEXT NOT NULL REFERENCES function (name) ON DELETE CASCADE,
+  number INTEGER NOT NULL CHECK (number >= 1),
+  tree_id TEXT NOT NULL,
+  archive_sha256 TEXT NOT NULL,
+  document TEXT NOT NULL,
+  checksum INTEGER NOT NULL,
+  PRIMARY KEY (function_name, number)
+) STRICT;
+
+CREATE TABLE function_url (
+  url_id TEXT NOT NULL PRIMARY KEY,
+  function_name TEXT NOT NULL REFERENCES function (name) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX function_url_by_function ON function_url (function_name);
+
+-- "key" is a word of SQL.
+CREATE TABLE access_key (
+  id TEXT NOT NULL PRIMARY KEY,
+  document TEXT NOT NULL,
+  checksum INTEGER NOT NULL
+) STRICT;
