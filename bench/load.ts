@@ -1,0 +1,90 @@
+/**
+ * A closed-loop load generator: so many connections, each sends its next request when the last was answered. A process
+ * of its own, so that it shares no event loop with what it measures; a bare parser, so that it costs little beside it.
+ *
+ *   node bench/load.ts '{"host":"127.0.0.1","port":1,"hostHeader":"a.localhost","path":"/","connections":1,"seconds":3}'
+ */
+import { connect } from "node:net";
+
+export interface Load {
+  readonly port: number;
+  readonly hostHeader: string;
+  readonly path: string;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Seconds before counting begins. */
+  readonly warmUp: number;
+}
+
+export interface LoadResult {
+  readonly requests: number;
+  readonly perSecond: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly failed: number;
+}
+
+const HEAD_END = Buffer.from("\r\n\r\n");
+
+export function runLoad(load: Load): Promise<LoadResult> {
+  const request = Buffer.from(`GET ${load.path} HTTP/1.1\r\nHost: ${load.hostHeader}\r\n\r\n`);
+  const took: number[] = [];
+  let failed = 0;
+  const countFrom = performance.now() + load.warmUp * 1_000;
+  const until = countFrom + load.seconds * 1_000;
+
+  const runOne = () =>
+    new Promise<void>((resolve, reject) => {
+      const socket = connect({ host: "127.0.0.1", port: load.port, noDelay: true });
+      let sentAt = 0;
+      let rest: Buffer = Buffer.alloc(0);
+      const send = () => {
+        sentAt = performance.now();
+        socket.write(request);
+      };
+      socket.on("connect", send);
+      socket.on("error", reject);
+      socket.on("data", (chunk: Buffer) => {
+        rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+        const length = answerLength(rest);
+        if (length === undefined || rest.length < length) return;
+        if (rest.toString("latin1", 9, 12) !== "200") failed += 1;
+        rest = rest.subarray(length);
+        const now = performance.now();
+        if (now >= countFrom && now < until) took.push(now - sentAt);
+        if (now >= until) {
+          socket.destroy();
+          resolve();
+        } else send();
+      });
+    });
+
+  return Promise.all(Array.from({ length: load.connections }, runOne)).then(() => {
+    took.sort((a, b) => a - b);
+    const at = (share: number) =>
+      (took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? 0) * 1_000;
+    return {
+      requests: took.length,
+      perSecond: took.length / load.seconds,
+      p50Us: at(0.5),
+      p99Us: at(0.99),
+      failed,
+    };
+  });
+}
+
+/** Bytes of the answer that `bytes` begins with; undefined while its head is not complete. */
+function answerLength(bytes: Buffer): number | undefined {
+  const headEnd = bytes.indexOf(HEAD_END);
+  if (headEnd < 0) return undefined;
+  const head = bytes.toString("latin1", 0, headEnd).toLowerCase();
+  const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1];
+  if (length !== undefined) return headEnd + 4 + Number(length);
+  const lastChunk = bytes.indexOf("\r\n0\r\n\r\n", headEnd);
+  return lastChunk < 0 ? undefined : lastChunk + 7;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const result = await runLoad(JSON.parse(process.argv[2] ?? "{}"));
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+}

@@ -1,0 +1,89 @@
+/** One row of the table: a figure, its yardstick from the same run, and the bar that their ratio (or the figure) has to meet. */
+export interface Row {
+  readonly measure: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly yardstick: string;
+  readonly yardstickValue: number | undefined;
+  /** What is compared with the bar; undefined where the value itself is. */
+  readonly ratio: number | undefined;
+  readonly bar: string;
+  readonly isMet: boolean | undefined;
+  /** Smallest and largest of the runs. */
+  readonly spread: readonly [number, number];
+  readonly runs: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+/** Runs `measure` and `yardstick` in turn, so that both see the same moods of the machine. */
+export async function inTurn(
+  runs: number,
+  measure: () => Promise<number>,
+  yardstick: () => Promise<number>,
+): Promise<{ readonly values: number[]; readonly yardsticks: number[] }> {
+  const values: number[] = [];
+  const yardsticks: number[] = [];
+  await measure();
+  await yardstick();
+  for (let run = 0; run < runs; run++) {
+    values.push(await measure());
+    yardsticks.push(await yardstick());
+  }
+  return { values, yardsticks };
+}
+
+export function ratioRow(
+  measure: string,
+  unit: string,
+  yardstick: string,
+  { values, yardsticks }: { readonly values: number[]; readonly yardsticks: number[] },
+  bar: { readonly kind: "at most" | "at least"; readonly ratio: number },
+): Row {
+  const ratio = median(values.map((value, index) => value / (yardsticks[index] ?? Number.NaN)));
+  return {
+    measure,
+    value: median(values),
+    unit,
+    yardstick,
+    yardstickValue: median(yardsticks),
+    ratio,
+    bar: `${bar.kind} ${bar.ratio} ×`,
+    isMet: bar.kind === "at most" ? ratio <= bar.ratio : ratio >= bar.ratio,
+    spread: [Math.min(...values), Math.max(...values)],
+    runs: values.length,
+  };
+}
+
+export function printTable(rows: readonly Row[]): void {
+  const text = rows.map((row) => [
+    row.measure,
+    `${format(row.value)} ${row.unit}`,
+    `${format(row.spread[0])}–${format(row.spread[1])}`,
+    row.yardstickValue === undefined ? "" : `${row.yardstick} ${format(row.yardstickValue)}`,
+    row.ratio === undefined ? "" : `${row.ratio.toFixed(2)} ×`,
+    row.bar,
+    row.isMet === undefined ? "" : row.isMet ? "met" : "MISSED",
+  ]);
+  const head = ["measure", "median", "min–max", "yardstick", "ratio", "bar", ""];
+  const all = [head, ...text];
+  const widths = head.map((_, column) => Math.max(...all.map((line) => line[column]?.length ?? 0)));
+  for (const line of all) {
+    process.stdout.write(
+      `${line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd()}\n`,
+    );
+  }
+}
+
+function format(value: number): string {
+  if (!Number.isFinite(value)) return "-";
+  return value >= 1_000
+    ? Math.round(value).toLocaleString("en")
+    : value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+}

@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+export const ROOT = join(import.meta.dirname, "..");
+
+/** A process that prints a first line when it is ready; killed when disposed. */
+export async function startProcess(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<AsyncDisposable & { readonly firstLine: string; readonly process: ChildProcess }> {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "ignore"],
+    env: { ...process.env, ...env },
+  });
+  const exited = once(child, "exit");
+  const firstLine = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).once("line", resolve);
+    child.once("error", reject);
+    child.once("exit", (code) =>
+      reject(new Error(`${command} ${args.join(" ")} left with ${code} before it was ready`)),
+    );
+  });
+  return {
+    firstLine,
+    process: child,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}
+
+/** Runs to its end; wall time in ms. */
+export async function timeProcess(command: string, args: readonly string[]): Promise<number> {
+  const startedAt = performance.now();
+  const child = spawn(command, args, { stdio: "ignore" });
+  const [code] = await once(child, "exit");
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} left with ${code}`);
+  return performance.now() - startedAt;
+}
+
+export interface Daemon extends AsyncDisposable {
+  readonly gatewayPort: number;
+  readonly controlUrl: string;
+  readonly key: string;
+  readonly pid: number;
+  /** From spawn to the line that says it serves. */
+  readonly startMs: number;
+  readonly dataDir: string;
+}
+
+/** A daemon of its own on ephemeral ports; with `dataDir` on a folder that is kept. */
+export async function startDaemon(dataDir?: string): Promise<Daemon> {
+  const dir = dataDir ?? mkdtempSync(join(tmpdir(), "lambdad-bench-"));
+  const startedAt = performance.now();
+  const args = ["--data", dir, "--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0", "--allow-unsandboxed"];
+  const daemon = await startProcess(join(ROOT, "bin/lambdad"), args);
+  const startMs = performance.now() - startedAt;
+  const ports = /gateway=http:\/\/[^:]+:(\d+) control=(\S+)/.exec(daemon.firstLine);
+  if (!ports?.[1] || !ports[2]) throw new Error(`unexpected first line: ${daemon.firstLine}`);
+  return {
+    gatewayPort: Number(ports[1]),
+    controlUrl: ports[2],
+    key: readFileSync(join(dir, "admin.key"), "utf8").trim(),
+    pid: daemon.process.pid ?? 0,
+    startMs,
+    dataDir: dir,
+    async [Symbol.asyncDispose]() {
+      await daemon[Symbol.asyncDispose]();
+      if (!dataDir) rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resident memory in MiB. */
+export function residentMib(pid: number): number {
+  const kib = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kib ?? 0) / 1_024;
+}
+
+/** User and system CPU time of a process so far, ms. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
