@@ -1,0 +1,131 @@
+import type { Call, InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
+import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
+import { FRAME, type Frame, FrameError } from "./frames.ts";
+
+/** Lambda's answer to a response over its limit (Runtime API facts: 413, `Function.ResponseSizeTooLarge`). */
+export const RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge";
+
+/**
+ * What a runtime sends for one call, turned into its outcome:
+ *
+ *   waiting ──RESPONSE, ERROR──────────────► answered ──IDLE──► over
+ *      └──STREAM_HEAD──► streaming ──END, ERROR──▲
+ *
+ * Frames that do not fit throw FrameError. A stream over its limit is settled at once and read to its end for nothing.
+ */
+export class Answer {
+  readonly sink: ResponseSink | undefined;
+  readonly #settle: (outcome: InvocationOutcome) => void;
+  /** Pieces of a stream that nobody reads while it is made. */
+  #collected: Buffer[] = [];
+  #bytes = 0;
+  #head: ResponseHead | undefined;
+  #state: "waiting" | "streaming" | "answered" | "over" = "waiting";
+  #isSettled = false;
+
+  constructor(call: Call, settle: (outcome: InvocationOutcome) => void) {
+    this.sink = call.sink;
+    this.#settle = settle;
+  }
+
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** From now on the caller listens no more: nothing is settled and nothing goes to the sink. */
+  abandon(): void {
+    this.#isSettled = true;
+    this.#collected = [];
+  }
+
+  /** Settles with `outcome` unless there is one already. */
+  fail(outcome: { readonly errorType: string; readonly message: string }): void {
+    this.#end({ kind: "crashed", ...outcome, isStreamed: this.#isStreamed });
+  }
+
+  /** True when there is room for more; false when the sink has to drain first. @throws FrameError */
+  take(frame: Frame): boolean {
+    const { type, label, body } = frame;
+    if (this.#state === "waiting" && type === FRAME.response) this.#respond(label, body);
+    else if (this.#state === "waiting" && type === FRAME.streamHead) this.#startStream(label);
+    else if (this.#state === "streaming" && type === FRAME.streamChunk) return this.#addChunk(body);
+    else if (this.#state === "streaming" && type === FRAME.streamEnd) this.#endStream();
+    else if (this.#isOpen && type === FRAME.error) this.#throw(cleanErrorType(label), body);
+    else if (this.#state === "answered" && type === FRAME.idle) this.#state = "over";
+    else throw new FrameError(`frame ${type} does not fit an answer that is ${this.#state}`);
+    return true;
+  }
+
+  get #isOpen(): boolean {
+    return this.#state === "waiting" || this.#state === "streaming";
+  }
+
+  get #isStreamed(): boolean {
+    return this.#head !== undefined && this.sink !== undefined;
+  }
+
+  #respond(label: string, payload: Buffer): void {
+    this.#state = "answered";
+    if (payload.length > RESPONSE_BYTES_MAX) {
+      this.#tooLarge(RESPONSE_BYTES_MAX);
+      return;
+    }
+    const head = label === "" ? undefined : ({ kind: "raw", contentType: cleanContentType(label) } as const);
+    this.#end({ kind: "returned", payload, head, isStreamed: false });
+  }
+
+  #throw(errorType: string, payload: Buffer): void {
+    this.#state = "answered";
+    this.#end({ kind: "threw", payload, errorType, isStreamed: this.#isStreamed });
+  }
+
+  #startStream(label: string): void {
+    this.#state = "streaming";
+    this.#head = { kind: "raw", contentType: cleanContentType(label) };
+    if (!this.#isSettled) this.sink?.start(this.#head);
+  }
+
+  #addChunk(body: Buffer): boolean {
+    if (this.#isSettled) return true;
+    this.#bytes += body.length;
+    const bytesMax = this.sink ? STREAMED_RESPONSE_BYTES_MAX : RESPONSE_BYTES_MAX;
+    if (this.#bytes > bytesMax) {
+      this.#tooLarge(bytesMax);
+      return true;
+    }
+    if (this.sink) return this.sink.write(body);
+    this.#collected.push(body);
+    return true;
+  }
+
+  #endStream(): void {
+    this.#state = "answered";
+    const payload = Buffer.concat(this.#collected);
+    this.#end({ kind: "returned", payload, head: this.#head, isStreamed: this.#isStreamed });
+  }
+
+  #tooLarge(bytesMax: number): void {
+    const errorMessage = `Response payload size exceeded maximum allowed payload size (${bytesMax} bytes).`;
+    const payload = Buffer.from(JSON.stringify({ errorType: RESPONSE_TOO_LARGE, errorMessage }));
+    this.#end({ kind: "threw", payload, errorType: RESPONSE_TOO_LARGE, isStreamed: this.#isStreamed });
+  }
+
+  #end(outcome: InvocationOutcome): void {
+    this.#collected = [];
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#settle(outcome);
+  }
+}
+
+const CONTENT_TYPE = /^[\x20-\x7e]{1,256}$/;
+
+/** It becomes an HTTP header, so a function must not be able to end the line. */
+function cleanContentType(label: string): string {
+  return CONTENT_TYPE.test(label) ? label : "application/octet-stream";
+}
+
+/** It goes into logs and headers; any class name may be an error type, so only what is not printable is refused. */
+export function cleanErrorType(label: string): string {
+  return CONTENT_TYPE.test(label) ? label : "Runtime.Unknown";
+}

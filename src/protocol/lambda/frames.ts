@@ -1,0 +1,138 @@
+/**
+ * Frames between the daemon and our own Node and Python runtimes, over one Unix socket per sandbox. Big-endian:
+ *
+ *   u32 length of all that follows │ u8 type │ u32 call id │ u32 label length │ label (UTF-8) │ body
+ *
+ *   daemon                                    runtime
+ *   SPECIALISE (label: Specialisation)  ──►
+ *                                       ◄──   READY, or INIT_ERROR (label: error type, body: JSON) and it exits
+ *   INVOKE (label: CallHead, body: event) ─►
+ *                                       ◄──   RESPONSE (label: content type or empty), or ERROR (label: error type,
+ *                                             body: JSON), or STREAM_HEAD (label: content type), STREAM_CHUNK …,
+ *                                             and then STREAM_END or ERROR
+ *                                       ◄──   IDLE: it asks for the next call
+ *
+ * Frames without a call have id 0. Bodies are never looked into here. The far side is the function's own process, so
+ * whatever it sends is taken for hostile.
+ */
+export const FRAME = {
+  specialise: 1,
+  invoke: 2,
+  ready: 16,
+  initError: 17,
+  response: 18,
+  error: 19,
+  streamHead: 20,
+  streamChunk: 21,
+  streamEnd: 22,
+  idle: 23,
+} as const;
+
+/** Label of SPECIALISE, as JSON: all that makes a generic runtime process one function's. */
+export interface Specialisation {
+  readonly handler: string;
+  /** Where the code is, as seen from inside; becomes the working directory. */
+  readonly taskRoot: string;
+  /** `nodejs24.x`, `python3.13`: rules that changed between Lambda's runtimes go by this, not by the interpreter. */
+  readonly runtime: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly responseBytesMax: number;
+}
+
+/** Label of INVOKE, as JSON. What is undefined is left out. */
+export interface CallHead {
+  readonly requestId: string;
+  /** ms since epoch. */
+  readonly deadlineMs: number;
+  readonly functionArn: string;
+  readonly traceId: string | undefined;
+  readonly clientContext: string | undefined;
+  readonly contentType: string;
+}
+
+export interface Frame {
+  readonly type: number;
+  readonly callId: number;
+  readonly label: string;
+  /** A view of what was received; copy it to keep it for long. */
+  readonly body: Buffer;
+}
+
+/** The far side broke the format or the order above; the connection is of no use any more. */
+export class FrameError extends Error {
+  override readonly name = "FrameError";
+}
+
+const LENGTH_BYTES = 4;
+/** Type, call id and label length: the least that a frame's length can be. */
+const HEAD_BYTES = 9;
+/** Content types and error types; longer ones are nobody's. */
+const LABEL_BYTES_MAX = 64 * 1024;
+
+/** All of a frame but its body, which may be sent behind it uncopied. */
+export function encodeFrameHead(type: number, callId: number, label: string, bodyBytes: number): Buffer {
+  const labelBytes = Buffer.byteLength(label);
+  const head = Buffer.allocUnsafe(LENGTH_BYTES + HEAD_BYTES + labelBytes);
+  head.writeUInt32BE(HEAD_BYTES + labelBytes + bodyBytes, 0);
+  head.writeUInt8(type, 4);
+  head.writeUInt32BE(callId, 5);
+  head.writeUInt32BE(labelBytes, 9);
+  head.write(label, LENGTH_BYTES + HEAD_BYTES);
+  return head;
+}
+
+/** Takes bytes as they come and gives whole frames; keeps at most one unfinished frame of `bodyBytesMax`. */
+export class FrameReader {
+  readonly #frameBytesMax: number;
+  #parts: Buffer[] = [];
+  #bytes = 0;
+  /** How many bytes there must be before anything more can be said. */
+  #wanted = LENGTH_BYTES;
+
+  constructor(bodyBytesMax: number) {
+    this.#frameBytesMax = HEAD_BYTES + LABEL_BYTES_MAX + bodyBytesMax;
+  }
+
+  /** @throws FrameError if what was received cannot be a frame; what `onFrame` throws comes out too. */
+  read(chunk: Buffer, onFrame: (frame: Frame) => void): void {
+    this.#parts.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes < this.#wanted) return;
+    const buffer = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts, this.#bytes);
+    let at = 0;
+    this.#wanted = LENGTH_BYTES;
+    while (buffer.length - at >= LENGTH_BYTES) {
+      const end = at + LENGTH_BYTES + this.#lengthAt(buffer, at);
+      if (end > buffer.length) {
+        this.#wanted = end - at;
+        break;
+      }
+      onFrame(frameBetween(buffer, at + LENGTH_BYTES, end));
+      at = end;
+    }
+    this.#bytes = buffer.length - at;
+    this.#parts = this.#bytes === 0 ? [] : [buffer.subarray(at)];
+  }
+
+  #lengthAt(buffer: Buffer, at: number): number {
+    const length = buffer.readUInt32BE(at);
+    if (length < HEAD_BYTES || length > this.#frameBytesMax) {
+      throw new FrameError(`frame length ${length} is not from ${HEAD_BYTES} to ${this.#frameBytesMax}`);
+    }
+    return length;
+  }
+}
+
+function frameBetween(buffer: Buffer, at: number, end: number): Frame {
+  const labelBytes = buffer.readUInt32BE(at + 5);
+  const bodyAt = at + HEAD_BYTES + labelBytes;
+  if (labelBytes > LABEL_BYTES_MAX || bodyAt > end) {
+    throw new FrameError(`frame label of ${labelBytes} bytes does not fit`);
+  }
+  return {
+    type: buffer.readUInt8(at),
+    callId: buffer.readUInt32BE(at + 1),
+    label: labelBytes === 0 ? "" : buffer.toString("utf8", at + HEAD_BYTES, bodyAt),
+    body: buffer.subarray(bodyAt, end),
+  };
+}
