@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import type { Duplex } from "node:stream";
+import type { Version } from "../../core/function.ts";
+import type { Call, InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
+import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
+import { type Channel, InitFailed, type ProtocolAdapter } from "../protocol.ts";
+import { untilAborted } from "../until-aborted.ts";
+import { RuntimeApiServer } from "./runtime-api-server.ts";
+import { RuntimeApiSession } from "./runtime-api-session.ts";
+import { platformError } from "./runtime-api-wire.ts";
+
+/** For any executable that polls the Runtime API: `provided.*`, whatever it is written in. */
+export function runtimeApiAdapter(): ProtocolAdapter {
+  return { open: (version) => new RuntimeApiChannel(version) };
+}
+
+const NOT_EXECUTABLE = 206;
+const NOT_FOUND = 207;
+
+/**
+ * Becomes the bootstrap, from where Lambda looks for it. Only inside the sandbox can be seen what is there, and a shell
+ * looks in half a millisecond. Its exit codes are not such as programs use.
+ */
+const START_BOOTSTRAP = `
+for file in "$1/bootstrap" /opt/bootstrap; do
+  if [ -f "$file" ]; then
+    if [ -x "$file" ]; then exec "$file"; fi
+    exit ${NOT_EXECUTABLE}
+  fi
+done
+exit ${NOT_FOUND}
+`;
+
+class RuntimeApiChannel implements Channel {
+  readonly hasInput = false;
+  readonly hasPort = false;
+  readonly isReusable = true;
+  readonly ready: Promise<void>;
+  readonly onRuntimeApiConnection: (socket: Duplex) => void;
+  readonly #handler: string;
+  readonly #session: RuntimeApiSession;
+  readonly #server: RuntimeApiServer;
+  readonly #fail: (failure: InitFailed) => void;
+
+  constructor(version: Version) {
+    const { entry } = version.config;
+    assert.ok(entry.kind === "handler", `the Runtime API is for handlers, not for a ${entry.kind}`);
+    this.#handler = entry.handler;
+    const ready = Promise.withResolvers<void>();
+    this.ready = ready.promise;
+    // Whoever awaits it sees the failure; if nobody does, it must not end the daemon.
+    this.ready.catch(() => undefined);
+    this.#fail = ready.reject;
+    this.#session = new RuntimeApiSession({ ready: ready.resolve, initFailed: ready.reject });
+    this.#server = new RuntimeApiServer(this.#session);
+    this.onRuntimeApiConnection = (socket) => this.#server.accept(socket);
+  }
+
+  launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
+    assert.ok(places.runtimeApi !== undefined, "the driver offers a Runtime API where it is asked for");
+    // With it, aws-lambda-go would speak the RPC of the retired go1.x runtime instead.
+    const { _LAMBDA_SERVER_PORT: _unset, ...rest } = environment;
+    return {
+      command: ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", places.codeDir],
+      environment: {
+        ...rest,
+        AWS_LAMBDA_RUNTIME_API: places.runtimeApi,
+        _HANDLER: this.#handler,
+        LAMBDA_TASK_ROOT: places.codeDir,
+        LAMBDA_RUNTIME_DIR: "/var/runtime",
+        _LAMBDA_TELEMETRY_LOG_FD: "3",
+      },
+      workingDir: places.codeDir,
+    };
+  }
+
+  attach(sandbox: Sandbox): void {
+    this.#session.watchExit(sandbox.exited);
+    void sandbox.exited.then((exit) => {
+      const reason =
+        this.#session.state === "Started" ? badEntrypoint(exit, sandbox.places.codeDir) : undefined;
+      const errorType = "Runtime.InvalidEntrypoint";
+      if (reason) this.#fail(new InitFailed(platformError(errorType, `Error: ${reason}`), errorType));
+    });
+  }
+
+  async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
+    assert.ok(call.input.kind === "event", "a handler is invoked with an event");
+    signal.throwIfAborted();
+    return untilAborted(this.#session.hand(call, signal), signal);
+  }
+
+  idle(): Promise<void> {
+    return this.#session.idle();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server[Symbol.asyncDispose]();
+  }
+}
+
+/** Why no bootstrap ran; undefined if one did. 126 and 127 are what a shell exits with when `exec` fails. */
+function badEntrypoint({ exitCode }: SandboxExit, codeDir: string): string | undefined {
+  switch (exitCode) {
+    case NOT_FOUND:
+      return `no bootstrap: neither ${codeDir}/bootstrap nor /opt/bootstrap exists; put the program there under that name`;
+    case NOT_EXECUTABLE:
+      return `the bootstrap in ${codeDir} is not executable; run chmod +x bootstrap and keep the mode when packing it`;
+    case 126:
+    case 127:
+      return `the bootstrap in ${codeDir} left with exit status ${exitCode} before it asked for an event; check that the interpreter in its first line exists and that it was built for this machine`;
+    default:
+      return undefined;
+  }
+}
