@@ -1,0 +1,81 @@
+/**
+ * Starts `lambda` or `lambdad`: in this process if its Node can run TypeScript, else on the Node that the package
+ * brings along. This file must be understood by every Node since 14, so that an old one gets a sentence, not a stack.
+ */
+
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** Type stripping without a warning, `await using`, `node:sqlite`. */
+const NODE_MAJOR_MIN = 24;
+/** sysexits.h: a service that is needed is unavailable. */
+const EXIT_UNAVAILABLE = 69;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+export async function start(program) {
+  const [first] = process.argv.slice(2);
+  if (first === "-V" || first === "--version") {
+    process.stdout.write(`${JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version}\n`);
+    return;
+  }
+  if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) return run(program);
+
+  const node = findBundledNode();
+  if (node === undefined) {
+    process.stderr.write(
+      `${program} needs Node ${NODE_MAJOR_MIN} or newer, this is ${process.version}: run npm install in ${root}, ` +
+        "which brings one along on Linux, or install one from https://nodejs.org\n",
+    );
+    process.exitCode = EXIT_UNAVAILABLE;
+    return;
+  }
+  const { rerun } = await import("./rerun.mjs");
+  rerun(node, [join(root, "bin", program), ...process.argv.slice(2)]);
+}
+
+/** The Node of the optional dependency `node-linux-*`: below this package, or beside it when npm has hoisted it. */
+export function findBundledNode() {
+  const candidates = [join(root, "node_modules"), dirname(root)].map((modules) =>
+    join(modules, `node-linux-${process.arch}`, "bin", "node"),
+  );
+  return candidates.find(isExecutable);
+}
+
+async function run(program) {
+  const { LAMBDAD_WRAPPER_FD: wrapperFd } = process.env;
+  if (wrapperFd !== undefined) {
+    // What we start is not started by the wrapper and must not wait for its end.
+    delete process.env.LAMBDAD_WRAPPER_FD;
+    const { dieWithWrapper } = await import("./rerun.mjs");
+    dieWithWrapper(Number(wrapperFd));
+  }
+  await enableCompileCache();
+  const source = join(root, "src", `${program}.ts`);
+  const main = existsSync(source) ? source : join(root, "dist", `${program}.js`);
+  await import(pathToFileURL(main).href);
+}
+
+/** Keeps stripped and compiled modules between runs; without a place for them everything works, slower. */
+async function enableCompileCache() {
+  const { default: module } = await import("node:module");
+  const modules = basename(dirname(root)) === "node_modules" ? dirname(root) : join(root, "node_modules");
+  const ownCache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  for (const folder of [join(modules, ".cache"), ownCache]) {
+    const { status } = module.enableCompileCache(join(folder, "lambdad"));
+    if (status !== module.constants.compileCacheStatus.FAILED) break;
+  }
+  // Written at exit otherwise, which a daemon that is killed never reaches.
+  setTimeout(() => module.flushCompileCache(), 3_000).unref();
+}
+
+function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false; // Absent or for another machine: the caller asks only whether it can be used.
+  }
+}

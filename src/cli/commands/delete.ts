@@ -1,0 +1,34 @@
+import { createInterface } from "node:readline/promises";
+import { usageError } from "../cli-error.ts";
+import type { Command } from "../command.ts";
+import { functionName, functionPath } from "../names.ts";
+
+export interface DeleteOptions {
+  readonly yes?: boolean;
+}
+
+/** Naming the function is consent; only a person at a terminal, who may have mistyped it, is asked again. */
+export async function deleteFunction(command: Command, name: string, options: DeleteOptions): Promise<void> {
+  const { host, output } = command;
+  const path = functionPath(functionName(name));
+  const api = await command.client();
+  if (!options.yes && host.stdin.isTTY && host.stderr.isTTY) {
+    // Asking about what is not there would only be confusing.
+    await api.json("GET", path);
+    if (!(await confirm(command, `Delete ${name} with all its versions, aliases and logs? [y/N] `))) {
+      throw usageError(`${name} was not deleted`, "answer y, or pass --yes");
+    }
+  }
+  await api.json("DELETE", path);
+  if (output.isJson) await output.json({ deleted: name });
+  else output.note(`deleted ${name}`);
+}
+
+async function confirm({ host }: Command, question: string): Promise<boolean> {
+  const dialog = createInterface({ input: host.stdin, output: host.stderr });
+  try {
+    return /^y(es)?$/i.test((await dialog.question(question, { signal: host.signal })).trim());
+  } finally {
+    dialog.close();
+  }
+}

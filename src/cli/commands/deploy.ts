@@ -1,0 +1,161 @@
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename, extname, resolve } from "node:path";
+import { CliError, usageError } from "../cli-error.ts";
+import type { CallOptions } from "../client.ts";
+import type { Command } from "../command.ts";
+import { DeployProgress } from "../deploy-progress.ts";
+import { readEnvironment } from "../environment.ts";
+import { functionName, functionPath, nameFromPath } from "../names.ts";
+import { packageFolder } from "../package-folder.ts";
+import { isCode, messageOf } from "../settings.ts";
+import { countOption, formatBytes, mibOption, plural, spanOption } from "../units.ts";
+import { readDeployEvent } from "../wire.ts";
+import { splitWords } from "../words.ts";
+
+export interface DeployOptions {
+  readonly name?: string;
+  readonly runtime?: string;
+  readonly handler?: string;
+  readonly kind?: string;
+  readonly module?: string;
+  readonly command?: string;
+  readonly memory?: string;
+  readonly timeout?: string;
+  readonly tmp?: string;
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly network?: string;
+  readonly slots?: string;
+  readonly max?: string;
+  readonly description?: string;
+  readonly allowScripts?: boolean;
+  /** False for --no-build. */
+  readonly build: boolean;
+}
+
+/** Installing dependencies or compiling may take long without a word. */
+const SILENCE_MS_MAX = 900_000;
+
+/** Steps on stderr as they happen; at the end one line on stdout that says where the function is. */
+export async function deploy(command: Command, path: string, options: DeployOptions): Promise<void> {
+  const { host, output } = command;
+  const source = await openSource(resolve(host.workingDir, path), path);
+  const name = options.name === undefined ? nameFromPath(source.baseName) : functionName(options.name);
+  const settings = {
+    ...(await readDeploySettings(options, host.workingDir)),
+    ...(source.fileName !== undefined && { fileName: source.fileName }),
+  };
+  const api = await command.client();
+  api.requireKey();
+
+  const progress = new DeployProgress(output);
+  progress.packaged(source.label, source.detail);
+  const lines = api.lines("POST", functionPath(name, "/deploy"), {
+    query: { options: JSON.stringify(settings) },
+    upload: await source.open(),
+    headers: { "content-type": "application/octet-stream", ...source.headers },
+    silenceMsMax: SILENCE_MS_MAX,
+  });
+  try {
+    for await (const line of lines) {
+      const event = readDeployEvent(line);
+      if (event?.type === "error") {
+        throw CliError.fromServer(undefined, event.code, event.message, event.hint);
+      }
+      if (event?.type === "done") {
+        progress.done(event.readyMs);
+        if (output.isJson) await output.json({ name, ...withoutType(line) });
+        else await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
+        return;
+      }
+      if (event !== undefined) progress.show(event);
+    }
+  } finally {
+    progress.end();
+  }
+  throw CliError.local(
+    "ServerUnreachable",
+    `${api.server} ended the deployment of ${name} without saying how`,
+    `lambda versions ${name} shows whether it went live; look into lambdad's own log`,
+  );
+}
+
+interface Source {
+  /** For the progress line. */
+  readonly label: string;
+  readonly detail: string;
+  /** What the function is named after. */
+  readonly baseName: string;
+  readonly fileName: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  open(): Promise<NonNullable<CallOptions["upload"]>>;
+}
+
+async function openSource(path: string, given: string): Promise<Source> {
+  const facts = await stat(path).catch((error: unknown) => {
+    const reason = isCode(error, "ENOENT")
+      ? `there is no ${given}`
+      : `cannot read ${given}: ${messageOf(error)}`;
+    throw CliError.local("FileUnusable", reason, "lambda init FOLDER makes a function to start from");
+  });
+  const label = basename(path) || given;
+  if (facts.isDirectory()) {
+    const folder = await packageFolder(path);
+    return {
+      label,
+      detail: `${plural(folder.files.length, "file")}, ${formatBytes(folder.bytes)}`,
+      baseName: label,
+      fileName: undefined,
+      headers: {},
+      open: folder.openZip,
+    };
+  }
+  if (!facts.isFile()) throw usageError(`${given} is neither a folder nor a file`);
+  if (facts.size === 0) throw usageError(`${given} is empty`);
+  return {
+    label,
+    detail: formatBytes(facts.size),
+    baseName: label.slice(0, label.length - extname(label).length).replace(/\.tar$/, "") || label,
+    fileName: label,
+    headers: { "content-length": String(facts.size) },
+    open: async () => createReadStream(path),
+  };
+}
+
+/** The members that docs/api.md calls settings; what was not given stays away, so that it keeps its value. */
+async function readDeploySettings(
+  options: DeployOptions,
+  workingDir: string,
+): Promise<Record<string, unknown>> {
+  const given = <T>(value: string | undefined, read: (text: string) => T): T | undefined =>
+    value === undefined ? undefined : read(value);
+  const hasEnvironment = options.env !== undefined || options.envFile !== undefined;
+  const settings: Record<string, unknown> = {
+    runtime: options.runtime,
+    kind: options.kind,
+    handler: options.handler,
+    module: options.module,
+    command: given(options.command, (text) => splitWords("--command", text)),
+    memoryMib: given(options.memory, (text) => mibOption("--memory", text)),
+    timeoutMs: given(options.timeout, (text) => spanOption("--timeout", text)),
+    tmpMib: given(options.tmp, (text) => mibOption("--tmp", text)),
+    environment: hasEnvironment
+      ? await readEnvironment(options.envFile ?? [], options.env ?? [], workingDir)
+      : undefined,
+    network: options.network,
+    slotsPerInstance: given(options.slots, (text) => countOption("--slots", text, 1)),
+    concurrencyMax: given(options.max, (text) => countOption("--max", text)),
+    description: options.description,
+    allowScripts: options.allowScripts ? true : undefined,
+    build: options.build ? undefined : false,
+  };
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+function withoutType(line: unknown): object {
+  const { type: _type, ...rest } = Object.fromEntries(
+    Object.entries(typeof line === "object" && line !== null ? line : {}),
+  );
+  return rest;
+}

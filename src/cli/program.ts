@@ -1,0 +1,332 @@
+import { Argument, Option, Command as Program } from "commander";
+import type { Command } from "./command.ts";
+import type { AliasOptions } from "./commands/alias.ts";
+import type { Shell } from "./commands/completion.ts";
+import type { OriginOptions } from "./commands/config.ts";
+import type { DeleteOptions } from "./commands/delete.ts";
+import type { DeployOptions } from "./commands/deploy.ts";
+import type { EnvListOptions } from "./commands/env.ts";
+import type { InitOptions } from "./commands/init.ts";
+import type { InvokeOptions } from "./commands/invoke.ts";
+import type { KeyOptions } from "./commands/keys.ts";
+import type { ListOptions } from "./commands/list.ts";
+import type { LogOptions } from "./commands/logs.ts";
+import type { RollbackOptions } from "./commands/versions.ts";
+import type { Host } from "./host.ts";
+import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
+import { TEMPLATE_NAMES } from "./templates.ts";
+
+/**
+ * The command tree: names, arguments, options and their help. What a command does is in commands/, loaded when it is
+ * run, so that starting costs the same however many commands there are.
+ */
+export interface ProgramParts {
+  readonly host: Host;
+  open(options: GlobalOptions): Command;
+}
+
+export interface GlobalOptions {
+  readonly server: string | undefined;
+  readonly key: string | undefined;
+  readonly useConfig: string | undefined;
+  readonly configUsed: boolean;
+  readonly json: boolean;
+  readonly verbose: boolean;
+  readonly color: boolean;
+}
+
+type Work = (command: Command) => Promise<void>;
+type Runner = (work: Work) => Promise<void>;
+
+export function buildProgram(parts: ProgramParts): Program {
+  const program = new Program("lambda");
+  const run: Runner = async (work) => {
+    const options = program.opts<Partial<GlobalOptions>>();
+    await work(
+      parts.open({
+        server: options.server,
+        key: options.key,
+        useConfig: options.useConfig,
+        configUsed: options.configUsed === true,
+        json: options.json === true,
+        verbose: options.verbose === true,
+        color: options.color !== false,
+      }),
+    );
+  };
+
+  program
+    .description("Runs functions written for AWS Lambda, and any other program, on your own machine.")
+    .option("--server <url>", "control address of lambdad (LAMBDA_SERVER) [http://127.0.0.1:8081]")
+    .option("--key <id.secret>", "key to call it with (LAMBDA_KEY) [the admin key of this machine's lambdad]")
+    .option("--use-config <file>", "configuration file [$XDG_CONFIG_HOME/lambda/config.yaml]")
+    .option("--config-used", "say which server, key and file are used, and where each came from")
+    .option("--json", "print JSON, errors too")
+    .option("-v, --verbose", "show the HTTP requests")
+    .option("--no-color", "no colours (NO_COLOR)")
+    // --version must stay free for `lambda logs --version 7`: cli.ts answers it where it comes first.
+    .option("-V", "print the version, as --version does")
+    .helpOption("-h, --help", "show help")
+    .helpCommand("help [command]", "show help for a command")
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void parts.host.stdout.write(text),
+      // Help that was not asked for goes here; errors are thrown, and said by the caller.
+      writeErr: (text) => void parts.host.stderr.write(text),
+      outputError: () => undefined,
+      getOutHelpWidth: () => HELP_WIDTH,
+      getErrHelpWidth: () => HELP_WIDTH,
+    });
+
+  addWriting(program, run);
+  addRunning(program, run);
+  addChanging(program, run);
+  addMachine(program, run);
+  return program;
+}
+
+const HELP_WIDTH = 110;
+
+function addWriting(program: Program, run: Runner): void {
+  program.commandsGroup("Write and deploy:");
+  program
+    .command("init <folder>")
+    .description("start a function from a template")
+    .addOption(
+      new Option("-t, --template <name>", "what to start from").choices(TEMPLATE_NAMES).default("nodejs"),
+    )
+    .action((folder: string, options: InitOptions) =>
+      run(async (command) => (await import("./commands/init.ts")).initFolder(command, folder, options)),
+    );
+  program
+    .command("deploy [path]")
+    .description("build a folder, archive or single file and make it live as a new version")
+    .option("--name <name>", "name of the function [name of the folder or file]")
+    .option("--runtime <runtime>", "nodejs24.x, python3.13, provided.al2023 … [detected]")
+    .option("--handler <file.function>", "what to call [detected]")
+    .addOption(
+      new Option("--kind <kind>", "way it is written [detected]").choices([
+        "handler",
+        "lifecycle",
+        "server",
+        "filter",
+      ]),
+    )
+    .option("--module <file>", "lifecycle module [detected]")
+    .option("--command <line>", 'program of a server or filter: words, or JSON like ["./app","-x"]')
+    .option("--memory <size>", "memory limit: MiB, or 256M, 1G")
+    .option("--timeout <span>", "longest call: seconds, or 500ms, 3s, 2m")
+    .option("--tmp <size>", "size of /tmp: MiB, or 512M, 1G")
+    .option("-e, --env <KEY=VALUE>", "environment variable, repeatable", collect)
+    .option("--env-file <file>", "environment variables from a file of KEY=VALUE lines, repeatable", collect)
+    .addOption(new Option("--network <network>", "what it can reach").choices(["host", "none"]))
+    .option("--slots <n>", "calls that one instance serves at the same time (lifecycle, server)")
+    .option("--max <n>", "most calls at the same time, over all instances; 0 refuses all")
+    .option("--description <text>", "what it is for")
+    .option("--allow-scripts", "let dependencies run their install scripts")
+    .option("--no-build", "take the code as it is: install, compile and bundle nothing")
+    .action((path: string | undefined, options: DeployOptions) =>
+      run(async (command) => (await import("./commands/deploy.ts")).deploy(command, path ?? ".", options)),
+    );
+}
+
+function addRunning(program: Program, run: Runner): void {
+  program.commandsGroup("Run and watch:");
+  program
+    .command("invoke <name[:qualifier]>")
+    .description("call a function; its answer goes to stdout")
+    .option("-d, --data <json>", "input: text, @file, or - for stdin [stdin if it is piped]")
+    .option("--log", "show the end of the log of this call on stderr")
+    .option("--client-context <json>", "context.clientContext")
+    .action((name: string, options: InvokeOptions) =>
+      run(async (command) => (await import("./commands/invoke.ts")).invoke(command, name, options)),
+    );
+  program
+    .command("list")
+    .alias("ls")
+    .description("list the functions")
+    .option("-q, --quiet", "names only")
+    .action((options: ListOptions) =>
+      run(async (command) => (await import("./commands/list.ts")).list(command, options)),
+    );
+  program
+    .command("info <name>")
+    .description("show one function")
+    .action((name: string) =>
+      run(async (command) => (await import("./commands/info.ts")).showInfo(command, name)),
+    );
+  program
+    .command("logs <name>")
+    .description("show the log of a function")
+    .option("-f, --follow", "go on as lines come")
+    .option("--since <when>", "from 10m, 2h … ago, or a date")
+    .option("--until <when>", "up to then")
+    .option("--id <id>", "of one invocation")
+    .option("--version <version>", "of one version")
+    .option("--grep <text>", "lines with this text")
+    .option("--last <n>", "only the last lines [100, unless narrowed down]")
+    .action((name: string, options: LogOptions) =>
+      run(async (command) => (await import("./commands/logs.ts")).showLogs(command, name, options)),
+    );
+}
+
+function addChanging(program: Program, run: Runner): void {
+  program.commandsGroup("Versions and settings:");
+  program
+    .command("versions <name>")
+    .description("list the versions of a function, newest first")
+    .action((name: string) =>
+      run(async (command) => (await import("./commands/versions.ts")).listVersions(command, name)),
+    );
+  program
+    .command("rollback <name>")
+    .description("make the version before the live one live again, code and configuration")
+    .option("--to <n>", "this version instead")
+    .action((name: string, options: RollbackOptions) =>
+      run(async (command) => (await import("./commands/versions.ts")).rollBack(command, name, options)),
+    );
+  program
+    .command("delete <name>")
+    .alias("rm")
+    .description("delete a function with its versions and logs")
+    .option("-y, --yes", "do not ask (nobody is asked where there is no terminal)")
+    .action((name: string, options: DeleteOptions) =>
+      run(async (command) => (await import("./commands/delete.ts")).deleteFunction(command, name, options)),
+    );
+
+  const alias = program.command("alias").description("names that point at versions");
+  alias
+    .command("list <name>")
+    .description("list the aliases of a function")
+    .action((name: string) =>
+      run(async (command) => (await import("./commands/alias.ts")).listAliases(command, name)),
+    );
+  alias
+    .command("set <name> <alias> <version>")
+    .description("point an alias at a version")
+    .option("--split <version=share>", "send this share of calls to a second version: 3=0.1 or 3=10%")
+    .option("--description <text>", "what it is for")
+    .action((name: string, aliasName: string, version: string, options: AliasOptions) =>
+      run(async (command) =>
+        (await import("./commands/alias.ts")).setAlias(command, name, aliasName, version, options),
+      ),
+    );
+  alias
+    .command("delete <name> <alias>")
+    .description("remove an alias")
+    .action((name: string, aliasName: string) =>
+      run(async (command) => (await import("./commands/alias.ts")).deleteAlias(command, name, aliasName)),
+    );
+
+  const env = program
+    .command("env")
+    .description("environment variables of a function; alone: print what AWS tools need to call lambdad")
+    .usage("[options] [command]")
+    .argument("[words...]")
+    .action((words: string[]) =>
+      run(async (command) => (await import("./commands/env.ts")).printAwsEnvironment(command, words)),
+    );
+  env
+    .command("list <name>")
+    .description("show the variables of a function")
+    .option("--show-values", "with their values")
+    .action((name: string, options: EnvListOptions) =>
+      run(async (command) => (await import("./commands/env.ts")).listEnvironment(command, name, options)),
+    );
+  env
+    .command("set <name> <KEY=VALUE...>")
+    .description("set variables: a new version with the same code")
+    .action((name: string, pairs: string[]) =>
+      run(async (command) => (await import("./commands/env.ts")).setEnvironment(command, name, pairs)),
+    );
+  env
+    .command("unset <name> <KEY...>")
+    .description("remove variables: a new version with the same code")
+    .action((name: string, keys: string[]) =>
+      run(async (command) => (await import("./commands/env.ts")).unsetEnvironment(command, name, keys)),
+    );
+}
+
+function addMachine(program: Program, run: Runner): void {
+  program.commandsGroup("Server and this machine:");
+  const keys = program
+    .command("keys")
+    .description("keys that may call the control API and AWS tools may use");
+  keys
+    .command("list")
+    .description("list the keys, never their secrets")
+    .action(() => run(async (command) => (await import("./commands/keys.ts")).listKeys(command)));
+  keys
+    .command("create")
+    .description("make a key and print its secret, this once")
+    .option("--id <id>", "take over this id: 16 to 32 of A-Z and 0-9")
+    .option("--secret-from-stdin", "take over the secret that stdin has (needs --id)")
+    .option("--scopes <list>", "of invoke, read, deploy, admin, with commas between [invoke,read]")
+    .option("--functions <pattern>", "only for functions whose name matches, such as shop-* [*]")
+    .option("--description <text>", "who uses it")
+    .option("--expires <when>", "in 30d, 12h …, or a date [never]")
+    .action((options: KeyOptions) =>
+      run(async (command) => (await import("./commands/keys.ts")).createKey(command, options)),
+    );
+  keys
+    .command("revoke <id>")
+    .description("make a key useless, at once and for good")
+    .action((id: string) =>
+      run(async (command) => (await import("./commands/keys.ts")).revokeKey(command, id)),
+    );
+
+  program
+    .command("runtimes")
+    .description("list the languages that functions can use on the server")
+    .action(() => run(async (command) => (await import("./commands/runtimes.ts")).listRuntimes(command)));
+  program
+    .command("doctor")
+    .description("check whether this machine can run functions, and say how to mend what is missing")
+    .action(() => run(async (command) => (await import("./commands/doctor.ts")).runDoctor(command)));
+
+  const config = program.command("config").description("the CLI's own settings: server, key");
+  config
+    .command("list")
+    .description("show the settings in effect")
+    .option("--show-origin", "and where each came from")
+    .action((options: OriginOptions) =>
+      run(async (command) => (await import("./commands/config.ts")).listConfig(command, options)),
+    );
+  config
+    .command("get")
+    .addArgument(new Argument("<key>").choices(CONFIG_KEYS))
+    .description("print one setting in effect")
+    .action((key: ConfigKey) =>
+      run(async (command) => (await import("./commands/config.ts")).getConfig(command, key)),
+    );
+  config
+    .command("set")
+    .addArgument(new Argument("<key>").choices(CONFIG_KEYS))
+    .argument("<value>")
+    .description("write a setting to the configuration file")
+    .action((key: ConfigKey, value: string) =>
+      run(async (command) => (await import("./commands/config.ts")).setConfig(command, key, value)),
+    );
+  config
+    .command("unset")
+    .addArgument(new Argument("<key>").choices(CONFIG_KEYS))
+    .description("remove a setting from the configuration file")
+    .action((key: ConfigKey) =>
+      run(async (command) => (await import("./commands/config.ts")).unsetConfig(command, key)),
+    );
+
+  program
+    .command("completion")
+    .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
+    .description('print a completion script: eval "$(lambda completion bash)"')
+    .action((shell: Shell) =>
+      run(async (command) =>
+        (await import("./commands/completion.ts")).printCompletion(command, shell, program),
+      ),
+    );
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}

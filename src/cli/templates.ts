@@ -1,0 +1,23 @@
+import { fileURLToPath } from "node:url";
+
+/** What `lambda init` can start from: the examples are the templates, so that they are known to work. */
+const FOLDER_OF = {
+  nodejs: "hello-nodejs",
+  "nodejs-ts": "hello-typescript",
+  python: "hello-python",
+  go: "hello-go",
+  shell: "hello-shell",
+  lifecycle: "counter-lifecycle",
+  server: "server-node",
+  filter: "upper-filter",
+} as const;
+
+export type TemplateName = keyof typeof FOLDER_OF;
+
+export const TEMPLATE_NAMES: readonly string[] = Object.keys(FOLDER_OF);
+
+/** The folder to copy, on this machine. */
+export function templateFolder(name: TemplateName): string {
+  // The same from src/cli and from dist/cli.
+  return fileURLToPath(new URL(`../../examples/${FOLDER_OF[name]}/`, import.meta.url));
+}
