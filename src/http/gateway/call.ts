@@ -1,0 +1,242 @@
+/** Calls a function with a request in the way it is written, and turns its outcome into the response. */
+import { isUtf8 } from "node:buffer";
+import type { ServerResponse } from "node:http";
+import { PlatformError } from "../../core/errors.ts";
+import type { CallInput, InvocationOutcome } from "../../core/invocation.ts";
+import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
+import type { InvocationResult } from "../../invoker/invocations.ts";
+import { errorBody, sendErrorBody, sendJson } from "../error-response.ts";
+import { rawInput, rawOutcome } from "../raw-invoke.ts";
+import { type Exchange, provenanceOf, type ServingParts, targetOf } from "./exchange.ts";
+import { type Failure, failureOf, invalidResponse } from "./function-failure.ts";
+import { answerOf, eventOf } from "./payload-v2.ts";
+import { callerGone, hasBody, readBody, streamBody } from "./request-body.ts";
+import { forwardedHeaders, headerOf, provenanceHeaders } from "./request-headers.ts";
+import { checkedStatus, InvalidFunctionResponse } from "./response-headers.ts";
+import { StreamedResponse, WRITE_STALL_MS_MAX } from "./response-sink.ts";
+
+/** Smaller bodies are read before the call: a client that trickles must not occupy an instance. */
+const STREAMED_BODY_BYTES_MIN = 64 * 1024;
+/** What the kernel takes at once; a larger answer may have to wait for its reader. */
+const UNWATCHED_ANSWER_BYTES_MAX = 64 * 1024;
+
+/** @throws PlatformError when the call did not run. */
+export async function callFunction(parts: ServingParts, exchange: Exchange): Promise<void> {
+  const { response, head, reply, target } = exchange;
+  if (head.prefersAsync) {
+    await acceptEvent(parts, exchange);
+    return;
+  }
+  const input = await inputOf(exchange, PAYLOAD_BYTES_MAX);
+  const isFilter = target.version.config.entry.kind === "filter";
+  const sink = isFilter ? undefined : new StreamedResponse(response, reply);
+  const { outcome } = await invoke(parts, exchange, { input, sink });
+  if (response.destroyed) return;
+  try {
+    answer(exchange, outcome, sink);
+  } catch (error) {
+    if (!(error instanceof InvalidFunctionResponse)) throw error;
+    fail(parts, exchange, invalidResponse(error, failureFacts(parts, exchange)));
+    return;
+  }
+  if (outcome.kind !== "returned") fail(parts, exchange, failureOf(outcome, failureFacts(parts, exchange)));
+}
+
+/**
+ * The Runtime Interface Emulator's endpoint: the body is the event, the result is the body. Unlike the emulator it
+ * tells a failed function by `X-Amz-Function-Error`, as Lambda does.
+ *
+ * @throws PlatformError when the call did not run.
+ */
+export async function callRaw(parts: ServingParts, exchange: Exchange): Promise<void> {
+  const { request, response, head, target, reply, invocationId } = exchange;
+  if (request.method !== "POST") {
+    throw new PlatformError("MethodNotAllowed", `a raw invocation is a POST, got ${request.method}`);
+  }
+  const type = headerOf(head, "x-amz-invocation-type") ?? "RequestResponse";
+  if (type !== "RequestResponse") {
+    throw new PlatformError(
+      "UnsupportedMember",
+      `X-Amz-Invocation-Type: expected RequestResponse here, got "${type}"; the control API takes the others`,
+    );
+  }
+  const body = await readBody(request, response, head, PAYLOAD_BYTES_MAX);
+  const input = rawInput(target.version.config.entry.kind, body ?? new Uint8Array(0), head.contentType);
+  const wantsTail = headerOf(head, "x-amz-log-type")?.toLowerCase() === "tail";
+  const clientContext = decodeClientContext(headerOf(head, "x-amz-client-context"));
+  const { outcome, logTail } = await invoke(parts, exchange, {
+    input,
+    sink: undefined,
+    wantsTail,
+    clientContext,
+  });
+  const { payload, functionError } = rawOutcome(outcome, invocationId);
+  const headers = ["content-type", "application/json", "x-amz-executed-version", target.version.label];
+  if (functionError) headers.push("x-amz-function-error", functionError);
+  if (wantsTail) headers.push("x-amz-log-result", Buffer.from(logTail).toString("base64"));
+  sendWhole(response, 200, [...headers, ...reply.added], payload);
+}
+
+async function acceptEvent(parts: ServingParts, exchange: Exchange): Promise<void> {
+  const { response, head, target, invocationId, reply } = exchange;
+  if (!parts.events) {
+    throw new PlatformError(
+      "UnsupportedMember",
+      "Prefer: respond-async needs an event queue, which this server does not have; call without that header",
+    );
+  }
+  const input = await inputOf(exchange, EVENT_PAYLOAD_BYTES_MAX);
+  await parts.events.enqueue(target, { invocationId, input, traceId: head.traceId });
+  sendJson(response, 202, { invocationId }, ["preference-applied", "respond-async", ...reply.added]);
+}
+
+interface Wanted {
+  readonly input: CallInput;
+  readonly sink: StreamedResponse | undefined;
+  readonly wantsTail?: boolean;
+  readonly clientContext?: string | undefined;
+}
+
+async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promise<InvocationResult> {
+  const { request, head, target, invocationId } = exchange;
+  const caller = parts.callers.enter(request.socket);
+  try {
+    // Also for the invoker's sake: an aborted call costs it nothing.
+    if (caller.signal.aborted) throw callerGone();
+    return await parts.invocations.invoke(
+      target,
+      {
+        invocationId,
+        input: wanted.input,
+        traceId: head.traceId,
+        clientContext: wanted.clientContext,
+        wantsTail: wanted.wantsTail ?? false,
+        sink: wanted.sink,
+      },
+      { signal: caller.signal },
+    );
+  } finally {
+    parts.callers.leave(request.socket, caller);
+  }
+}
+
+/** The request as the entry takes it. Whatever is kept in memory is at most `bytesMax`. */
+async function inputOf(exchange: Exchange, bytesMax: number): Promise<CallInput> {
+  const { request, response, head, route, target, invocationId, signed } = exchange;
+  const read = () => (signed ? signed.body : readBody(request, response, head, bytesMax));
+  const provenance = provenanceOf(request, head, route, invocationId);
+  const method = request.method ?? "GET";
+  switch (target.version.config.entry.kind) {
+    case "handler": {
+      const body = await read();
+      const payload = eventOf({
+        invocationId,
+        method,
+        protocol: request.httpVersion === "1.0" ? "HTTP/1.0" : "HTTP/1.1",
+        path: route.path,
+        query: route.query,
+        host: route.host,
+        head,
+        addedHeaders: provenanceHeaders(provenance),
+        sourceIp: provenance.sourceIp,
+        body,
+        apiId: exchange.apiId,
+        caller: signed?.caller,
+        receivedAt: Date.now(),
+      });
+      return { kind: "event", payload, contentType: "application/json" };
+    }
+    case "filter":
+      return {
+        kind: "event",
+        payload: (await read()) ?? new Uint8Array(0),
+        contentType: head.contentType ?? "application/octet-stream",
+      };
+    case "server":
+    case "lifecycle": {
+      const isStreamed = hasBody(head) && !head.prefersAsync && !signed && !isSmall(head.contentLength);
+      return {
+        kind: "request",
+        method,
+        path: targetOf(route),
+        rawHeaders: forwardedHeaders(head, provenance),
+        body: isStreamed ? streamBody(request, response, head) : await read(),
+      };
+    }
+  }
+}
+
+function isSmall(contentLength: number | undefined): boolean {
+  return contentLength !== undefined && contentLength <= STREAMED_BODY_BYTES_MIN;
+}
+
+/** Answers with what was returned, or ends what was streamed. @throws InvalidFunctionResponse. */
+function answer(exchange: Exchange, outcome: InvocationOutcome, sink: StreamedResponse | undefined): void {
+  const { response, reply, target } = exchange;
+  if (outcome.kind !== "returned") return;
+  const { payload, head } = outcome;
+  if (sink && (outcome.isStreamed || head)) {
+    if (!outcome.isStreamed && head) {
+      sink.start(head);
+      sink.write(payload);
+    }
+    sink.end();
+    if (sink.problem) throw sink.problem;
+    return;
+  }
+  switch (target.version.config.entry.kind) {
+    case "handler": {
+      const { status, headers, body } = answerOf(payload, reply);
+      sendWhole(response, status, headers, body);
+      return;
+    }
+    case "filter": {
+      const type = isUtf8(payload) ? "text/plain; charset=utf-8" : "application/octet-stream";
+      sendWhole(response, 200, ["content-type", type, ...reply.added], payload);
+      return;
+    }
+    case "server":
+    case "lifecycle":
+      throw new InvalidFunctionResponse("the response has no head");
+  }
+}
+
+function sendWhole(
+  response: ServerResponse,
+  status: number,
+  headers: string[],
+  body: string | Uint8Array,
+): void {
+  const length = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
+  if (checkedStatus(status) !== 204 && status !== 304) headers.push("content-length", String(length));
+  if (length > UNWATCHED_ANSWER_BYTES_MAX) response.socket?.setTimeout(WRITE_STALL_MS_MAX);
+  response.writeHead(status, headers);
+  response.end(body);
+}
+
+/** A failed function, as a response; a response that has begun is cut, which is all that HTTP leaves. */
+function fail(parts: ServingParts, exchange: Exchange, failure: Failure): void {
+  const { response, invocationId, target, reply } = exchange;
+  const { status, code, message, errorType } = failure;
+  if (response.headersSent) {
+    const facts = { invocationId, functionName: target.record.name, code };
+    parts.log.warn("response cut off: the function failed in the middle of it", facts);
+  }
+  const body = errorBody(code, message, invocationId, errorType === undefined ? {} : { errorType });
+  sendErrorBody(response, status, body, reply.added);
+}
+
+function failureFacts(parts: ServingParts, { target, invocationId }: Exchange) {
+  return { functionName: target.record.name, invocationId, showsErrors: parts.showFunctionErrors };
+}
+
+function decodeClientContext(encoded: string | undefined): string | undefined {
+  if (encoded === undefined) return undefined;
+  const text = Buffer.from(encoded, "base64").toString();
+  try {
+    JSON.parse(text);
+    return text;
+  } catch (cause) {
+    throw new PlatformError("InvalidRequest", "X-Amz-Client-Context: expected JSON in base64", { cause });
+  }
+}

@@ -1,0 +1,135 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { PlatformError } from "../../core/errors.ts";
+import type { InvocationId } from "../../core/ids.ts";
+import type { CallInput } from "../../core/invocation.ts";
+import type { Log } from "../../core/log.ts";
+import type { Invocations } from "../../invoker/invocations.ts";
+import type { Functions } from "../../registry/functions.ts";
+import type { Target } from "../../registry/target.ts";
+import type { Callers } from "./callers.ts";
+import type { SignedCaller } from "./payload-v2.ts";
+import { type Provenance, type RequestHead, withoutHeader } from "./request-headers.ts";
+import type { ReplyHeaders } from "./response-headers.ts";
+import type { Route } from "./routing.ts";
+
+/** What the gateway works with. */
+export interface GatewayPorts {
+  readonly log: Log;
+  readonly functions: Pick<Functions, "resolve" | "resolveCached" | "findByUrlId">;
+  readonly invocations: Invocations;
+  /** Whether callers may read what a function says of its errors; for listeners on loopback. */
+  readonly showFunctionErrors: boolean;
+  /** Takes calls that nobody waits for; without it `Prefer: respond-async` is refused. */
+  readonly events: EventIntake | undefined;
+  /** Checks requests to function URLs with AWS_IAM; without it they are refused. */
+  readonly verifySignature: VerifySignature | undefined;
+}
+
+export interface EventIntake {
+  /** Resolves when the event cannot be lost any more. */
+  enqueue(
+    target: Target,
+    event: {
+      readonly invocationId: InvocationId;
+      readonly input: CallInput;
+      readonly traceId: string | undefined;
+    },
+  ): Promise<void>;
+}
+
+/** @throws PlatformError `SignatureInvalid`, `Unauthenticated`, `Forbidden`. */
+export type VerifySignature = (request: {
+  readonly method: string;
+  readonly path: string;
+  /** Without `?`. */
+  readonly query: string;
+  readonly rawHeaders: readonly string[];
+  readonly body: Uint8Array;
+}) => Promise<SignedCaller>;
+
+/** One request on its way to a function. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly invocationId: InvocationId;
+  readonly head: RequestHead;
+  readonly route: FunctionRoute;
+  readonly target: Target;
+  /** Id of the function URL, or the function's name. */
+  readonly apiId: string;
+  readonly reply: ReplyHeaders;
+  /** Set on a signed request, whose body has been read by then. */
+  readonly signed: SignedRequest | undefined;
+}
+
+export type FunctionRoute = Exclude<Route, { readonly kind: "own" }>;
+
+export interface SignedRequest {
+  readonly caller: SignedCaller;
+  readonly body: Buffer | undefined;
+}
+
+export interface ServingParts extends GatewayPorts {
+  readonly callers: Callers;
+}
+
+/** Our own words on where a request came from. */
+export function provenanceOf(
+  request: IncomingMessage,
+  head: RequestHead,
+  route: FunctionRoute,
+  invocationId: InvocationId,
+): Provenance {
+  return {
+    sourceIp: sourceIpOf(request),
+    port: request.socket.localPort ?? 0,
+    traceId: head.traceId ?? newTraceId(invocationId),
+    prefix: route.kind === "function" ? route.prefix : "",
+  };
+}
+
+/** Path and query as the function is to see them. */
+export function targetOf(route: FunctionRoute): string {
+  return route.query === "" ? route.path : `${route.path}?${route.query}`;
+}
+
+/**
+ * Checks who signed a request, and hides the signature from the function.
+ *
+ * @throws PlatformError of `VerifySignature`; `Forbidden` if signatures cannot be checked here.
+ */
+export async function verified(
+  verify: VerifySignature | undefined,
+  request: IncomingMessage,
+  head: RequestHead,
+  route: FunctionRoute,
+  body: Buffer | undefined,
+): Promise<{ readonly head: RequestHead; readonly signed: SignedRequest }> {
+  if (!verify) throw iamForbidden();
+  const caller = await verify({
+    method: request.method ?? "GET",
+    path: route.path,
+    query: route.query,
+    rawHeaders: request.rawHeaders,
+    body: body ?? new Uint8Array(0),
+  });
+  return { head: withoutHeader(head, "authorization"), signed: { caller, body } };
+}
+
+export function iamForbidden(): PlatformError {
+  return new PlatformError(
+    "Forbidden",
+    "this function URL asks for AWS_IAM signatures, which this server does not check; give the URL AuthType NONE",
+  );
+}
+
+function sourceIpOf(request: IncomingMessage): string {
+  const address = request.socket.remoteAddress ?? "";
+  return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+}
+
+/** The id's own digits are as good as new random ones. */
+function newTraceId(invocationId: InvocationId): string {
+  const seconds = Math.floor(Date.now() / 1000).toString(16);
+  return `Root=1-${seconds}-${invocationId.slice(24)}${invocationId.slice(0, 8)}${invocationId.slice(9, 13)};Sampled=0`;
+}

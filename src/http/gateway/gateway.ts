@@ -1,0 +1,151 @@
+/**
+ * The gateway: function traffic, and nothing that could change anything.
+ *
+ *   listener ─► routing (host and path → function) ─► resolve (memory) ─► call (payload, invoke, response)
+ *
+ * Each request gets an invocation id, which is in its logs, in its events and in `x-amzn-requestid` of the answer.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { PlatformError } from "../../core/errors.ts";
+import { newInvocationId } from "../../core/ids.ts";
+import { PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX } from "../../core/limits.ts";
+import { sendError, sendText } from "../error-response.ts";
+import { answerHealth } from "../health.ts";
+import { discardRest, type Listener, listen } from "../listener.ts";
+import { callFunction, callRaw } from "./call.ts";
+import { Callers } from "./callers.ts";
+import { type Exchange, type GatewayPorts, iamForbidden, type ServingParts, verified } from "./exchange.ts";
+import { corsHeaders, isPreflight, preflightHeaders, resolveUrl } from "./function-url.ts";
+import { readBody } from "./request-body.ts";
+import { readRequestHead } from "./request-headers.ts";
+import { newRouter, type Router } from "./routing.ts";
+import { serveUpgrade } from "./upgrade.ts";
+
+export interface GatewayParts extends GatewayPorts {
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** Which setting changes the address, for error messages. */
+  readonly setting: string;
+  /** Base domains below which each function has a host of its own, like `localhost`. */
+  readonly domains: readonly string[];
+  /** How long running calls may go on once the gateway is disposed. */
+  readonly drainMs: number;
+}
+
+/** A body may take as long as the longest call, and a little more. */
+const REQUEST_MS_MAX = TIMEOUT_MS_MAX + 30_000;
+
+/** @throws PlatformError of `listen`. */
+export async function openGateway(parts: GatewayParts): Promise<Listener> {
+  const router = newRouter(parts.domains);
+  const serving: ServingParts = { ...parts, callers: new Callers() };
+  return await listen({
+    host: parts.host,
+    port: parts.port,
+    setting: parts.setting,
+    log: parts.log,
+    requestMsMax: REQUEST_MS_MAX,
+    drainMs: parts.drainMs,
+    handlesContinue: true,
+    handler: (request, response) => serve(serving, router, request, response),
+    onUpgrade: (request, socket, head) => serveUpgrade(serving, router, request, socket, head),
+  });
+}
+
+/** Never rejects: what goes wrong becomes the response. */
+async function serve(
+  parts: ServingParts,
+  router: Router,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const invocationId = newInvocationId();
+  let added: readonly string[] = ["x-amzn-requestid", invocationId];
+  try {
+    const head = readRequestHead(request.rawHeaders);
+    const route = router.route(request.url ?? "/", head.host);
+    switch (route.kind) {
+      case "own":
+        answerOwn(route.path, request, response);
+        return;
+      case "function": {
+        const target =
+          parts.functions.resolveCached(route.name, route.qualifier) ??
+          (await parts.functions.resolve(route.name, route.qualifier));
+        const reply = { added, replacesCors: false };
+        const apiId = route.name;
+        const exchange = {
+          request,
+          response,
+          invocationId,
+          head,
+          route,
+          target,
+          apiId,
+          reply,
+          signed: undefined,
+        };
+        await (route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange));
+        return;
+      }
+      case "url": {
+        const { target, url } = await resolveUrl(parts.functions, route.urlId);
+        added = [...added, ...corsHeaders(url, head)];
+        if (url.cors && isPreflight(request.method, head)) {
+          sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(url, head)]);
+          return;
+        }
+        const reply = { added, replacesCors: url.cors !== undefined };
+        const open: Exchange = {
+          request,
+          response,
+          invocationId,
+          head,
+          route,
+          target,
+          apiId: route.urlId,
+          reply,
+          signed: undefined,
+        };
+        await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
+      }
+    }
+  } catch (error) {
+    if (response.destroyed || request.socket.destroyed) return;
+    discardRest(request);
+    sendError(response, error, { log: parts.log, requestId: invocationId, headers: added });
+  }
+}
+
+/** The signature covers the body, so that is read first. */
+async function signedExchange(parts: ServingParts, open: Exchange): Promise<Exchange> {
+  if (!parts.verifySignature) throw iamForbidden();
+  const { request, response, head, route } = open;
+  const body = await readBody(request, response, head, PAYLOAD_BYTES_MAX);
+  return { ...open, ...(await verified(parts.verifySignature, request, head, route, body)) };
+}
+
+const WELCOME = `This is the gateway of lambdad. It serves functions, each at
+
+  http://NAME.localhost:PORT/any/path
+  http://localhost:PORT/NAME/any/path
+
+where NAME is a function's name, NAME:ALIAS or NAME:7 one of its versions.
+"lambda list" shows the functions, "lambda deploy FOLDER" makes one.
+`;
+
+function answerOwn(path: string, request: IncomingMessage, response: ServerResponse): void {
+  if (path === "/_health") {
+    answerHealth(request, response);
+    return;
+  }
+  if (path === "/" && (request.method === "GET" || request.method === "HEAD")) {
+    sendText(response, 200, "text/plain; charset=utf-8", WELCOME);
+    return;
+  }
+  throw new PlatformError(
+    "RouteNotFound",
+    `there is nothing at ${request.method} ${path.slice(0, 80)}; a function is at /NAME`,
+  );
+}

@@ -1,0 +1,83 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { PlatformError } from "../../core/errors.ts";
+import type { RequestHead } from "./request-headers.ts";
+
+/** A client that sends nothing for so long in the middle of a body is cut off. */
+const BODY_STALL_MS_MAX = 30_000;
+
+export function hasBody(head: RequestHead): boolean {
+  return head.isChunked || (head.contentLength ?? 0) > 0;
+}
+
+/**
+ * Reads a whole body; undefined if there is none, or an empty one.
+ *
+ * @throws PlatformError `PayloadTooLarge`, at once where the length is announced; `CallerGone`.
+ */
+export async function readBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  head: RequestHead,
+  bytesMax: number,
+): Promise<Buffer | undefined> {
+  if (!hasBody(head)) return undefined;
+  if ((head.contentLength ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  if (head.wantsContinue) response.writeContinue();
+  return await new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    // The server destroys a socket on its timeout; each byte that moves sets it anew.
+    request.socket.setTimeout(BODY_STALL_MS_MAX);
+
+    function settle(): void {
+      request.socket.setTimeout(0);
+      request.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose);
+    }
+    function onData(chunk: Buffer): void {
+      bytes += chunk.byteLength;
+      if (bytes > bytesMax) {
+        settle();
+        reject(tooLarge(bytesMax));
+        return;
+      }
+      chunks.push(chunk);
+    }
+    function onEnd(): void {
+      settle();
+      resolve(bytes === 0 ? undefined : joined(chunks));
+    }
+    function onClose(): void {
+      settle();
+      reject(callerGone());
+    }
+    request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
+  });
+}
+
+/** A body as it comes, with backpressure; does not touch the connection when its reader stops early. */
+export async function* streamBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  head: RequestHead,
+): AsyncGenerator<Uint8Array> {
+  if (head.wantsContinue) response.writeContinue();
+  try {
+    yield* request.iterator({ destroyOnReturn: false });
+  } catch {
+    // The only way in which reading a request fails is that its connection is gone.
+    throw callerGone();
+  }
+}
+
+export function callerGone(): PlatformError {
+  return new PlatformError("CallerGone", "the caller went away before the answer");
+}
+
+function joined(chunks: readonly Buffer[]): Buffer {
+  const [only] = chunks;
+  return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
+}
+
+function tooLarge(bytesMax: number): PlatformError {
+  return new PlatformError("PayloadTooLarge", `the request body is larger than ${bytesMax} bytes`);
+}
