@@ -1,0 +1,97 @@
+"""From a generic process to a function that is ready, and then the loop of calls."""
+
+import os
+import sys
+
+from .connection import INIT_ERROR, READY, Connection, frame
+from .faults import Fault, describe
+from .logs import Sink, set_up_logging
+from .payload import dumps, loads
+
+_INIT_FAILED_EXIT_CODE = 1
+
+
+def main():
+    connection = Connection(os.environ.pop("_LAMBDAD_SOCKET"))
+    descriptor = os.environ.pop("_LAMBDA_TELEMETRY_LOG_FD", None)
+    specialisation = loads(connection.receive()[2])
+    os.environ.update(specialisation["environment"])
+    os.chdir(specialisation["taskRoot"])
+    sys.path[:] = _search_path(specialisation["taskRoot"])
+    # Whole lines at once: `print` writes a text and its end in two pieces.
+    sys.stdout.reconfigure(line_buffering=True)
+    _offer_exit()
+    sink = _open_sink(descriptor)
+    set_up_logging(sink)
+    try:
+        handler = load_handler(specialisation["handler"])
+    except Exception as error:
+        _fail_init(connection, sink, describe(error))
+    from .serve import serve
+
+    connection.send(frame(READY, 0))
+    serve(connection, handler, sink, specialisation)
+
+
+def load_handler(name):
+    module_name, dot, function_name = name.rpartition(".")
+    if not dot:
+        raise Fault("MalformedHandlerName", f"Bad handler '{name}': not enough values to unpack (expected 2, got 1)")
+    if module_name.split(".")[0] in sys.builtin_module_names:
+        message = f"Cannot use built-in module {module_name} as a handler module"
+        raise Fault("BuiltInModuleConflict", message)
+    dotted = module_name.replace("/", ".")
+    try:
+        __import__(dotted)
+    except ImportError as error:
+        raise Fault("ImportModuleError", f"Unable to import module '{module_name}': {error}") from None
+    except SyntaxError as error:
+        place = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
+        raise Fault("UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", [place]) from None
+    try:
+        return getattr(sys.modules[dotted], function_name)
+    except AttributeError:
+        message = f"Handler '{function_name}' missing on module '{module_name}'"
+        raise Fault("HandlerNotFound", message) from None
+
+
+def _search_path(task_root):
+    """The code, layers, PYTHONPATH, the standard library, and what `site` would have added (but for .pth files)."""
+    version = "python%d.%d" % sys.version_info[:2]
+    layers = [f"/opt/python/lib/{version}/site-packages", "/opt/python"]
+    prefixes = [sys.prefix]
+    environment = os.path.dirname(os.path.dirname(sys.executable))
+    if os.path.exists(environment + "/pyvenv.cfg"):
+        prefixes.insert(0, environment)
+    installed = [f"{prefix}/lib/{version}/site-packages" for prefix in prefixes]
+    if sys.prefix == "/usr":
+        installed += [f"/usr/local/lib/{version}/dist-packages", "/usr/lib/python3/dist-packages"]
+    # The first entry is this runtime's folder: a function must not find our modules for its own.
+    found = [*filter(os.path.isdir, layers), *sys.path[1:], *filter(os.path.isdir, installed)]
+    return [task_root, *(folder for folder in dict.fromkeys(found) if folder != task_root)]
+
+
+def _offer_exit():
+    """`site` defines these two; functions call them."""
+    import builtins
+    from _sitebuiltins import Quitter
+
+    builtins.exit = Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = Quitter("quit", "Ctrl-D (i.e. EOF)")
+
+
+def _open_sink(descriptor):
+    is_json = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+    if descriptor is None:
+        return Sink(None, is_json)
+    os.set_inheritable(int(descriptor), False)
+    return Sink(int(descriptor), is_json)
+
+
+def _fail_init(connection, sink, result):
+    import logging
+
+    logging.warning("LAMBDA_WARNING: Unhandled exception. The function could not be loaded; its error follows.")
+    sink.log_error(result)
+    connection.send(frame(INIT_ERROR, 0, result["errorType"].encode(), dumps(result, True).encode()))
+    sys.exit(_INIT_FAILED_EXIT_CODE)
