@@ -1,4 +1,14 @@
-import { chmod, mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { PlatformError } from "../../core/errors.ts";
@@ -12,21 +22,21 @@ import { sqliteCode, storeError } from "./store-error.ts";
  * @throws PlatformError `DataFolderInUse` with the process that has it, `DataFolderMismatch` if anybody may write to
  * it, `StoreUnavailable` or `StorageFull` if it cannot be made.
  */
-export async function claimDataFolder(dir: string, log: Log): Promise<AsyncDisposable> {
-  await makeFolder(dir, log);
+export function claimDataFolder(dir: string, log: Log): AsyncDisposable {
+  makeFolder(dir, log);
   const lockFile = join(dir, "lambdad.lock");
   const pidFile = join(dir, "lambdad.pid");
-  await createEmpty(lockFile);
+  createEmpty(lockFile);
   const lock = new DatabaseSync(lockFile);
   try {
     lock.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE");
-    await writeFile(pidFile, `${process.pid}\n`, { mode: 0o600 });
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
   } catch (error) {
     lock.close();
     if (sqliteCode(error) !== BUSY) throw storeError(error, `cannot take data folder ${dir}`);
     throw new PlatformError(
       "DataFolderInUse",
-      `data folder ${dir} is in use by ${await holder(pidFile)}; stop that lambdad, or choose another folder with --data`,
+      `data folder ${dir} is in use by ${holder(pidFile)}; stop that lambdad, or choose another folder with --data`,
       { cause: error },
     );
   }
@@ -34,7 +44,7 @@ export async function claimDataFolder(dir: string, log: Log): Promise<AsyncDispo
     async [Symbol.asyncDispose]() {
       if (!lock.isOpen) return;
       // Before the lock goes: after it, the file may be another daemon's.
-      await rm(pidFile, { force: true });
+      rmSync(pidFile, { force: true });
       lock.close();
     },
   };
@@ -42,13 +52,16 @@ export async function claimDataFolder(dir: string, log: Log): Promise<AsyncDispo
 
 const BUSY = 5;
 
-async function makeFolder(dir: string, log: Log): Promise<void> {
+function makeFolder(dir: string, log: Log): void {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    const { mode } = await stat(dir);
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const { mode } = statSync(dir);
     if ((mode & 0o077) === 0) return;
-    const isOurs = (await readdir(dir)).length === 0;
-    if (isOurs) return await chmod(dir, 0o700);
+    const isFresh = readdirSync(dir).length === 0;
+    if (isFresh) {
+      chmodSync(dir, 0o700);
+      return;
+    }
     if ((mode & 0o002) !== 0) {
       throw new PlatformError(
         "DataFolderMismatch",
@@ -66,10 +79,9 @@ async function makeFolder(dir: string, log: Log): Promise<void> {
  * A file that exists is not opened: closing it would release the locks that this process holds on it (POSIX), should
  * it have the folder open already.
  */
-export async function createEmpty(file: string): Promise<void> {
+export function createEmpty(file: string): void {
   try {
-    await using created = await open(file, "wx", 0o600);
-    await created.chmod(0o600);
+    closeSync(openSync(file, "wx", 0o600));
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) {
       throw storeError(error, `cannot create ${file}`);
@@ -77,7 +89,12 @@ export async function createEmpty(file: string): Promise<void> {
   }
 }
 
-async function holder(pidFile: string): Promise<string> {
-  const pid = (await readFile(pidFile, "utf8").catch(() => "")).trim();
-  return /^\d+$/.test(pid) ? `process ${pid}` : "another process";
+function holder(pidFile: string): string {
+  try {
+    const pid = readFileSync(pidFile, "utf8").trim();
+    if (/^\d+$/.test(pid)) return `process ${pid}`;
+  } catch {
+    // It has not been written yet: the lock alone says that somebody is there.
+  }
+  return "another process";
 }

@@ -1,4 +1,4 @@
-import { open, rename, rm, stat } from "node:fs/promises";
+import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { PlatformError } from "../../core/errors.ts";
 import { Connection } from "./connection.ts";
@@ -15,13 +15,13 @@ import { isDamaged, storeError } from "./store-error.ts";
  * @throws PlatformError `DataFolderMismatch` if the file is another program's, another version's or damaged. The
  * file is as it was then.
  */
-export async function openDatabaseFile(
+export function openDatabaseFile(
   file: string,
   migrations: readonly Migration[],
   now: number,
-): Promise<{ readonly reader: Connection; readonly wantsCheck: boolean }> {
-  if (!(await exists(file))) await makeDatabase(file, migrations, now);
-  const bytes = await inspect(file, migrations.length);
+): { readonly reader: Connection; readonly wantsCheck: boolean } {
+  if (!existsSync(file)) makeDatabase(file, migrations, now);
+  const bytes = inspect(file, migrations.length);
   let connection: Connection | undefined;
   try {
     connection = Connection.open(file);
@@ -57,8 +57,8 @@ const CHECKED_AT_START_BYTES_MAX = 2 * 1024 * 1024;
 const HEADER_BYTES = 100;
 const MAGIC = "SQLite format 3\0";
 
-async function makeDatabase(file: string, migrations: readonly Migration[], now: number): Promise<void> {
-  if (await exists(`${file}-wal`)) {
+function makeDatabase(file: string, migrations: readonly Migration[], now: number): void {
+  if (existsSync(`${file}-wal`)) {
     throw new PlatformError(
       "DataFolderMismatch",
       `${file} is gone but its write-ahead log is there; restore the database from a backup, or remove ${file}-wal to start empty`,
@@ -66,8 +66,8 @@ async function makeDatabase(file: string, migrations: readonly Migration[], now:
   }
   const draft = `${file}.new`;
   try {
-    await rm(draft, { force: true });
-    await createEmpty(draft);
+    rmSync(draft, { force: true });
+    createEmpty(draft);
     const connection = Connection.open(draft);
     try {
       // The draft is worth nothing until it is renamed, so one sync at the end is enough.
@@ -78,20 +78,21 @@ async function makeDatabase(file: string, migrations: readonly Migration[], now:
     } finally {
       connection.close();
     }
-    await sync(draft);
-    await rename(draft, file);
-    await sync(dirname(file));
+    sync(draft);
+    renameSync(draft, file);
+    sync(dirname(file));
   } catch (error) {
     throw storeError(error, `cannot create ${file}`);
   }
 }
 
 /** Looks at the header as a plain file, since opening a database can change it. Returns the size of the file. */
-async function inspect(file: string, newest: number): Promise<number> {
+function inspect(file: string, newest: number): number {
+  let opened: number | undefined;
   try {
-    await using opened = await open(file, "r");
+    opened = openSync(file, "r");
     const header = Buffer.alloc(HEADER_BYTES);
-    const { bytesRead } = await opened.read(header, 0, HEADER_BYTES, 0);
+    const bytesRead = readSync(opened, header, 0, HEADER_BYTES, 0);
     if (bytesRead < HEADER_BYTES || header.toString("latin1", 0, MAGIC.length) !== MAGIC) {
       throw damaged(file, new Error("no SQLite header"));
     }
@@ -100,9 +101,11 @@ async function inspect(file: string, newest: number): Promise<number> {
       { applicationId: header.readInt32BE(68), userVersion: header.readInt32BE(60) },
       newest,
     );
-    return (await opened.stat()).size;
+    return fstatSync(opened).size;
   } catch (error) {
     throw storeError(error, `cannot read ${file}`);
+  } finally {
+    if (opened !== undefined) closeSync(opened);
   }
 }
 
@@ -115,14 +118,11 @@ function damaged(file: string, cause: unknown): PlatformError {
   );
 }
 
-async function exists(file: string): Promise<boolean> {
-  return await stat(file).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function sync(path: string): Promise<void> {
-  await using opened = await open(path, "r");
-  await opened.sync();
+function sync(path: string): void {
+  const opened = openSync(path, "r");
+  try {
+    fsyncSync(opened);
+  } finally {
+    closeSync(opened);
+  }
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 import { PlatformError } from "../../core/errors.ts";
 import type { Connection } from "./connection.ts";
 
@@ -15,13 +15,10 @@ export interface Migration {
 /** "lmbd": tells our databases from others' (`PRAGMA application_id`). */
 export const APPLICATION_ID = 0x6c6d6264;
 
-export async function readMigrations(
-  folder = new URL("./migrations/", import.meta.url),
-): Promise<Migration[]> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".sql")).sort();
-  const texts = await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")));
-  return names.map((name, index) => {
-    const sql = texts[index] ?? "";
+export function readMigrations(folder = new URL("./migrations/", import.meta.url)): Migration[] {
+  const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));
+  return names.sort().map((name, index) => {
+    const sql = readFileSync(new URL(name, folder), "utf8");
     return { number: index + 1, name, sql, checksum: createHash("sha256").update(sql).digest("hex") };
   });
 }

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
+import { setImmediate } from "node:timers/promises";
 import type { Version } from "../../core/function.ts";
 import type { Registry } from "../store.ts";
 import type { Access } from "./access.ts";
-import type { Row } from "./connection.ts";
+import type { Connection, Row } from "./connection.ts";
 import { parseFunction, parseVersion, toDocument } from "./documents.ts";
 import type { CodeColumns } from "./registry-operations.ts";
+import { storeError } from "./store-error.ts";
 
 /** The registry in SQLite: reads here, writes by the writer. */
-export function openRegistry({ read, write }: Access): Registry {
+export function openRegistry({ read, openSnapshot, write }: Access): Registry {
   return {
     async findFunction(name) {
       const row = read((db) => db.get("SELECT document, checksum FROM function WHERE name = ?", name));
@@ -18,7 +20,7 @@ export function openRegistry({ read, write }: Access): Registry {
       return read((db) => db.all(sql, after ?? "", limit)).map(parseFunction);
     },
     async countFunctions() {
-      return Number(read((db) => db.get("SELECT count(*) AS total FROM function"))?.total);
+      return Number(read((db) => db.get("SELECT functions FROM tally"))?.functions);
     },
     async saveFunction(record, publish) {
       assert.ok(
@@ -53,14 +55,39 @@ export function openRegistry({ read, write }: Access): Registry {
       return row && parseFunction(row);
     },
     async codeInUse() {
-      const rows = read((db) =>
-        db.all(
-          "SELECT tree_id, archive_sha256 FROM function UNION SELECT tree_id, archive_sha256 FROM version",
-        ),
-      );
-      return { treeIds: column(rows, "tree_id"), archives: column(rows, "archive_sha256") };
+      const snapshot = openSnapshot();
+      try {
+        const treeIds = new Set<string>();
+        const archives = new Set<string>();
+        for (const table of ["function", "version"] as const) {
+          for await (const rows of pagesOfCode(snapshot, table)) {
+            for (const row of rows) {
+              treeIds.add(String(row.tree_id));
+              archives.add(String(row.archive_sha256));
+            }
+          }
+        }
+        return { treeIds, archives };
+      } catch (error) {
+        throw storeError(error, "cannot read the database");
+      } finally {
+        snapshot.close();
+      }
     },
   };
+}
+
+/** Rows that are read in one go, about a millisecond's worth; traffic is served in between. */
+const CODE_ROWS_PER_STEP = 1_000;
+
+async function* pagesOfCode(snapshot: Connection, table: "function" | "version"): AsyncGenerator<Row[]> {
+  const sql = `SELECT rowid, tree_id, archive_sha256 FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${CODE_ROWS_PER_STEP}`;
+  let rows = snapshot.all(sql, 0);
+  while (rows.length > 0) {
+    yield rows;
+    await setImmediate();
+    rows = snapshot.all(sql, Number(rows.at(-1)?.rowid));
+  }
 }
 
 function codeColumns({ code }: Version): Pick<CodeColumns, "treeId" | "archiveSha256"> {
@@ -70,8 +97,4 @@ function codeColumns({ code }: Version): Pick<CodeColumns, "treeId" | "archiveSh
 function numberOf({ label }: Version): number {
   assert.match(label, /^[1-9]\d*$/, "only a numbered version can be published");
   return Number(label);
-}
-
-function column(rows: readonly Row[], name: string): ReadonlySet<string> {
-  return new Set(rows.map((row) => String(row[name])));
 }

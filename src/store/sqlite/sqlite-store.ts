@@ -6,7 +6,7 @@ import type { Log } from "../../core/log.ts";
 import { Scope } from "../../core/scope.ts";
 import type { Store } from "../store.ts";
 import type { Access } from "./access.ts";
-import type { Connection } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { claimDataFolder } from "./data-folder.ts";
 import { openDatabaseFile } from "./database-file.ts";
 import { readMigrations } from "./migrations.ts";
@@ -36,9 +36,9 @@ export async function openSqliteStore(parts: {
   requireSoundSqlite(process.versions.sqlite);
   const scope = new Scope();
   try {
-    scope.own(await claimDataFolder(dir, log));
+    scope.own(claimDataFolder(dir, log));
     const file = join(dir, "lambdad.db");
-    const { reader, wantsCheck } = await openDatabaseFile(file, await readMigrations(), clock.now());
+    const { reader, wantsCheck } = openDatabaseFile(file, readMigrations(), clock.now());
     const writes = startWriteQueue(file);
     scope.own(writes);
     // Closed before the writer, whose connection is then the last one and moves the log into the database.
@@ -46,6 +46,7 @@ export async function openSqliteStore(parts: {
     const check = wantsCheck ? scope.own(checkInBackground(file)) : undefined;
     const access: Access = {
       read: (reading) => readFrom(reader, reading),
+      openSnapshot: () => readFrom(reader, () => openSnapshot(file)),
       write: (name, args) => writes.write(name, args),
     };
     const failed = check ? Promise.race([writes.failed, check.failed]) : writes.failed;
@@ -86,6 +87,13 @@ function readFrom<T>(connection: Connection, reading: (connection: Connection) =
   } catch (error) {
     throw storeError(error, "cannot read the database");
   }
+}
+
+function openSnapshot(file: string): Connection {
+  const connection = Connection.open(file);
+  connection.becomeReader();
+  connection.exec("BEGIN");
+  return connection;
 }
 
 function checkInBackground(file: string): AsyncDisposable & { readonly failed: Promise<never> } {

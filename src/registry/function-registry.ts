@@ -1,0 +1,387 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
+import { type ErrorCode, isPlatformError, PlatformError } from "../core/errors.ts";
+import type { Alias, FunctionRecord, FunctionUrl, Version } from "../core/function.ts";
+import type { FunctionName } from "../core/ids.ts";
+import type { Registry } from "../store/store.ts";
+import { ALIASES_MAX, checkAlias, pointsAt } from "./alias-rules.ts";
+import {
+  alsoPublished,
+  changeLatest,
+  changeRecord,
+  createFunction,
+  deployOver,
+  type PublishedStep,
+  publishLatest,
+  rollBackTo,
+  type Stamp,
+  type Step,
+} from "./function-states.ts";
+import type { FunctionChange, Functions, NewAlias, NewFunction, PublishOptions } from "./functions.ts";
+import { aliasNotFound, functionNotFound, versionNotFound } from "./not-found.ts";
+import { findVersionBefore } from "./rollback-choice.ts";
+import { Router } from "./router.ts";
+import type { Target } from "./target.ts";
+import { Turns } from "./turns.ts";
+import { changedMembers } from "./version-diff.ts";
+
+/**
+ * Opens the registry of functions over the store.
+ *
+ * `changed` is called after each change of a function, when `resolve` gives the new and before the change's promise
+ * resolves; it must not throw. `random` draws between the two versions of a split alias.
+ */
+export function openFunctions(parts: {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly changed: (name: FunctionName) => void;
+  readonly random?: () => number;
+  /** Functions kept in memory for routing. */
+  readonly cacheMax?: number;
+}): Functions {
+  return new FunctionRegistry(parts);
+}
+
+const CACHE_MAX_DEFAULT = 10_000;
+/** Attempts at a change that others keep getting ahead of. */
+const ATTEMPTS_MAX = 10;
+const CHANGE_RETRIED: readonly ErrorCode[] = ["ResourceConflict"];
+/** A deploy creates or updates: somebody else's creating or removing in between only turns one into the other. */
+const DEPLOY_RETRIED: readonly ErrorCode[] = ["ResourceConflict", "FunctionExists", "FunctionNotFound"];
+/** Lambda's limit. */
+const TAGS_MAX = 50;
+
+type Parts = Parameters<typeof openFunctions>[0];
+
+/** Decides on the current record what to save; undefined to leave everything as it is. */
+type Decide<S extends Step> = (
+  current: FunctionRecord,
+  stamp: Stamp,
+) => S | undefined | Promise<S | undefined>;
+
+class FunctionRegistry implements Functions {
+  readonly #registry: Registry;
+  readonly #clock: Clock;
+  readonly #changed: (name: FunctionName) => void;
+  readonly #router: Router;
+  readonly #turns = new Turns();
+
+  constructor({ registry, clock, changed, random = Math.random, cacheMax = CACHE_MAX_DEFAULT }: Parts) {
+    this.#registry = registry;
+    this.#clock = clock;
+    this.#changed = changed;
+    this.#router = new Router({ registry, random, max: cacheMax });
+  }
+
+  async get(name: FunctionName): Promise<FunctionRecord> {
+    const record = await this.#registry.findFunction(name);
+    if (!record) throw functionNotFound(name);
+    return record;
+  }
+
+  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<FunctionRecord[]> {
+    return this.#registry.listFunctions(page);
+  }
+
+  resolve(name: FunctionName, qualifier: string | undefined): Promise<Target> {
+    return this.#router.resolve(name, qualifier);
+  }
+
+  resolveCached(name: FunctionName, qualifier: string | undefined): Target | undefined {
+    return this.#router.resolveCached(name, qualifier);
+  }
+
+  async create(made: NewFunction, options: { readonly publish: boolean }): Promise<FunctionRecord> {
+    checkTags(made.tags);
+    return await this.#turns.take(made.name, async () => {
+      const stamp = this.#stamp();
+      const created = createFunction(made, stamp);
+      return (await this.#save(options.publish ? alsoPublished(created, stamp) : created)).record;
+    });
+  }
+
+  async update(name: FunctionName, change: FunctionChange): Promise<FunctionRecord> {
+    const { record } = await this.#change(name, (current, stamp) => {
+      checkRevision(current.latest.revisionId, change.ifRevision);
+      return changeLatest(current, change, stamp);
+    });
+    return record;
+  }
+
+  async publish(name: FunctionName, options: PublishOptions): Promise<Version> {
+    let unchanged: Version | undefined;
+    const { published } = await this.#change(name, async (current, stamp) => {
+      checkRevision(current.latest.revisionId, options.ifRevision);
+      checkArchive(current, options.ifArchiveSha256);
+      unchanged = await this.#lastIfUnchanged(current);
+      return unchanged ? undefined : publishLatest(current, stamp, options.description);
+    });
+    const version = published ?? unchanged;
+    if (!version) throw new PlatformError("Internal", `publishing "${name}" gave no version`);
+    return version;
+  }
+
+  async deploy(
+    deployed: NewFunction,
+  ): Promise<{ readonly record: FunctionRecord; readonly version: Version }> {
+    checkTags(deployed.tags);
+    return await this.#turns.take(deployed.name, async () => {
+      const { record, published } = await this.#retrying(async () => {
+        const stamp = this.#stamp();
+        const current = await this.#registry.findFunction(deployed.name);
+        const step: PublishedStep = current
+          ? deployOver(current, deployed, stamp)
+          : alsoPublished(createFunction(deployed, stamp), stamp);
+        return await this.#save(step);
+      }, DEPLOY_RETRIED);
+      return { record, version: published };
+    });
+  }
+
+  async rollback(
+    name: FunctionName,
+    to: number | undefined,
+  ): Promise<{ readonly record: FunctionRecord; readonly version: Version }> {
+    let version: Version | undefined;
+    const { record } = await this.#change(name, async (current, stamp) => {
+      version = await (to === undefined
+        ? findVersionBefore(this.#registry, current)
+        : this.#registry.findVersion(name, to));
+      if (!version) throw to === undefined ? nothingBefore(current) : versionNotFound(name, to);
+      return rollBackTo(current, version, stamp);
+    });
+    if (!version) throw nothingBefore(record);
+    return { record, version };
+  }
+
+  remove(name: FunctionName): Promise<void> {
+    return this.#turns.take(name, async () => {
+      const wasThere = await this.#registry.deleteFunction(name);
+      this.#router.remove(name);
+      if (!wasThere) throw functionNotFound(name);
+      this.#changed(name);
+    });
+  }
+
+  async getVersion(name: FunctionName, number: number): Promise<Version> {
+    const version = await this.#registry.findVersion(name, number);
+    if (version) return version;
+    await this.get(name);
+    throw versionNotFound(name, number);
+  }
+
+  async listVersions(
+    name: FunctionName,
+    page: { readonly after: number; readonly limit: number },
+  ): Promise<Version[]> {
+    await this.get(name);
+    return await this.#registry.listVersions(name, page);
+  }
+
+  removeVersion(name: FunctionName, number: number): Promise<void> {
+    return this.#turns.take(name, async () => {
+      const record = await this.get(name);
+      const alias = record.aliases.find((candidate) => pointsAt(candidate, number));
+      if (alias)
+        throw conflict(
+          `version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`,
+        );
+      if (record.liveVersion === number) {
+        throw conflict(`version ${number} of "${name}" is live; deploy or roll back to another first`);
+      }
+      await this.#registry.deleteVersion(name, number);
+      this.#router.removeVersion(name, number);
+      this.#changed(name);
+    });
+  }
+
+  async createAlias(name: FunctionName, alias: NewAlias): Promise<Alias> {
+    checkAlias(alias);
+    const { record } = await this.#change(name, async (current, stamp) => {
+      if (findAlias(current, alias.name)) {
+        throw new PlatformError(
+          "AliasExists",
+          `alias "${alias.name}" of "${name}" exists already; update it instead`,
+        );
+      }
+      if (current.aliases.length >= ALIASES_MAX) {
+        throw new PlatformError(
+          "InvalidRequest",
+          `"${name}" has ${ALIASES_MAX} aliases already; remove one first`,
+        );
+      }
+      await this.#checkPointsSomewhere(current, alias);
+      return changeRecord(current, {
+        aliases: [...current.aliases, { ...alias, revisionId: stamp.newRevision() }],
+      });
+    });
+    return requireAlias(record, alias.name);
+  }
+
+  async updateAlias(
+    name: FunctionName,
+    alias: string,
+    change: Partial<Omit<NewAlias, "name">> & { readonly ifRevision?: string | undefined },
+  ): Promise<Alias> {
+    const { ifRevision, ...members } = change;
+    const { record } = await this.#change(name, async (current, stamp) => {
+      const before = requireAlias(current, alias);
+      checkRevision(before.revisionId, ifRevision);
+      const after: Alias = { ...before, ...members, revisionId: stamp.newRevision() };
+      checkAlias(after);
+      await this.#checkPointsSomewhere(current, after);
+      return changeRecord(current, {
+        aliases: current.aliases.map((other) => (other === before ? after : other)),
+      });
+    });
+    return requireAlias(record, alias);
+  }
+
+  async removeAlias(name: FunctionName, alias: string): Promise<void> {
+    await this.#change(name, (current) => {
+      if (!findAlias(current, alias)) return undefined;
+      return changeRecord(current, {
+        aliases: current.aliases.filter((other) => other.name !== alias),
+        urls: current.urls.filter(({ qualifier }) => qualifier !== alias),
+      });
+    });
+  }
+
+  async saveUrl(name: FunctionName, url: FunctionUrl): Promise<void> {
+    await this.#change(name, (current) => {
+      if (url.qualifier !== undefined) requireAlias(current, url.qualifier);
+      const others = current.urls.filter(({ qualifier }) => qualifier !== url.qualifier);
+      return changeRecord(current, { urls: [...others, url] });
+    });
+  }
+
+  async removeUrl(name: FunctionName, qualifier: string | undefined): Promise<void> {
+    await this.#change(name, (current) => {
+      const urls = current.urls.filter((url) => url.qualifier !== qualifier);
+      if (urls.length === current.urls.length) {
+        throw new PlatformError(
+          "ResourceNotFound",
+          `"${name}" has no URL for ${qualifier ?? "$LATEST"}; create one first`,
+        );
+      }
+      return changeRecord(current, { urls });
+    });
+  }
+
+  findByUrlId(urlId: string): Promise<FunctionRecord | undefined> {
+    return this.#registry.findFunctionByUrlId(urlId);
+  }
+
+  async setConcurrency(name: FunctionName, max: number | undefined): Promise<FunctionRecord> {
+    return (await this.#change(name, (current) => changeRecord(current, { concurrencyMax: max }))).record;
+  }
+
+  async setTags(name: FunctionName, tags: Readonly<Record<string, string>>): Promise<FunctionRecord> {
+    checkTags(tags);
+    return (await this.#change(name, (current) => changeRecord(current, { tags }))).record;
+  }
+
+  /** One step on the newest record, decided anew when somebody else has saved in between. */
+  #change(name: FunctionName, decide: Decide<Step>): Promise<Step> {
+    return this.#turns.take(name, () =>
+      this.#retrying(async () => {
+        const current = await this.get(name);
+        const step = await decide(current, this.#stamp());
+        return step ? await this.#save(step) : { record: current, published: undefined };
+      }),
+    );
+  }
+
+  /**
+   * Saves, and makes it what calls run from here on. Calls that begin while the save is on its way run the old; that
+   * is why the promise of a change resolves only after the routing has it.
+   */
+  async #save<S extends Step>(step: S): Promise<S> {
+    await this.#registry.saveFunction(step.record, step.published);
+    this.#router.put(step.record, step.published);
+    this.#changed(step.record.name);
+    return step;
+  }
+
+  async #retrying<T>(attempt: () => Promise<T>, retried = CHANGE_RETRIED): Promise<T> {
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (attempts === ATTEMPTS_MAX || !isPlatformError(error) || !retried.includes(error.code))
+          throw error;
+      }
+    }
+  }
+
+  /** The version that `$LATEST` would be published as once more. */
+  async #lastIfUnchanged({
+    name,
+    nextVersion,
+    latest,
+    liveVersion,
+  }: FunctionRecord): Promise<Version | undefined> {
+    const last = await this.#registry.findVersion(name, nextVersion - 1);
+    if (!last) return undefined;
+    const isSame = liveVersion === nextVersion - 1 || changedMembers(last, latest).length === 0;
+    return isSame ? last : undefined;
+  }
+
+  /** @throws PlatformError `VersionNotFound` for the first version that is not there. */
+  async #checkPointsSomewhere(
+    { name }: FunctionRecord,
+    { version, split }: Pick<Alias, "version" | "split">,
+  ): Promise<void> {
+    for (const label of [version, split?.version]) {
+      if (label === undefined || label === "$LATEST") continue;
+      if (!(await this.#registry.findVersion(name, Number(label))))
+        throw versionNotFound(name, Number(label));
+    }
+  }
+
+  #stamp(): Stamp {
+    return { now: this.#clock.now(), newRevision: randomUUID };
+  }
+}
+
+function findAlias(record: FunctionRecord, alias: string): Alias | undefined {
+  return record.aliases.find(({ name }) => name === alias);
+}
+
+function requireAlias(record: FunctionRecord, alias: string): Alias {
+  const found = findAlias(record, alias);
+  if (!found) throw aliasNotFound(record.name, alias);
+  return found;
+}
+
+function checkRevision(current: string, expected: string | undefined): void {
+  if (expected === undefined || expected === current) return;
+  throw new PlatformError(
+    "RevisionChanged",
+    `expected revision ${expected}, it is ${current} now; read it again and retry`,
+  );
+}
+
+function checkArchive({ latest }: FunctionRecord, expected: string | undefined): void {
+  const current = latest.code.archiveSha256;
+  if (expected === undefined || expected === current) return;
+  throw new PlatformError(
+    "InvalidRequest",
+    `CodeSHA256 (${expected}) is different from current CodeSHA256 in $LATEST (${current}). Please try again with the CodeSHA256 in $LATEST.`,
+  );
+}
+
+function checkTags(tags: Readonly<Record<string, string>>): void {
+  const count = Object.keys(tags).length;
+  if (count > TAGS_MAX)
+    throw new PlatformError("InvalidRequest", `expected at most ${TAGS_MAX} tags, got ${count}`);
+}
+
+function nothingBefore({ name, liveVersion }: FunctionRecord): PlatformError {
+  const where = liveVersion === undefined ? "a published version" : `a version before ${liveVersion}`;
+  return new PlatformError("VersionNotFound", `"${name}" does not have ${where} to roll back to`);
+}
+
+function conflict(message: string): PlatformError {
+  return new PlatformError("ResourceConflict", message);
+}

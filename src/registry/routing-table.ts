@@ -1,0 +1,140 @@
+import type { FunctionRecord, Version, VersionLabel } from "../core/function.ts";
+import type { FunctionName } from "../core/ids.ts";
+import { drawsSecond } from "./alias-draw.ts";
+import type { Target } from "./target.ts";
+
+/**
+ * What calls run, in memory: at most `max` functions, with the versions that were asked for. Finding the target of a
+ * plain name is one look into a Map.
+ *
+ * Out goes a function that has not been called since the hand of the clock last passed it (the "clock" approximation
+ * of least recently used): a hit only sets a flag, where true LRU would re-order on each call.
+ */
+export class RoutingTable {
+  readonly #entries = new Map<FunctionName, Entry>();
+  readonly #max: number;
+  readonly #random: () => number;
+
+  constructor(options: { readonly max: number; readonly random: () => number }) {
+    this.#max = Math.max(1, options.max);
+    this.#random = options.random;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Undefined if the function, or a version that the qualifier can lead to, is not in the table. */
+  find(name: FunctionName, qualifier: string | undefined): Target | undefined {
+    const entry = this.#entries.get(name);
+    if (!entry) return undefined;
+    entry.wasUsed = true;
+    return qualifier === undefined ? entry.plain : entry.find(qualifier, this.#random);
+  }
+
+  findRecord(name: FunctionName): FunctionRecord | undefined {
+    return this.#entries.get(name)?.record;
+  }
+
+  /** Replaces what is known of a function. Its numbered versions stay, since they never change. */
+  put(record: FunctionRecord): void {
+    const known = this.#entries.get(record.name);
+    this.#entries.set(record.name, new Entry(record, known?.versions ?? new Map()));
+    if (!known) this.#makeRoom();
+  }
+
+  /** Adds a numbered version, if its function is in the table. */
+  putVersion(version: Version): void {
+    this.#entries.get(version.functionName)?.addVersion(version);
+  }
+
+  removeVersion(name: FunctionName, label: VersionLabel): void {
+    this.#entries.get(name)?.removeVersion(label);
+  }
+
+  remove(name: FunctionName): void {
+    this.#entries.delete(name);
+  }
+
+  #makeRoom(): void {
+    if (this.#entries.size <= this.#max) return;
+    for (const [name, entry] of this.#entries) {
+      this.#entries.delete(name);
+      if (!entry.wasUsed) return;
+      entry.wasUsed = false;
+      this.#entries.set(name, entry);
+    }
+  }
+}
+
+/** The versions a qualifier can lead to, one or two; none if no alias has that name and it is no version either. */
+export function labelsOf(record: FunctionRecord, qualifier: string): readonly VersionLabel[] {
+  if (qualifier === "$LATEST" || isNumber(qualifier)) return [qualifier];
+  const alias = record.aliases.find(({ name }) => name === qualifier);
+  if (!alias) return [];
+  return alias.split ? [alias.version, alias.split.version] : [alias.version];
+}
+
+/** Numbered versions kept per function; the one kept longest goes first. */
+const VERSIONS_PER_FUNCTION_MAX = 64;
+
+/** Where a qualifier leads; the second target is taken by that share of calls. */
+interface Route {
+  readonly first: Target;
+  readonly second: Target | undefined;
+  readonly weight: number;
+}
+
+class Entry {
+  readonly record: FunctionRecord;
+  readonly versions: Map<VersionLabel, Version>;
+  readonly plain: Target;
+  /** True from the beginning: what has just come in is not what goes out for it. */
+  wasUsed = true;
+  /** Made on demand; a call then finds its target ready. */
+  readonly #routes = new Map<string, Route>();
+
+  constructor(record: FunctionRecord, versions: Map<VersionLabel, Version>) {
+    this.record = record;
+    this.versions = versions;
+    this.plain = { record, version: record.latest, qualifier: undefined };
+  }
+
+  find(qualifier: string, random: () => number): Target | undefined {
+    const route = this.#routes.get(qualifier) ?? this.#addRoute(qualifier);
+    if (!route?.second) return route?.first;
+    return drawsSecond(route.weight, random) ? route.second : route.first;
+  }
+
+  addVersion(version: Version): void {
+    this.versions.set(version.label, version);
+    for (const label of this.versions.keys()) {
+      if (this.versions.size <= VERSIONS_PER_FUNCTION_MAX) break;
+      this.removeVersion(label);
+    }
+  }
+
+  removeVersion(label: VersionLabel): void {
+    this.versions.delete(label);
+    this.#routes.clear();
+  }
+
+  #addRoute(qualifier: string): Route | undefined {
+    const [first, second] = labelsOf(this.record, qualifier).map((label) => this.#target(qualifier, label));
+    const isSplit = labelsOf(this.record, qualifier).length === 2;
+    if (!first || (isSplit && !second)) return undefined;
+    const alias = this.record.aliases.find(({ name }) => name === qualifier);
+    const route = { first, second, weight: alias?.split?.weight ?? 0 };
+    this.#routes.set(qualifier, route);
+    return route;
+  }
+
+  #target(qualifier: string, label: VersionLabel): Target | undefined {
+    const version = label === "$LATEST" ? this.record.latest : this.versions.get(label);
+    return version && { record: this.record, version, qualifier };
+  }
+}
+
+function isNumber(text: string): text is `${number}` {
+  return /^[1-9]\d{0,8}$/.test(text);
+}

@@ -1,0 +1,34 @@
+import { isDeepStrictEqual } from "node:util";
+import type { FunctionConfig, Version } from "../core/function.ts";
+
+type Snapshot = Pick<Version, "code" | "config">;
+
+/** Members that can differ between two versions: `code`, or a member of the configuration. */
+export type VersionMember = "code" | keyof FunctionConfig;
+
+/** In the order in which they are shown. */
+const CONFIG_MEMBERS = [
+  "runtime",
+  "entry",
+  "memoryMib",
+  "timeoutMs",
+  "tmpMib",
+  "environment",
+  "network",
+  "slotsPerInstance",
+  "architecture",
+  "role",
+  "description",
+] as const satisfies readonly (keyof FunctionConfig)[];
+
+/** What `newer` has otherwise than `older`; empty if they do the same. Code is told apart by content. */
+export function changedMembers(older: Snapshot, newer: Snapshot): VersionMember[] {
+  const config = CONFIG_MEMBERS.filter(
+    (member) => !isDeepStrictEqual(older.config[member], newer.config[member]),
+  );
+  return isSameCode(older, newer) ? config : ["code", ...config];
+}
+
+function isSameCode({ code: older }: Snapshot, { code: newer }: Snapshot): boolean {
+  return older.treeId === newer.treeId && older.archiveSha256 === newer.archiveSha256;
+}
