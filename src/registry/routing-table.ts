@@ -39,8 +39,10 @@ export class RoutingTable {
   /** Replaces what is known of a function. Its numbered versions stay, since they never change. */
   put(record: FunctionRecord): void {
     const known = this.#entries.get(record.name);
-    this.#entries.set(record.name, new Entry(record, known?.versions ?? new Map()));
     if (!known) this.#makeRoom();
+    const entry = new Entry(record, known?.versions ?? new Map());
+    entry.wasUsed = known?.wasUsed ?? false;
+    this.#entries.set(record.name, entry);
   }
 
   /** Adds a numbered version, if its function is in the table. */
@@ -57,7 +59,7 @@ export class RoutingTable {
   }
 
   #makeRoom(): void {
-    if (this.#entries.size <= this.#max) return;
+    if (this.#entries.size < this.#max) return;
     for (const [name, entry] of this.#entries) {
       this.#entries.delete(name);
       if (!entry.wasUsed) return;
@@ -89,8 +91,8 @@ class Entry {
   readonly record: FunctionRecord;
   readonly versions: Map<VersionLabel, Version>;
   readonly plain: Target;
-  /** True from the beginning: what has just come in is not what goes out for it. */
-  wasUsed = true;
+  /** Called since the hand last passed. */
+  wasUsed = false;
   /** Made on demand; a call then finds its target ready. */
   readonly #routes = new Map<string, Route>();
 

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import type { FunctionConfig } from "../core/function.ts";
+import type { FunctionConfig, Version } from "../core/function.ts";
 import { sampleVersion } from "../store/samples.fake.ts";
 import { changedMembers } from "./version-diff.ts";
 
 const older = sampleVersion("f", "1", "a");
 
 it("finds nothing between two versions that do the same", () => {
-  assert.deepEqual(changedMembers(older, { ...older, label: "2", revisionId: "other", modifiedAt: 9 }), []);
+  const newer: Version = { ...older, label: "2", revisionId: "other", modifiedAt: 9 };
+  assert.deepEqual(changedMembers(older, newer), []);
 });
 
 const changes: { [M in keyof FunctionConfig]: FunctionConfig[M] } = {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { FunctionConfig, Version } from "../core/function.ts";
 
+/** Code and configuration, as a version freezes them. */
 type Snapshot = Pick<Version, "code" | "config">;
 
 /** Members that can differ between two versions: `code`, or a member of the configuration. */
