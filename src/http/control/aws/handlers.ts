@@ -1,0 +1,84 @@
+/**
+ * What stands behind the routes of the AWS API. Loaded after the listener is up, since the schema library that the
+ * requests are checked with takes longer to load than the rest of the daemon.
+ */
+import { PlatformError } from "../../../core/errors.ts";
+import type { CodeLinks } from "../code-links.ts";
+import type { ControlParts } from "../parts.ts";
+import type { ControlRequest, Handler, Reply } from "../route.ts";
+import { inAwsWords, type Subject } from "./errors.ts";
+import * as functions from "./functions.ts";
+import { invoke, invokeWithResponseStream } from "./invoke.ts";
+import { isSupported, type SupportedOperation } from "./routes.ts";
+import * as settings from "./settings.ts";
+import * as urls from "./urls.ts";
+import * as versions from "./versions.ts";
+
+type Operation = (parts: ControlParts, request: ControlRequest) => Promise<Reply>;
+
+/** The handler of an AWS operation; those that are not supported refuse by name. */
+export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: string) => Handler {
+  const operations: Readonly<Record<SupportedOperation, Operation>> = {
+    CreateFunction: functions.createFunction,
+    GetFunction: (own, request) => functions.getFunction(own, links, request),
+    GetFunctionConfiguration: functions.getFunctionConfiguration,
+    ListFunctions: functions.listFunctions,
+    UpdateFunctionCode: functions.updateFunctionCode,
+    UpdateFunctionConfiguration: functions.updateFunctionConfiguration,
+    DeleteFunction: functions.deleteFunction,
+    Invoke: invoke,
+    InvokeWithResponseStream: invokeWithResponseStream,
+    PublishVersion: versions.publishVersion,
+    ListVersionsByFunction: versions.listVersionsByFunction,
+    CreateAlias: versions.createAlias,
+    GetAlias: versions.getAlias,
+    ListAliases: versions.listAliases,
+    UpdateAlias: versions.updateAlias,
+    DeleteAlias: versions.deleteAlias,
+    GetFunctionCodeSigningConfig: settings.getFunctionCodeSigningConfig,
+    CreateFunctionUrlConfig: urls.createFunctionUrlConfig,
+    GetFunctionUrlConfig: urls.getFunctionUrlConfig,
+    UpdateFunctionUrlConfig: urls.updateFunctionUrlConfig,
+    DeleteFunctionUrlConfig: urls.deleteFunctionUrlConfig,
+    ListFunctionUrlConfigs: urls.listFunctionUrlConfigs,
+    PutFunctionConcurrency: settings.putFunctionConcurrency,
+    GetFunctionConcurrency: settings.getFunctionConcurrency,
+    DeleteFunctionConcurrency: settings.deleteFunctionConcurrency,
+    TagResource: settings.tagResource,
+    UntagResource: settings.untagResource,
+    ListTags: settings.listTags,
+    GetAccountSettings: settings.getAccountSettings,
+  };
+
+  return (operation) => {
+    if (!isSupported(operation)) {
+      return async () => {
+        throw new PlatformError("RouteNotFound", `${operation} is not supported yet by lambdad`);
+      };
+    }
+    return async (request) => {
+      try {
+        return await operations[operation](parts, request);
+      } catch (error) {
+        throw inAwsWords(error, operation, subjectOf(request));
+      }
+    };
+  };
+}
+
+/** What a request was about, as far as it says; only texts are made of it. */
+function subjectOf(request: ControlRequest): Subject {
+  const { reference, params, query, json } = request;
+  return {
+    name: reference?.text ?? "",
+    arn: reference?.arn ?? "",
+    qualifier: reference?.qualifier ?? query.get("Qualifier") ?? undefined,
+    alias: params.Name ?? textMember(json, "Name"),
+    version: textMember(json, "FunctionVersion"),
+  };
+}
+
+function textMember(json: unknown, name: string): string | undefined {
+  const value: unknown = typeof json === "object" && json !== null ? Reflect.get(json, name) : undefined;
+  return typeof value === "string" ? value : undefined;
+}

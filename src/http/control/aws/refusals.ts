@@ -1,0 +1,87 @@
+/**
+ * Members of AWS's requests that nothing here would act on. A value that asks for something is refused with a
+ * sentence; one that asks for nothing (empty, or AWS's default) is fine. Members that we do not know are ignored, as
+ * AWS does.
+ */
+import { PlatformError } from "../../../core/errors.ts";
+
+interface Refusal {
+  /** Whether the value asks for what we do not have. */
+  asks(value: unknown, functionName: string): boolean;
+  readonly why: string;
+}
+
+const isFilled = (value: unknown): boolean =>
+  value !== undefined && value !== null && value !== "" && !isEmptyTree(value);
+
+/** Objects and lists that hold nothing but empty ones. */
+function isEmptyTree(value: unknown): boolean {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    Object.values(value).every((member) => !isFilled(member) || member === false)
+  );
+}
+
+const member = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+
+/** True unless the member is left out or has the value that changes nothing. */
+const differs = (name: string, usual: string) => (value: unknown) =>
+  isFilled(value) && isFilled(member(value, name)) && member(value, name) !== usual;
+
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  VpcConfig: { asks: isFilled, why: "functions use this host's network" },
+  DeadLetterConfig: { asks: isFilled, why: "there is no event queue yet" },
+  KMSKeyArn: { asks: isFilled, why: "there is no key service" },
+  TracingConfig: { asks: differs("Mode", "PassThrough"), why: "only the mode PassThrough is" },
+  Layers: { asks: isFilled, why: "put what they hold into the archive" },
+  FileSystemConfigs: { asks: isFilled, why: "functions have their code and /tmp" },
+  ImageConfig: { asks: isFilled, why: "functions run from archives" },
+  PackageType: {
+    asks: (value) => isFilled(value) && value !== "Zip",
+    why: "functions run from archives: use Zip",
+  },
+  CodeSigningConfigArn: { asks: isFilled, why: "signed code is not checked" },
+  SnapStart: { asks: differs("ApplyOn", "None"), why: "instances are not restored from snapshots" },
+  TenancyConfig: { asks: isFilled, why: "there are no tenants" },
+  CapacityProviderConfig: { asks: isFilled, why: "functions run on this host" },
+  DurableConfig: { asks: isFilled, why: "there are no durable executions" },
+  PublishTo: { asks: isFilled, why: "leave it out" },
+  LoggingConfig: {
+    asks: (value, functionName) =>
+      differs("LogFormat", "Text")(value) ||
+      differs("LogGroup", `/aws/lambda/${functionName}`)(value) ||
+      isFilled(member(value, "ApplicationLogLevel")) ||
+      isFilled(member(value, "SystemLogLevel")),
+    why: "lines are kept as text in /aws/lambda/NAME",
+  },
+};
+
+/** Where `Code`'s members may come from: inside `Code` on create, at the top on update. */
+const CODE_REFUSALS: Readonly<Record<string, string>> = {
+  S3Bucket: "there is no object store: send the archive as ZipFile",
+  S3Key: "there is no object store: send the archive as ZipFile",
+  S3ObjectVersion: "there is no object store: send the archive as ZipFile",
+  S3ObjectStorageMode: "there is no object store: send the archive as ZipFile",
+  ImageUri: "functions run from archives: send one as ZipFile",
+  SourceKMSKeyArn: "there is no key service",
+};
+
+/** @throws PlatformError `UnsupportedMember` for the first member that asks for what we do not have. */
+export function refuseUnsupported(request: unknown, functionName: string): void {
+  for (const [name, { asks, why }] of Object.entries(REFUSALS)) {
+    if (asks(member(request, name), functionName)) throw unsupported(name, why);
+  }
+}
+
+/** @throws PlatformError `UnsupportedMember` for code that does not come as an archive. */
+export function refuseCodeSource(code: unknown): void {
+  for (const [name, why] of Object.entries(CODE_REFUSALS)) {
+    if (isFilled(member(code, name))) throw unsupported(name, why);
+  }
+}
+
+export function unsupported(name: string, why: string): PlatformError {
+  return new PlatformError("UnsupportedMember", `${name} is not supported by lambdad: ${why}`);
+}

@@ -1,0 +1,105 @@
+/** Our words turned into what AWS clients expect. The other direction is wire.ts, which needs a schema library. */
+import type { Alias, Entry, FunctionRecord, FunctionUrl, Version } from "../../../core/function.ts";
+import { type Account, functionArn } from "./names.ts";
+
+/**
+ * When a configuration is shown. AWS answers a change with the state it is in then, although clients that poll find
+ * the end of it at once; lists leave states out.
+ */
+export type Moment = "creating" | "updating" | "settled" | "listed";
+
+const STATES: Readonly<Record<Moment, Readonly<Record<string, string>>>> = {
+  creating: {
+    State: "Pending",
+    StateReason: "The function is being created.",
+    StateReasonCode: "Creating",
+  },
+  updating: {
+    State: "Active",
+    LastUpdateStatus: "InProgress",
+    LastUpdateStatusReason: "The function is being created.",
+    LastUpdateStatusReasonCode: "Creating",
+  },
+  settled: { State: "Active", LastUpdateStatus: "Successful" },
+  listed: {},
+};
+
+/** `qualifier` is what the ARN ends in: what the caller asked for, or the number of a version. */
+export function functionConfiguration(
+  version: Version,
+  account: Account,
+  shown: { readonly qualifier: string | undefined; readonly moment: Moment },
+): Record<string, unknown> {
+  const { config, code } = version;
+  return {
+    FunctionName: version.functionName,
+    FunctionArn: functionArn(account, version.functionName, shown.qualifier),
+    Runtime: config.runtime,
+    Role: config.role,
+    Handler: handlerText(config.entry),
+    CodeSize: code.archiveBytes,
+    Description: config.description,
+    Timeout: Math.ceil(config.timeoutMs / 1000),
+    MemorySize: config.memoryMib,
+    LastModified: lastModified(version.modifiedAt),
+    CodeSha256: code.archiveSha256,
+    Version: version.label,
+    ...(Object.keys(config.environment).length > 0 && { Environment: { Variables: config.environment } }),
+    TracingConfig: { Mode: "PassThrough" },
+    RevisionId: version.revisionId,
+    ...STATES[shown.moment],
+    PackageType: "Zip",
+    Architectures: [config.architecture],
+    EphemeralStorage: { Size: config.tmpMib },
+    SnapStart: { ApplyOn: "None", OptimizationStatus: "Off" },
+    LoggingConfig: { LogFormat: "Text", LogGroup: `/aws/lambda/${version.functionName}` },
+  };
+}
+
+/** `Handler` of functions that are no handlers: what is run. */
+export function handlerText(entry: Entry): string {
+  switch (entry.kind) {
+    case "handler":
+      return entry.handler;
+    case "lifecycle":
+      return entry.module;
+    case "server":
+    case "filter":
+      return entry.command.join(" ");
+  }
+}
+
+export function aliasShape(alias: Alias, record: FunctionRecord, account: Account): Record<string, unknown> {
+  return {
+    AliasArn: functionArn(account, record.name, alias.name),
+    Name: alias.name,
+    FunctionVersion: alias.version,
+    Description: alias.description,
+    ...(alias.split && {
+      RoutingConfig: { AdditionalVersionWeights: { [alias.split.version]: alias.split.weight } },
+    }),
+    RevisionId: alias.revisionId,
+  };
+}
+
+export function urlShape(
+  url: FunctionUrl,
+  record: FunctionRecord,
+  account: Account,
+  address: string,
+): Record<string, unknown> {
+  return {
+    FunctionUrl: address,
+    FunctionArn: functionArn(account, record.name, url.qualifier),
+    AuthType: url.authType,
+    ...(url.cors && { Cors: url.cors }),
+    CreationTime: new Date(url.createdAt).toISOString(),
+    LastModifiedTime: new Date(url.modifiedAt).toISOString(),
+    InvokeMode: url.invokeMode,
+  };
+}
+
+/** `2025-11-25T02:26:50.123+0000` */
+function lastModified(at: number): string {
+  return new Date(at).toISOString().replace("Z", "+0000");
+}

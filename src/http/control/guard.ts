@@ -1,0 +1,300 @@
+/**
+ * The one way into the control API. Every request goes through the same steps in this order, and only what is in the
+ * route table can be reached at all:
+ *
+ *   Host ─► Origin ─► route ─► key (bearer or SigV4) ─► scope ─► function pattern ─► body ─► signature ─► handler
+ *
+ * A signature covers the body, so it is finished after reading; but key, date, scope and function are checked before,
+ * so that a stranger cannot make us read anything.
+ */
+import { rm } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../../core/clock.ts";
+import { isPlatformError, PlatformError } from "../../core/errors.ts";
+import { FUNCTION_NAME_RULE, newInvocationId, parseFunctionName } from "../../core/ids.ts";
+import type { Log } from "../../core/log.ts";
+import type { KeyRecord } from "../../store/store.ts";
+import { errorBody, explainError } from "../error-response.ts";
+import { discardRest, type RequestHandler } from "../listener.ts";
+import { awsErrorReply } from "./aws/errors.ts";
+import { type Account, type FunctionReference, functionArn, parseFunctionReference } from "./aws/names.ts";
+import { receiveBody } from "./body.ts";
+import { type AllowedHosts, checkHost, checkOrigin } from "./hosts.ts";
+import { allowsFunction, allowsScope, type KeyRing } from "./keys.ts";
+import { sendReply } from "./reply.ts";
+import {
+  type Caller,
+  type ControlRequest,
+  type Handler,
+  isAwsPath,
+  type Route,
+  type Router,
+} from "./route.ts";
+import { newSignatureVerifier, parseSignature, type Signature, type SignatureVerifier } from "./sigv4.ts";
+
+export interface GuardParts {
+  readonly router: Router;
+  /** What stands behind a route. */
+  readonly handlerOf: (route: Route) => Promise<Handler>;
+  readonly keys: KeyRing;
+  /** Known once the listener is bound. */
+  readonly allowedHosts: () => AllowedHosts;
+  readonly account: Account;
+  readonly uploadDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Aborts when the listener closes, so that endless answers end. */
+  readonly closing: AbortSignal;
+}
+
+/** The handler of the control listener. */
+export function newGuard(parts: GuardParts): RequestHandler {
+  const verifier = newSignatureVerifier();
+  return async (request, response) => {
+    const requestId = newInvocationId();
+    const gone = new AbortController();
+    response.once("close", () => gone.abort(new PlatformError("CallerGone", "the caller went away")));
+    const signal = AbortSignal.any([gone.signal, parts.closing]);
+    const admitted: { file: string | undefined } = { file: undefined };
+    try {
+      const { control, handler } = await admit(parts, verifier, {
+        request,
+        response,
+        requestId,
+        signal,
+        admitted,
+      });
+      await sendReply(response, await handler(control), requestId);
+    } catch (error) {
+      sendFailure(parts.log, request, response, error, requestId);
+    } finally {
+      if (admitted.file) await rm(admitted.file, { force: true });
+    }
+  };
+}
+
+interface Arrival {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: ControlRequest["requestId"];
+  readonly signal: AbortSignal;
+  /** Told of an uploaded file, which is removed whatever happens next. */
+  readonly admitted: { file: string | undefined };
+}
+
+async function admit(
+  parts: GuardParts,
+  verifier: SignatureVerifier,
+  { request, response, requestId, signal, admitted }: Arrival,
+): Promise<{ readonly control: ControlRequest; readonly handler: Handler }> {
+  const host = checkHost(request, parts.allowedHosts());
+  checkOrigin(request, host);
+  const target = request.url ?? "/";
+  const question = target.indexOf("?");
+  const path = question < 0 ? target : target.slice(0, question);
+  const query = new URLSearchParams(question < 0 ? "" : target.slice(question + 1));
+  const method = request.method ?? "GET";
+  const { route, params } = parts.router.match(method, path, query);
+
+  const credentials = await authenticate(parts, request, route);
+  const fromPath = route.subject === "path" ? referenceFromPath(route, params, parts.account) : undefined;
+  if (credentials) authorise(credentials.key, route, fromPath);
+
+  checkContentType(request, route);
+  if (request.headers.expect !== undefined) response.writeContinue();
+  const received = await receiveBody(request, route.body, {
+    uploadDir: parts.uploadDir,
+    wantsHash: credentials?.signed !== undefined,
+    tooLarge: (bytesMax) => tooLarge(route, bytesMax),
+    signal,
+  });
+  admitted.file = received.upload?.file;
+  if (credentials?.signed) {
+    const { signature, secret } = credentials.signed;
+    const signed = { method, target, rawHeaders: request.rawHeaders };
+    verifier.verify(signed, signature, secret, received.sha256);
+  }
+
+  const json = route.body.kind === "json" ? parseJson(received.bytes) : undefined;
+  const fromBody = route.subject === "body" ? referenceFromBody(json, parts.account) : undefined;
+  if (credentials && fromBody) authorise(credentials.key, route, fromBody);
+  const control: ControlRequest = {
+    route,
+    requestId,
+    params,
+    query,
+    headers: request.headers,
+    baseUrl: `http://${host}`,
+    caller: callerOf(credentials?.key),
+    reference: fromPath ?? fromBody,
+    json,
+    bytes: received.bytes,
+    upload: received.upload,
+    signal,
+  };
+  return { control, handler: await parts.handlerOf(route) };
+}
+
+interface Credentials {
+  readonly key: KeyRecord;
+  /** Present if the signature is still to be checked against the body. */
+  readonly signed: { readonly signature: Signature; readonly secret: string } | undefined;
+}
+
+/** Undefined only where the route asks for no key. */
+async function authenticate(
+  parts: GuardParts,
+  request: IncomingMessage,
+  route: Route,
+): Promise<Credentials | undefined> {
+  if (route.access === "open" || route.access === "link") return undefined;
+  const authorization = request.headers.authorization ?? "";
+  const bearer = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
+  if (bearer !== undefined) {
+    const key = await parts.keys.findByToken(bearer);
+    if (key) return { key, signed: undefined };
+    throw new PlatformError("Unauthenticated", "the key is unknown, wrong, expired or revoked");
+  }
+  const { method = "", url = "/", rawHeaders } = request;
+  const signature = parseSignature({ method, target: url, rawHeaders }, parts.clock.now());
+  if (!signature) {
+    throw new PlatformError(
+      "Unauthenticated",
+      "Missing Authentication Token: send Authorization: Bearer ID.SECRET, or sign with AWS Signature Version 4",
+    );
+  }
+  const usable = await parts.keys.findUsable(signature.keyId);
+  if (!usable)
+    throw new PlatformError("Unauthenticated", "The security token included in the request is invalid.");
+  return { key: usable.key, signed: { signature, secret: usable.secret } };
+}
+
+/** @throws PlatformError `Forbidden`. */
+function authorise(key: KeyRecord, route: Route, reference: FunctionReference | undefined): void {
+  if (route.access === "open" || route.access === "link") return;
+  if (!allowsScope(key, route.access)) {
+    throw new PlatformError(
+      "Forbidden",
+      `key ${key.id} is not authorized to perform ${route.name}: it needs the scope ${route.access}`,
+    );
+  }
+  // What an administrator does without naming a function concerns all of them.
+  const isForAll = route.access === "admin" && !reference;
+  if (isForAll && key.functions !== "*") {
+    throw new PlatformError(
+      "Forbidden",
+      `key ${key.id} is not authorized to perform ${route.name}: it is for functions ${key.functions} only`,
+    );
+  }
+  if (reference && !allowsFunction(key, reference.text)) {
+    throw new PlatformError(
+      "Forbidden",
+      `key ${key.id} is not authorized to perform ${route.name} on ${reference.arn}: it is for functions ${key.functions}`,
+    );
+  }
+}
+
+function callerOf(key: KeyRecord | undefined): Caller {
+  return { key, mayUse: (name) => key !== undefined && allowsFunction(key, name) };
+}
+
+/** The parameter that names a function is the first of the path, in both APIs. */
+function referenceFromPath(
+  route: Route,
+  params: Readonly<Record<string, string>>,
+  account: Account,
+): FunctionReference {
+  const [text = ""] = Object.values(params);
+  if (route.dialect === "aws") return parseFunctionReference(text, account);
+  const name = parseFunctionName(text);
+  if (!name) {
+    throw new PlatformError(
+      "InvalidName",
+      `function name: expected ${FUNCTION_NAME_RULE}, got ${JSON.stringify(text)}`,
+    );
+  }
+  return { text, name, qualifier: undefined, arn: functionArn(account, name) };
+}
+
+function referenceFromBody(json: unknown, account: Account): FunctionReference | undefined {
+  const isNamed = typeof json === "object" && json !== null && "FunctionName" in json;
+  return isNamed && typeof json.FunctionName === "string"
+    ? parseFunctionReference(json.FunctionName, account)
+    : undefined;
+}
+
+/** Ours takes JSON only as JSON: `text/plain` is what a foreign page may send without asking. */
+function checkContentType(request: IncomingMessage, route: Route): void {
+  if (route.dialect !== "own" || route.body.kind !== "json") return;
+  const type = request.headers["content-type"];
+  const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || request.headers["transfer-encoding"];
+  if (type === undefined && !hasBody) return;
+  if (type?.split(";")[0]?.trim().toLowerCase() !== "application/json") {
+    throw new PlatformError(
+      "InvalidRequest",
+      `content-type: expected application/json, got ${JSON.stringify(type ?? "")}`,
+    );
+  }
+}
+
+function parseJson(bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined;
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : "not UTF-8";
+    throw new PlatformError("InvalidPayload", `Could not parse request body into json: ${detail}`, { cause });
+  }
+}
+
+function tooLarge(route: Route, bytesMax: number): string {
+  const operation = route.name === "Invoke" ? "InvokeFunction" : route.name;
+  return `Request must be smaller than ${bytesMax} bytes for the ${operation} operation`;
+}
+
+/** Answers in the spelling of the API that was addressed. A begun answer is cut instead: a part must not look whole. */
+function sendFailure(
+  log: Log,
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+  requestId: string,
+): void {
+  if (response.destroyed) return;
+  if (response.headersSent) {
+    log.warn("an answer broke off", { invocationId: requestId, error });
+    response.destroy();
+    return;
+  }
+  const facts = { log, requestId };
+  const isAws = isAwsPath(request.url ?? "");
+  const headers: string[] = [];
+  let status: number;
+  let body: string;
+  if (isAws) {
+    const reply = awsErrorReply(error, facts);
+    headers.push(...reply.headers);
+    ({ status, body } = reply);
+  } else {
+    const answer = explainError(error, facts);
+    status = answer.status;
+    body = errorBody(answer.code, answer.message, requestId);
+    if (answer.retryAfterS !== undefined) headers.push("retry-after", String(answer.retryAfterS));
+    if (isPlatformError(error, "Unauthenticated")) headers.push("www-authenticate", "Bearer");
+  }
+  // What is left of a body that nobody wants would be taken for the next request.
+  if (!request.complete) headers.push("connection", "close");
+  discardRest(request);
+  response.writeHead(status, [
+    "content-type",
+    "application/json",
+    "content-length",
+    String(Buffer.byteLength(body)),
+    "x-amzn-requestid",
+    requestId,
+    "cache-control",
+    "no-store",
+    ...headers,
+  ]);
+  response.end(request.method === "HEAD" ? undefined : body);
+}

@@ -1,0 +1,141 @@
+/** What the control API needs of the rest of the house. */
+import type { CodeDepot } from "../../code/depot.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Architecture, CodeRef, Entry, EntryKind } from "../../core/function.ts";
+import type { FunctionName, InvocationId } from "../../core/ids.ts";
+import type { CallInput } from "../../core/invocation.ts";
+import type { Log } from "../../core/log.ts";
+import type { Invocations } from "../../invoker/invocations.ts";
+import type { Records } from "../../records/records.ts";
+import type { Functions } from "../../registry/functions.ts";
+import type { Target } from "../../registry/target.ts";
+import type { KeyRing } from "./keys.ts";
+
+export interface ControlParts {
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** `NAME` or `NAME:PORT` by which control may be called besides loopback, lower case. */
+  readonly hostNames: readonly string[];
+  /** Twelve digits. */
+  readonly account: string;
+  readonly region: string;
+  /** Uploads stay here while they are being taken in; made if missing. */
+  readonly uploadDir: string;
+  /** How long running requests may go on once the listener is disposed. */
+  readonly drainMs: number;
+  readonly functions: Functions;
+  readonly invocations: Pick<Invocations, "invoke">;
+  readonly depot: Pick<CodeDepot, "takeIn" | "findArchive">;
+  readonly records: Pick<Records, "read" | "forget">;
+  readonly keys: KeyRing;
+  readonly runtimes: Runtimes;
+  readonly prepare: PrepareCode;
+  /** Starts one instance of the target. Resolves with the ms it took; rejects with why it cannot start. */
+  warm(target: Target, options: { readonly signal: AbortSignal }): Promise<number>;
+  /** The durable queue; without it `Event` invocations are refused. */
+  readonly events: EventIntake | undefined;
+  /** What this host's programs are built for. */
+  readonly architecture: Architecture;
+  /** Facts of the running daemon, as `GET /v1/status` shows them. */
+  status(): Promise<DaemonStatus>;
+  instances(name: FunctionName): InstanceCounts;
+  readonly urls: FunctionUrls;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Runtimes {
+  /** @throws PlatformError `RuntimeUnavailable` with the remedy. */
+  resolve(runtime: string): unknown;
+  list(): Promise<readonly RuntimeFacts[]>;
+}
+
+export interface RuntimeFacts {
+  readonly name: string;
+  readonly isHere: boolean;
+  readonly path: string | undefined;
+  readonly version: string | undefined;
+  /** What to install; undefined when it is here. */
+  readonly remedy: string | undefined;
+}
+
+/** What the user has said about code; the rest is detected. */
+export interface PrepareSettings {
+  readonly runtime: string | undefined;
+  readonly kind: EntryKind | undefined;
+  readonly handler: string | undefined;
+  readonly module: string | undefined;
+  readonly command: readonly string[] | undefined;
+  /** False takes the code as it is. */
+  readonly build: boolean;
+  /** Whether dependencies may run install scripts. */
+  readonly allowScripts: boolean;
+}
+
+export interface PreparedCode {
+  readonly code: CodeRef;
+  readonly entry: Entry;
+  readonly runtime: string;
+  /** How many files the upload had. */
+  readonly files: number;
+}
+
+/**
+ * Takes in an upload, finds out how it runs, and builds it if it has to be.
+ *
+ * @throws PlatformError `InvalidArchive`, `InvalidHandler`, `BuildFailed`, `RuntimeUnavailable`, `StorageFull`.
+ */
+export type PrepareCode = (
+  upload: { readonly file: string; readonly name: string | undefined },
+  settings: PrepareSettings,
+  options: {
+    readonly signal: AbortSignal;
+    /** A line of a build tool. */
+    readonly output: (text: string) => void;
+    /** What is being done now, for the progress of a deploy: `Building`, `npm ci`. */
+    readonly step: (title: string, detail: string) => void;
+  },
+) => Promise<PreparedCode>;
+
+export interface EventIntake {
+  /** Resolves when the event cannot be lost any more. */
+  enqueue(
+    target: Target,
+    event: {
+      readonly invocationId: InvocationId;
+      readonly input: CallInput;
+      readonly traceId: string | undefined;
+    },
+  ): Promise<void>;
+}
+
+export interface DaemonStatus {
+  readonly version: string;
+  readonly nodeVersion: string;
+  /** ms since epoch. */
+  readonly startedAt: number;
+  /** URL. */
+  readonly gateway: string;
+  /** URL. */
+  readonly control: string;
+  readonly dataDir: string;
+  /** How many there are. */
+  readonly functions: number;
+  /** Over all functions. */
+  readonly instances: InstanceCounts;
+  readonly isolation: { readonly isIsolated: boolean; readonly gaps: readonly string[] };
+}
+
+export interface InstanceCounts {
+  readonly idle: number;
+  readonly busy: number;
+  readonly starting: number;
+}
+
+export interface FunctionUrls {
+  /** Where a function is called: `http://greet.localhost:8080`. */
+  ofFunction(name: FunctionName): string;
+  /** Where a function URL is called, with a slash at the end. */
+  ofUrlId(urlId: string): string;
+}

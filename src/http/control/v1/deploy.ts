@@ -1,0 +1,159 @@
+/**
+ * `POST …/deploy`: takes code in, builds it, publishes it as the next version, live at once, and starts one instance.
+ *
+ * The answer is NDJSON of progress. Until the version is published a failure or a caller who leaves changes nothing.
+ * A start that fails afterwards does not take the version back: the function's own error is what its first caller
+ * would see too, and the last line tells it.
+ */
+import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
+import type { FunctionRecord } from "../../../core/function.ts";
+import type { FunctionName } from "../../../core/ids.ts";
+import { explainError } from "../../error-response.ts";
+import type { ControlParts } from "../parts.ts";
+import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
+import { configOf } from "./config.ts";
+import { nameOf } from "./functions.ts";
+import { functionShape } from "./shapes.ts";
+import { type DeploySettings, parseDeployOptions } from "./wire.ts";
+
+const STEPS = 4;
+
+export async function deployFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
+  const name = nameOf(request);
+  const settings = parseDeployOptions(request.query.get("options"));
+  const { upload } = request;
+  if (!upload || upload.bytes === 0) {
+    throw new PlatformError(
+      "InvalidArchive",
+      "the upload is empty: send a zip, tar, tar.gz or a single file as body",
+    );
+  }
+  return {
+    kind: "stream",
+    contentType: "application/x-ndjson",
+    async run(out) {
+      const progress = new Progress(out);
+      try {
+        await deploy(parts, { name, settings, upload, request, progress });
+      } catch (error) {
+        if (request.signal.aborted) return;
+        const { code, message } = explainError(error, { log: parts.log, requestId: request.requestId });
+        progress.send({ type: "error", error: { code, message, requestId: request.requestId } });
+      }
+    },
+  };
+}
+
+interface Deployment {
+  readonly name: FunctionName;
+  readonly settings: DeploySettings;
+  readonly upload: { readonly file: string; readonly bytes: number };
+  readonly request: ControlRequest;
+  readonly progress: Progress;
+}
+
+async function deploy(parts: ControlParts, deployment: Deployment): Promise<void> {
+  const { name, settings, upload, request, progress } = deployment;
+  progress.step(1, "Packaging", formatBytes(upload.bytes));
+  progress.step(2, "Building");
+  let isBuilt = false;
+  const prepared = await parts.prepare({ file: upload.file, name: settings.fileName }, settings.prepare, {
+    signal: request.signal,
+    output: (text) => progress.send({ type: "output", text }),
+    step: (title, detail) => {
+      isBuilt = true;
+      progress.step(2, title, detail);
+    },
+  });
+  if (!isBuilt) progress.step(2, "Building", "nothing to build");
+
+  const before = await find(parts, name);
+  const config = configOf(
+    settings,
+    before?.latest.config,
+    { runtime: prepared.runtime, entry: prepared.entry, environment: settings.environment },
+    parts,
+  );
+  request.signal.throwIfAborted();
+  const { record, version } = await parts.functions.deploy({
+    name,
+    code: prepared.code,
+    config,
+    concurrencyMax:
+      settings.concurrencyMax === undefined ? before?.concurrencyMax : (settings.concurrencyMax ?? undefined),
+    tags: before?.tags ?? {},
+  });
+  progress.step(
+    3,
+    `Publishing version ${version.label}`,
+    `${prepared.files} file${prepared.files === 1 ? "" : "s"}`,
+  );
+
+  progress.step(4, "Starting");
+  const started = await start(parts, name, record, request);
+  if (started.readyError !== undefined) {
+    progress.send({
+      type: "output",
+      text: `warning: version ${version.label} does not start: ${started.readyError}`,
+    });
+  }
+  progress.send({
+    type: "done",
+    version: Number(version.label),
+    ...started,
+    url: parts.urls.ofFunction(name),
+    function: functionShape(record, parts),
+  });
+}
+
+/** Starts what calls run from now on; why it did not start is for the caller to read. */
+async function start(
+  parts: ControlParts,
+  name: FunctionName,
+  record: FunctionRecord,
+  request: ControlRequest,
+): Promise<{ readonly readyMs?: number; readonly readyError?: string }> {
+  // Nothing may call a function whose limit is 0, so nothing is started either.
+  if (record.concurrencyMax === 0) return {};
+  try {
+    const target = await parts.functions.resolve(name, undefined);
+    return { readyMs: Math.round(await parts.warm(target, { signal: request.signal })) };
+  } catch (error) {
+    if (isPlatformError(error) && errorFacts(error.code).fault === "platform") {
+      parts.log.warn("a deployed version did not start", { function: name, error });
+    }
+    return { readyError: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function find(parts: ControlParts, name: FunctionName): Promise<FunctionRecord | undefined> {
+  try {
+    return await parts.functions.get(name);
+  } catch (error) {
+    if (isPlatformError(error, "FunctionNotFound")) return undefined;
+    throw error;
+  }
+}
+
+class Progress {
+  readonly #out: ReplyStream;
+
+  constructor(out: ReplyStream) {
+    this.#out = out;
+  }
+
+  send(line: Readonly<Record<string, unknown>>): void {
+    this.#out.write(`${JSON.stringify(line)}\n`);
+  }
+
+  /** Without a detail the step has begun; the same title with one ends it. */
+  step(step: number, title: string, detail?: string): void {
+    this.send({ type: "step", step, of: STEPS, title, ...(detail !== undefined && { detail }) });
+  }
+}
+
+function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`;
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}

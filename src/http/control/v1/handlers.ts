@@ -1,0 +1,61 @@
+/** What stands behind the routes of our own API; loaded after the listener is up, like AWS's. */
+import { PlatformError } from "../../../core/errors.ts";
+import { parseKeyId } from "../../../core/ids.ts";
+import type { CodeLinks } from "../code-links.ts";
+import type { ControlParts } from "../parts.ts";
+import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } from "../route.ts";
+import { deployFunction } from "./deploy.ts";
+import * as functions from "./functions.ts";
+import { readLogs } from "./logs.ts";
+import { openApiDocument } from "./openapi.ts";
+import type { V1Name } from "./routes.ts";
+import { keyShape } from "./shapes.ts";
+import { parseCreateKey } from "./wire.ts";
+
+/** `getHealth` is answered by the listener itself, before this is loaded. */
+export function v1Handlers(parts: ControlParts, links: CodeLinks): Readonly<Record<V1Name, Handler>> {
+  const withParts =
+    (act: (parts: ControlParts, request: ControlRequest) => Promise<Reply>): Handler =>
+    (request) =>
+      act(parts, request);
+  return {
+    getHealth: async () => jsonReply(200, { status: "ok" }),
+    getCode: (request) => getCode(parts, links, request),
+    getStatus: async () => {
+      const { account, region } = parts;
+      return jsonReply(200, { ...(await parts.status()), account, region });
+    },
+    listFunctions: withParts(functions.listFunctions),
+    getFunction: withParts(functions.getFunction),
+    changeFunction: withParts(functions.changeFunction),
+    deleteFunction: withParts(functions.deleteFunction),
+    deployFunction: withParts(deployFunction),
+    rollbackFunction: withParts(functions.rollbackFunction),
+    listVersions: withParts(functions.listVersions),
+    deleteVersion: withParts(functions.deleteVersion),
+    listAliases: withParts(functions.listAliases),
+    putAlias: withParts(functions.putAlias),
+    deleteAlias: withParts(functions.deleteAlias),
+    readLogs: withParts(readLogs),
+    listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
+    createKey: async (request) => {
+      const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));
+      return jsonReply(201, { key: keyShape(key), secret, token });
+    },
+    revokeKey: async (request) => {
+      const id = parseKeyId(request.params.id ?? "");
+      if (!id)
+        throw new PlatformError("ResourceNotFound", `there is no key ${JSON.stringify(request.params.id)}`);
+      await parts.keys.revoke(id);
+      return emptyReply(204);
+    },
+    listRuntimes: async () => jsonReply(200, { runtimes: await parts.runtimes.list() }),
+    getOpenApi: async () => jsonReply(200, openApiDocument()),
+  };
+}
+
+async function getCode(parts: ControlParts, links: CodeLinks, request: ControlRequest): Promise<Reply> {
+  const file = await parts.depot.findArchive(links.resolve(request.params.token ?? ""));
+  if (file === undefined) throw new PlatformError("ResourceNotFound", "the archive is no longer kept");
+  return { kind: "file", file, contentType: "application/zip" };
+}

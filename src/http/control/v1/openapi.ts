@@ -1,0 +1,117 @@
+/** The OpenAPI 3.1 document of our own API, made of its route table and of the schemas that requests are checked with. */
+import * as z from "zod";
+import { V1_ROWS, type V1Name } from "./routes.ts";
+import { V1_SCHEMAS } from "./wire.ts";
+
+const BODIES: Partial<Record<V1Name, keyof typeof V1_SCHEMAS>> = {
+  changeFunction: "Change",
+  rollbackFunction: "Rollback",
+  putAlias: "PutAlias",
+  createKey: "CreateKey",
+};
+
+/** Names of query parameters; each is text. */
+const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
+  listFunctions: ["after", "limit"],
+  listVersions: ["after", "limit"],
+  readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
+};
+
+const NO_ANSWER: ReadonlySet<V1Name> = new Set([
+  "deleteFunction",
+  "deleteVersion",
+  "deleteAlias",
+  "revokeKey",
+]);
+const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs"]);
+
+export function openApiDocument(): Record<string, unknown> {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const row of V1_ROWS) {
+    const operations = paths[row.path] ?? {};
+    operations[row.method.toLowerCase()] = operation(row);
+    paths[row.path] = operations;
+  }
+  const schemas = Object.fromEntries(
+    Object.entries(V1_SCHEMAS).map(([name, schema]) => [name, z.toJSONSchema(schema, { io: "input" })]),
+  );
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "lambdad control API",
+      version: "1",
+      description:
+        "Functions, versions, aliases, logs and keys. The AWS Lambda API is served beside it under its dated paths.",
+    },
+    security: [{ bearer: [] }],
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer", description: "ID.SECRET, as lambda keys create prints it" },
+      },
+      schemas: { ...schemas, Error: ERROR },
+    },
+  };
+}
+
+const ERROR = {
+  type: "object",
+  required: ["error"],
+  properties: {
+    error: {
+      type: "object",
+      required: ["code", "message", "requestId"],
+      properties: { code: { type: "string" }, message: { type: "string" }, requestId: { type: "string" } },
+    },
+  },
+};
+
+function operation(row: (typeof V1_ROWS)[number]): Record<string, unknown> {
+  const isOpen = row.access === "open" || row.access === "link";
+  const body = BODIES[row.name];
+  return {
+    operationId: row.name,
+    summary: row.summary,
+    ...(isOpen ? { security: [] } : { "x-scope": row.access }),
+    parameters: parameters(row),
+    ...(body && { requestBody: { content: { "application/json": { schema: reference(body) } } } }),
+    ...(row.body.kind === "file" && {
+      requestBody: { required: true, content: { "application/octet-stream": {} } },
+    }),
+    responses: {
+      ...answer(row.name),
+      default: { description: "an error", content: { "application/json": { schema: reference("Error") } } },
+    },
+  };
+}
+
+function parameters(row: (typeof V1_ROWS)[number]): Record<string, unknown>[] {
+  const inPath = [...row.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+  const inQuery = (QUERIES[row.name] ?? []).map((name) => ({
+    name,
+    in: "query",
+    schema: { type: "string" },
+  }));
+  const options = {
+    name: "options",
+    in: "query",
+    content: { "application/json": { schema: reference("DeployOptions") } },
+  };
+  return [...inPath, ...inQuery, ...(row.name === "deployFunction" ? [options] : [])];
+}
+
+function answer(name: V1Name): Record<string, unknown> {
+  if (NO_ANSWER.has(name)) return { "204": { description: "done" } };
+  const type =
+    name === "getCode" ? "application/zip" : LINES.has(name) ? "application/x-ndjson" : "application/json";
+  return { [name === "createKey" ? "201" : "200"]: { description: "done", content: { [type]: {} } } };
+}
+
+function reference(schema: string): Record<string, string> {
+  return { $ref: `#/components/schemas/${schema}` };
+}

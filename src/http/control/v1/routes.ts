@@ -1,0 +1,80 @@
+/** Our own API as one table; docs/api.md says the same for readers, and the OpenAPI document is made of it. */
+import { ARCHIVE_BYTES_MAX } from "../../../core/limits.ts";
+import type { Scope } from "../../../store/store.ts";
+import type { BodyRule, Route } from "../route.ts";
+
+const JSON_BODY: BodyRule = { kind: "json", bytesMax: 1024 * 1024 };
+const ARCHIVE: BodyRule = { kind: "file", bytesMax: ARCHIVE_BYTES_MAX };
+const NO_BODY: BodyRule = { kind: "none" };
+
+interface Row<Name extends string> {
+  readonly name: Name;
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly access: Scope | "open" | "link";
+  readonly body: BodyRule;
+  /** One sentence for the OpenAPI document. */
+  readonly summary: string;
+}
+
+function row<Name extends string>(
+  name: Name,
+  request: `${"GET" | "POST" | "PUT" | "PATCH" | "DELETE"} /${string}`,
+  access: Row<Name>["access"],
+  summary: string,
+  body: BodyRule = NO_BODY,
+): Row<Name> {
+  const [method, path = ""] = request.split(" ");
+  switch (method) {
+    case "POST":
+    case "PUT":
+    case "PATCH":
+    case "DELETE":
+      return { name, method, path, access, body, summary };
+    default:
+      return { name, method: "GET", path, access, body, summary };
+  }
+}
+
+const F = "/v1/functions/{name}";
+
+export const V1_ROWS = [
+  row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
+  row("getCode", "GET /_code/{token}", "link", "The archive of a version, under a link of GetFunction."),
+  row("getStatus", "GET /v1/status", "read", "Facts of the running daemon."),
+  row("listFunctions", "GET /v1/functions", "read", "Functions by name."),
+  row("getFunction", `GET ${F}`, "read", "One function."),
+  row(
+    "changeFunction",
+    `PATCH ${F}`,
+    "deploy",
+    "Changes settings as a new version, live at once.",
+    JSON_BODY,
+  ),
+  row("deleteFunction", `DELETE ${F}`, "deploy", "Removes a function with all that belongs to it."),
+  row("deployFunction", `POST ${F}/deploy`, "deploy", "Takes code in, builds, publishes, starts.", ARCHIVE),
+  row("rollbackFunction", `POST ${F}/rollback`, "deploy", "Makes an earlier version live.", JSON_BODY),
+  row("listVersions", `GET ${F}/versions`, "read", "Published versions, ascending."),
+  row("deleteVersion", `DELETE ${F}/versions/{number}`, "deploy", "Removes a version nothing points at."),
+  row("listAliases", `GET ${F}/aliases`, "read", "Aliases by name."),
+  row("putAlias", `PUT ${F}/aliases/{alias}`, "deploy", "Creates or moves an alias.", JSON_BODY),
+  row("deleteAlias", `DELETE ${F}/aliases/{alias}`, "deploy", "Removes an alias."),
+  row("readLogs", `GET ${F}/logs`, "read", "Log lines in order of time, then new ones if asked to follow."),
+  row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
+  row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
+  row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),
+  row("listRuntimes", "GET /v1/runtimes", "read", "Runtimes, and whether this host has them."),
+  row("getOpenApi", "GET /v1/openapi.json", "read", "This API for machines."),
+] as const;
+
+export type V1Name = (typeof V1_ROWS)[number]["name"];
+
+export const V1_ROUTES: readonly Route[] = V1_ROWS.map(({ name, method, path, access, body }) => ({
+  name,
+  dialect: "own",
+  method,
+  path,
+  access,
+  subject: path.startsWith(F) ? "path" : "none",
+  body,
+}));

@@ -1,0 +1,244 @@
+/** What clients of our own API send. Unlike AWS's, unknown members are refused: a typing error must not be silence. */
+import * as z from "zod";
+import { PlatformError } from "../../../core/errors.ts";
+import type { Network, VersionLabel } from "../../../core/function.ts";
+import { type KeyId, parseKeyId } from "../../../core/ids.ts";
+import { MEMORY_MIB_MAX, MEMORY_MIB_MIN, TIMEOUT_MS_MAX, TMP_MIB_MAX } from "../../../core/limits.ts";
+import { checkEnvironment } from "../environment-rules.ts";
+import type { NewKey } from "../keys.ts";
+import type { PrepareSettings } from "../parts.ts";
+
+const SLOTS_MAX = 1_000;
+const CONCURRENCY_MAX = 1_000_000;
+
+const Variables = z.record(
+  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected a name of letters, digits and _"),
+  z.string(),
+);
+
+const settings = {
+  runtime: z.string().min(1).max(64),
+  kind: z.enum(["handler", "lifecycle", "server", "filter"]),
+  handler: z.string().max(128).regex(/^\S+$/, "expected a handler without spaces: FILE.EXPORT"),
+  module: z.string().min(1).max(256),
+  command: z.array(z.string().max(4096)).min(1).max(256),
+  memoryMib: z.int().min(MEMORY_MIB_MIN).max(MEMORY_MIB_MAX),
+  timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX),
+  tmpMib: z.int().min(1).max(TMP_MIB_MAX),
+  network: z.enum(["host", "none"]),
+  slotsPerInstance: z.int().min(1).max(SLOTS_MAX),
+  /** `null` takes a limit away. */
+  concurrencyMax: z.int().min(0).max(CONCURRENCY_MAX).nullable(),
+  description: z.string().max(256),
+};
+
+const DeployOptions = z
+  .strictObject({
+    ...settings,
+    environment: Variables,
+    fileName: z
+      .string()
+      .min(1)
+      .max(255)
+      .regex(/^[^/\\\0]+$/, "expected a file name without folders"),
+    build: z.boolean(),
+    allowScripts: z.boolean(),
+  })
+  .partial();
+
+const Change = z
+  .strictObject({
+    ...settings,
+    environment: z.strictObject({ set: Variables.default({}), unset: z.array(z.string()).default([]) }),
+  })
+  .partial();
+
+const Rollback = z.strictObject({ to: z.int().min(1).optional() });
+
+const VersionText = z
+  .union(
+    [z.int().min(1), z.string().regex(/^(\$LATEST|[1-9][0-9]*)$/)],
+    "expected a version number or $LATEST",
+  )
+  .transform((value) => String(value));
+
+const PutAlias = z.strictObject({
+  version: VersionText,
+  description: z.string().max(256).optional(),
+  split: z.strictObject({ version: VersionText, weight: z.number().min(0).max(1) }).nullish(),
+});
+
+const CreateKey = z.strictObject({
+  id: z.string().optional(),
+  secret: z
+    .string()
+    .min(16)
+    .max(256)
+    .regex(/^[\x21-\x7e]+$/, "expected printable characters without spaces")
+    .optional(),
+  description: z.string().max(256).default(""),
+  scopes: z
+    .array(z.enum(["invoke", "read", "deploy", "admin"]))
+    .min(1)
+    .default(["invoke"]),
+  functions: z
+    .string()
+    .max(256)
+    .regex(/^[A-Za-z0-9_*-]+$/, "expected a name of a function, in which * stands for anything")
+    .default("*"),
+  expiresAt: z.int().min(0).optional(),
+});
+
+/** For the OpenAPI document. */
+export const V1_SCHEMAS = { DeployOptions, Change, Rollback, PutAlias, CreateKey };
+
+/** Settings that a request gives; what it leaves out is undefined. */
+export interface Settings {
+  readonly prepare: PrepareSettings;
+  readonly memoryMib: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly tmpMib: number | undefined;
+  readonly network: Network | undefined;
+  readonly slotsPerInstance: number | undefined;
+  /** `null` takes the limit away. */
+  readonly concurrencyMax: number | null | undefined;
+  readonly description: string | undefined;
+}
+
+export interface DeploySettings extends Settings {
+  readonly fileName: string | undefined;
+  readonly environment: Readonly<Record<string, string>> | undefined;
+}
+
+export interface ChangeSettings extends Settings {
+  readonly environment:
+    | { readonly set: Readonly<Record<string, string>>; readonly unset: readonly string[] }
+    | undefined;
+}
+
+/** The `options` of a deploy: JSON in the query. @throws PlatformError `InvalidRequest`. */
+export function parseDeployOptions(text: string | null): DeploySettings {
+  let json: unknown = {};
+  if (text !== null && text !== "") {
+    try {
+      json = JSON.parse(text);
+    } catch (cause) {
+      throw new PlatformError("InvalidRequest", "options: expected JSON", { cause });
+    }
+  }
+  const options = parse(DeployOptions, json, "options");
+  return {
+    ...settingsOf(options),
+    fileName: options.fileName,
+    environment: options.environment && checkEnvironment(options.environment),
+  };
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function parseChange(body: unknown): ChangeSettings {
+  const change = parse(Change, body, "body");
+  return { ...settingsOf(change), environment: change.environment };
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function parseRollback(body: unknown): number | undefined {
+  return parse(Rollback, body, "body").to;
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function parsePutAlias(body: unknown): {
+  readonly version: VersionLabel;
+  readonly description: string | undefined;
+  readonly split: { readonly version: VersionLabel; readonly weight: number } | undefined;
+} {
+  const alias = parse(PutAlias, body, "body");
+  return {
+    version: alias.version as VersionLabel,
+    description: alias.description,
+    split: alias.split
+      ? { version: alias.split.version as VersionLabel, weight: alias.split.weight }
+      : undefined,
+  };
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function parseCreateKey(body: unknown): NewKey {
+  const { id, secret, description, scopes, functions, expiresAt } = parse(CreateKey, body, "body");
+  if ((id === undefined) !== (secret === undefined)) {
+    throw new PlatformError("InvalidRequest", "id and secret: send both to take over a key pair, or neither");
+  }
+  const imported = id === undefined || secret === undefined ? undefined : { id: keyId(id), secret };
+  return { imported, description, scopes: [...new Set(scopes)], functions, expiresAt };
+}
+
+function keyId(text: string): KeyId {
+  const id = parseKeyId(text);
+  if (id) return id;
+  throw new PlatformError(
+    "InvalidRequest",
+    `id: expected 16 to 32 characters of A-Z and 0-9, got ${JSON.stringify(text)}`,
+  );
+}
+
+const PAGE_DEFAULT = 100;
+const PAGE_MAX = 500;
+
+/** `after` and `limit` of a list. @throws PlatformError `InvalidRequest`. */
+export function parsePage(query: URLSearchParams): {
+  readonly after: string | undefined;
+  readonly limit: number;
+} {
+  return {
+    after: query.get("after") ?? undefined,
+    limit: wholeNumber(query, "limit", 1, PAGE_MAX) ?? PAGE_DEFAULT,
+  };
+}
+
+/** A number of the query. @throws PlatformError `InvalidRequest`. */
+export function wholeNumber(
+  query: URLSearchParams,
+  name: string,
+  min: number,
+  max: number,
+): number | undefined {
+  const text = query.get(name);
+  if (text === null || text === "") return undefined;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+  throw new PlatformError(
+    "InvalidRequest",
+    `${name}: expected a number from ${min} to ${max}, got ${JSON.stringify(text)}`,
+  );
+}
+
+function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Change>): Settings {
+  return {
+    prepare: {
+      runtime: given.runtime,
+      kind: given.kind,
+      handler: given.handler,
+      module: given.module,
+      command: given.command,
+      build: "build" in given ? given.build !== false : true,
+      allowScripts: "allowScripts" in given && given.allowScripts === true,
+    },
+    memoryMib: given.memoryMib,
+    timeoutMs: given.timeoutMs,
+    tmpMib: given.tmpMib,
+    network: given.network,
+    slotsPerInstance: given.slotsPerInstance,
+    concurrencyMax: given.concurrencyMax,
+    description: given.description,
+  };
+}
+
+/** All that is wrong in one sentence. */
+function parse<Schema extends z.ZodType>(schema: Schema, input: unknown, whole: string): z.output<Schema> {
+  const result = schema.safeParse(input ?? {});
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const place = issue.path.length > 0 ? issue.path.join(".") : whole;
+    return `${place}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
+  });
+  throw new PlatformError("InvalidRequest", problems.join("; "));
+}
