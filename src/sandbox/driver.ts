@@ -42,6 +42,7 @@ export interface SandboxSpec {
   /** Share of CPU time, 1 is one whole CPU. */
   readonly cpus: number;
   readonly pidsMax: number;
+  /** Size of `places.tmpDir`. What is in it is held in memory and counts towards `memoryMib`. */
   readonly tmpMib: number;
   readonly network: Network;
   /** Whether the program gets a stdin that can be written; otherwise it is empty. */
@@ -82,7 +83,10 @@ export interface SandboxLaunch {
 export interface Sandbox extends AsyncDisposable {
   readonly id: SandboxId;
   readonly places: SandboxPlaces;
-  /** Folder on this host in which sockets can be made that the program inside can reach; gone with the sandbox. */
+  /**
+   * Folder on this host in which sockets can be made that the program inside can reach; gone with the sandbox. Make them
+   * writable for all (`listen({ path, writableAll: true })`): the program is another user, and nobody else gets there.
+   */
   readonly socketDir: string;
   /** What the program writes. Each ends when the sandbox is gone and all was read; must be consumed. */
   readonly stdout: Readable;

@@ -1,0 +1,339 @@
+/**
+ * Control groups, versions 1 and 2 (kernel Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst), by their files. Each
+ * sandbox is a group `lambdad/INSTANCE/SANDBOX` in every hierarchy that helps: memory, cpu and pids limit it, version 2
+ * (also where it has no controllers, in a hybrid layout) or the freezer of version 1 kills it as a whole.
+ *
+ * All synchronous: this runs in the spawner, which has nothing else to do.
+ */
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+
+export type Controller = "memory" | "cpu" | "pids" | "freezer";
+
+/** One mounted tree in which our groups can be made; `folder` is `…/lambdad/INSTANCE`. */
+export interface Hierarchy {
+  readonly version: 1 | 2;
+  readonly folder: string;
+  readonly controllers: readonly Controller[];
+}
+
+export interface CgroupLayout {
+  /** 2 only if controllers are there; a hybrid layout is 1. Undefined without any. */
+  readonly version: 1 | 2 | undefined;
+  readonly hierarchies: readonly Hierarchy[];
+  /** Controllers that cannot be used, and why. */
+  readonly missing: readonly { readonly controller: Controller; readonly why: string }[];
+}
+
+export interface GroupLimits {
+  readonly memoryMib: number;
+  readonly cpus: number;
+  readonly pidsMax: number;
+}
+
+/** A sandbox's groups. */
+export interface Group {
+  /** Where a process writes its number to enter; all of them, before it does anything else. */
+  readonly entrances: readonly string[];
+  readonly processesFile: string | undefined;
+  readonly memoryPeakFile: string | undefined;
+  readonly folders: readonly string[];
+}
+
+const NEEDED: readonly Controller[] = ["memory", "cpu", "pids"];
+const MIB = 1024 * 1024;
+const CPU_PERIOD_US = 100_000;
+const CPU_QUOTA_US_MIN = 1_000;
+
+export interface CgroupSources {
+  readonly instanceName: string;
+  /** `/proc/self/mountinfo`. */
+  readonly mountinfo: string;
+  /** `/proc/self/cgroup`. */
+  readonly ownGroups: string;
+  readonly isRoot: boolean;
+}
+
+/** Finds out where groups can be made, and makes the folder of this instance there. */
+export function openCgroups(sources: CgroupSources): CgroupLayout {
+  const mounts = parseMounts(sources.mountinfo);
+  const hierarchies: Hierarchy[] = [];
+  const reasons = new Map<Controller, string>();
+  for (const mount of mounts) {
+    try {
+      const opened = mount.version === 2 ? openUnified(mount, sources) : openLegacy(mount, sources);
+      if (opened) hierarchies.push(opened);
+    } catch (error) {
+      for (const controller of mount.controllers) reasons.set(controller, sentence(error));
+    }
+  }
+  const usable = new Set(hierarchies.flatMap((hierarchy) => hierarchy.controllers));
+  const limiting = hierarchies.find((hierarchy) => hierarchy.controllers.includes("memory"));
+  return {
+    version: limiting?.version ?? mounts.find((mount) => mount.controllers.length > 0)?.version,
+    hierarchies,
+    missing: NEEDED.filter((controller) => !usable.has(controller)).map((controller) => ({
+      controller,
+      why: reasons.get(controller) ?? "the kernel does not offer it here",
+    })),
+  };
+}
+
+export interface CgroupMount {
+  readonly version: 1 | 2;
+  readonly path: string;
+  /** What part of the tree is mounted there; not `/` inside containers. */
+  readonly root: string;
+  readonly controllers: readonly Controller[];
+}
+
+/** The cgroup lines of `/proc/self/mountinfo`; one mount per hierarchy. */
+export function parseMounts(mountinfo: string): readonly CgroupMount[] {
+  const found: CgroupMount[] = [];
+  for (const line of mountinfo.split("\n")) {
+    const [before = "", after = ""] = line.split(" - ");
+    const [, , , root = "/", path = ""] = before.split(" ");
+    const [type, , options = ""] = after.split(" ");
+    if (type === "cgroup2") {
+      const offered = readWords(join(path, "cgroup.controllers"));
+      found.push({ version: 2, path, root, controllers: NEEDED.filter((name) => offered.includes(name)) });
+    } else if (type === "cgroup") {
+      const offered = options.split(",");
+      const controllers = [...NEEDED, "freezer" as const].filter((name) => offered.includes(name));
+      if (controllers.length > 0) found.push({ version: 1, path, root, controllers });
+    }
+  }
+  return found;
+}
+
+function openLegacy(mount: CgroupMount, sources: CgroupSources): Hierarchy {
+  const folder = join(mount.path, "lambdad", sources.instanceName);
+  mkdirSync(folder, { recursive: true });
+  return { version: 1, folder, controllers: mount.controllers };
+}
+
+/**
+ * In version 2 a group either holds processes or passes controllers on. Root makes its groups at the top, which is
+ * exempt from that. Other users own at most the group a service manager delegated to them (`Delegate=yes`), and whatever
+ * runs there is moved into a leaf of it first.
+ */
+function openUnified(mount: CgroupMount, sources: CgroupSources): Hierarchy | undefined {
+  const own = /^0::(.*)$/m.exec(sources.ownGroups)?.[1] ?? "/";
+  const base = sources.isRoot ? mount.path : join(mount.path, relativeTo(mount.root, own));
+  if (!sources.isRoot) accessSync(join(base, "cgroup.procs"), constants.W_OK);
+  if (mount.controllers.length > 0) passOn(base, mount.controllers);
+  const parent = join(base, "lambdad");
+  const folder = join(parent, sources.instanceName);
+  mkdirSync(folder, { recursive: true });
+  if (mount.controllers.length > 0) {
+    passOn(parent, mount.controllers);
+    passOn(folder, mount.controllers);
+  }
+  const controllers = mount.controllers.filter((name) =>
+    readWords(join(folder, "cgroup.subtree_control")).includes(name),
+  );
+  return { version: 2, folder, controllers };
+}
+
+function relativeTo(root: string, path: string): string {
+  return path.startsWith(root) ? path.slice(root.length) : path;
+}
+
+function passOn(folder: string, controllers: readonly Controller[]): void {
+  const file = join(folder, "cgroup.subtree_control");
+  const missing = controllers.filter((name) => !readWords(file).includes(name));
+  if (missing.length === 0) return;
+  const words = missing.map((name) => `+${name}`).join(" ");
+  try {
+    writeFileSync(file, words);
+  } catch (error) {
+    if (codeOf(error) !== "EBUSY") throw error;
+    // Processes are in the way: those of our own service, or of our container.
+    const leaf = join(folder, "lambdad-daemon");
+    mkdirSync(leaf, { recursive: true });
+    for (const pid of readWords(join(folder, "cgroup.procs"))) tryWrite(join(leaf, "cgroup.procs"), pid);
+    writeFileSync(file, words);
+  }
+}
+
+/** Makes the groups of one sandbox and sets its limits; of what is missing nothing is set. */
+export function makeGroup(layout: CgroupLayout, id: string, limits: GroupLimits): Group {
+  const folders: string[] = [];
+  let memoryPeakFile: string | undefined;
+  let processesFile: string | undefined;
+  for (const { version, folder, controllers } of layout.hierarchies) {
+    const own = join(folder, id);
+    mkdirSync(own);
+    folders.push(own);
+    if (version === 2) setUnified(own, controllers, limits);
+    else setLegacy(own, controllers, limits);
+    if (controllers.includes("memory")) {
+      memoryPeakFile = join(own, version === 2 ? "memory.peak" : "memory.max_usage_in_bytes");
+    }
+    if (version === 2 || controllers.includes("pids")) processesFile ??= join(own, "cgroup.procs");
+  }
+  return {
+    entrances: folders.map((own) => join(own, "cgroup.procs")),
+    processesFile,
+    memoryPeakFile,
+    folders,
+  };
+}
+
+function setUnified(folder: string, controllers: readonly Controller[], limits: GroupLimits): void {
+  if (controllers.includes("memory")) {
+    writeFileSync(join(folder, "memory.max"), String(limits.memoryMib * MIB));
+    tryWrite(join(folder, "memory.swap.max"), "0");
+    tryWrite(join(folder, "memory.oom.group"), "1");
+  }
+  if (controllers.includes("cpu")) {
+    writeFileSync(join(folder, "cpu.max"), `${quotaUs(limits.cpus)} ${CPU_PERIOD_US}`);
+    tryWrite(join(folder, "cpu.weight"), String(clamp(Math.round(limits.cpus * 100), 1, 10_000)));
+  }
+  if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));
+}
+
+function setLegacy(folder: string, controllers: readonly Controller[], limits: GroupLimits): void {
+  if (controllers.includes("memory")) {
+    const bytes = String(limits.memoryMib * MIB);
+    writeFileSync(join(folder, "memory.limit_in_bytes"), bytes);
+    // Memory and swap together; absent where the kernel does not count swap.
+    tryWrite(join(folder, "memory.memsw.limit_in_bytes"), bytes);
+  }
+  if (controllers.includes("cpu")) {
+    writeFileSync(join(folder, "cpu.cfs_period_us"), String(CPU_PERIOD_US));
+    writeFileSync(join(folder, "cpu.cfs_quota_us"), String(quotaUs(limits.cpus)));
+    tryWrite(join(folder, "cpu.shares"), String(clamp(Math.round(limits.cpus * 1024), 2, 262_144)));
+  }
+  if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));
+}
+
+/**
+ * Sends SIGKILL to all in the group, once. A group that forks faster than we read is frozen first, so that nothing can
+ * be born meanwhile; version 2 does the whole in the kernel.
+ */
+export function killGroup(group: Pick<Group, "folders">): void {
+  const killer = group.folders.find((folder) => existsSync(join(folder, "cgroup.kill")));
+  if (killer && tryWrite(join(killer, "cgroup.kill"), "1")) return;
+  const freezer = group.folders.find((folder) => existsSync(join(folder, "freezer.state")));
+  if (freezer) tryWrite(join(freezer, "freezer.state"), "FROZEN");
+  for (const pid of groupProcesses(group)) tryKill(pid);
+  if (freezer) tryWrite(join(freezer, "freezer.state"), "THAWED");
+}
+
+export function groupProcesses(group: Pick<Group, "folders">): readonly number[] {
+  const pids = new Set<number>();
+  for (const folder of group.folders) {
+    for (const word of readWords(join(folder, "cgroup.procs"))) pids.add(Number(word));
+  }
+  return [...pids];
+}
+
+/** How often the kernel killed for memory in this group. */
+export function countOomKills(group: Pick<Group, "folders">): number {
+  for (const folder of group.folders) {
+    for (const name of ["memory.oom_control", "memory.events"]) {
+      const found = /^oom_kill (\d+)$/m.exec(readText(join(folder, name)));
+      if (found) return Number(found[1]);
+    }
+  }
+  return 0;
+}
+
+export function readPeakMib(file: string | undefined): number {
+  const bytes = file === undefined ? Number.NaN : Number.parseInt(readText(file), 10);
+  return Number.isFinite(bytes) ? Math.ceil(bytes / MIB) : 0;
+}
+
+/** True when the groups are gone; false while the kernel still counts somebody in one of them. */
+export function removeGroup(group: Pick<Group, "folders">): boolean {
+  return group.folders.map(removeFolder).every((isGone) => isGone);
+}
+
+/** Groups that a predecessor of this name left, by sandbox. */
+export function leftoverGroups(layout: CgroupLayout): readonly Pick<Group, "folders">[] {
+  const byName = new Map<string, string[]>();
+  for (const { folder } of layout.hierarchies) {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      byName.set(entry.name, [...(byName.get(entry.name) ?? []), join(folder, entry.name)]);
+    }
+  }
+  return [...byName.values()].map((folders) => ({ folders }));
+}
+
+/** Removes the folders of this instance, and their parents unless another instance uses them. */
+export function closeCgroups(layout: CgroupLayout): void {
+  for (const { folder } of layout.hierarchies) {
+    removeFolder(folder);
+    removeFolder(join(folder, ".."));
+  }
+}
+
+function removeFolder(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch (error) {
+    return codeOf(error) === "ENOENT";
+  }
+}
+
+function quotaUs(cpus: number): number {
+  return Math.max(CPU_QUOTA_US_MIN, Math.round(cpus * CPU_PERIOD_US));
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(high, Math.max(low, value));
+}
+
+function readWords(file: string): readonly string[] {
+  return readText(file)
+    .split(/\s+/)
+    .filter((word) => word !== "");
+}
+
+/** Empty if it cannot be read: a group that is gone has no processes and no counters. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function tryWrite(file: string, text: string): boolean {
+  try {
+    // Without the flag to create: on a cgroup file system that is another error than "no such file".
+    writeFileSync(file, text, { flag: "r+" });
+    return true;
+  } catch {
+    // Optional knobs differ between kernels; those that must be there are written with writeFileSync.
+    return false;
+  }
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has left between the reading and this.
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,415 @@
+import { readFile } from "node:fs/promises";
+import type { Server, Socket } from "node:net";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { PlatformError } from "../../core/errors.ts";
+import type { SandboxId } from "../../core/ids.ts";
+import type { Log } from "../../core/log.ts";
+import type { Driver, Isolation, Sandbox, SandboxPlaces, SandboxSpec } from "../driver.ts";
+import { CODE_DIR, RUNTIME_DIR, SOCKET_DIR, SOCKET_FOLDER, TMP_DIR } from "./bubblewrap.ts";
+import { LocalSandbox } from "./local-sandbox.ts";
+import {
+  type FromSpawner,
+  type HostAbilities,
+  RUNTIME_API_PORT,
+  type StartRequest,
+  type Tracks,
+} from "./messages.ts";
+import {
+  findChildren,
+  markedProcesses,
+  numbers,
+  pidNamespaceOf,
+  processesInPidNamespace,
+} from "./processes.ts";
+import { findProgram, type Mapping } from "./program.ts";
+import { claimFreePort, openRuntimeApiGate, type RuntimeApiGate } from "./runtime-api-gate.ts";
+import { findClient, holdsSocket } from "./socket-owner.ts";
+import { SpawnerProcess } from "./spawner-process.ts";
+
+export interface LocalDriverParts {
+  /** A short path that is this daemon's alone, as `/run/lambdad/1a2b3c4d`; made if missing. Unix sockets are made below it. */
+  readonly runDir: string;
+  /** Names the control groups of this daemon; letters, digits, `-` and `_`. */
+  readonly instanceName: string;
+  /** Whether plain processes may be used where nothing better is to be had. */
+  readonly allowUnsandboxed: boolean;
+  readonly log: Log;
+  /** Path or name of bubblewrap; `bwrap` if left out. */
+  readonly bubblewrap?: string;
+}
+
+/** A Unix socket's path may have 107 bytes; the longest below a run folder is `/sb-0123456789abcdef/s/NAME`. */
+const RUN_DIR_BYTES_MAX = 70;
+
+/**
+ * Opens the driver that starts sandboxes on this host through bubblewrap. Returns at once: the spawner process starts, and
+ * cleans up after a predecessor, behind it; the first `start` or `isolation` waits for that.
+ *
+ * @throws PlatformError `ConfigurationInvalid` for a run folder or a name that cannot be used.
+ */
+export async function openLocalDriver(parts: LocalDriverParts): Promise<Driver> {
+  if (Buffer.byteLength(parts.runDir) > RUN_DIR_BYTES_MAX) {
+    throw new PlatformError(
+      "ConfigurationInvalid",
+      `the run folder ${parts.runDir} has a path of more than ${RUN_DIR_BYTES_MAX} bytes: choose a shorter one, Unix sockets are made in it`,
+    );
+  }
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(parts.instanceName)) {
+    throw new PlatformError(
+      "ConfigurationInvalid",
+      `expected an instance name of 1 to 64 letters, digits, - and _, got ${JSON.stringify(parts.instanceName)}`,
+    );
+  }
+  return new LocalDriver(parts);
+}
+
+interface Starting {
+  readonly started: (tracks: Tracks, listener: Server | undefined) => void;
+  readonly failed: (message: string) => void;
+}
+
+interface Connecting {
+  readonly id: SandboxId;
+  readonly connected: (socket: Socket) => void;
+  readonly refused: (message: string) => void;
+}
+
+class LocalDriver implements Driver {
+  readonly name = "local";
+  readonly #parts: LocalDriverParts;
+  readonly #spawner: SpawnerProcess;
+  readonly #starting = new Map<string, Starting>();
+  readonly #sandboxes = new Map<string, LocalSandbox>();
+  readonly #connecting = new Map<number, Connecting>();
+  readonly #recentPorts = new Set<number>();
+  #calls = 0;
+
+  constructor(parts: LocalDriverParts) {
+    this.#parts = parts;
+    const settings = {
+      runDir: parts.runDir,
+      instanceName: parts.instanceName,
+      allowUnsandboxed: parts.allowUnsandboxed,
+      bubblewrap: parts.bubblewrap ?? "bwrap",
+      ownerPid: process.pid,
+    };
+    this.#spawner = new SpawnerProcess(settings, parts.log, {
+      heard: (message, handle) => this.#hear(message, handle),
+      died: () => void this.#spawnerDied(),
+    });
+    // Forking takes a moment, which is not the caller's. If it fails, the first start says so.
+    setImmediate(() => void this.#spawner.ready().catch(() => undefined));
+  }
+
+  async isolation(): Promise<Isolation> {
+    const { mode, gaps } = await this.#spawner.ready();
+    return { isIsolated: mode === "root" || mode === "user", gaps };
+  }
+
+  async start(spec: SandboxSpec, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
+    signal.throwIfAborted();
+    const host = await this.#spawner.ready();
+    signal.throwIfAborted();
+    demand(host, spec);
+    const sandbox = await this.#start(host, spec, signal);
+    if (signal.aborted) {
+      await sandbox[Symbol.asyncDispose]();
+      throw signal.reason;
+    }
+    return sandbox;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox[Symbol.asyncDispose]()));
+    await this.#spawner[Symbol.asyncDispose]();
+    for (const starting of this.#starting.values()) starting.failed("the driver was closed");
+  }
+
+  async #start(host: HostAbilities, spec: SandboxSpec, signal: AbortSignal): Promise<LocalSandbox> {
+    const tracks = Promise.withResolvers<Tracks>();
+    const gate = await this.#openGate(host, spec, tracks.promise);
+    try {
+      const folder = join(this.#parts.runDir, spec.id);
+      const places = await this.#places(host, spec, { folder, gate });
+      const request = await makeRequest(spec, places, host);
+      signal.throwIfAborted();
+      return await new Promise<LocalSandbox>((resolve, reject) => {
+        this.#starting.set(spec.id, {
+          started: (found, listener) => {
+            try {
+              resolve(this.#attach(host, spec, { places, folder, tracks: found, listener, gate }));
+              tracks.resolve(found);
+            } catch (cause) {
+              listener?.close();
+              this.#spawner.send({ type: "kill", id: spec.id });
+              this.#spawner.send({ type: "release", id: spec.id });
+              reject(new PlatformError("SandboxStartFailed", "cannot open the sandbox's pipes", { cause }));
+            }
+          },
+          failed: (message) => {
+            reject(new PlatformError("SandboxStartFailed", `cannot start ${request.command[0]}: ${message}`));
+          },
+        });
+        this.#spawner.send({ type: "start", request });
+      });
+    } catch (error) {
+      await gate?.[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** In one synchronous step with the message that it was started: the next one may be that it has exited. */
+  #attach(
+    host: HostAbilities,
+    spec: SandboxSpec,
+    made: {
+      readonly places: SandboxPlaces;
+      readonly folder: string;
+      readonly tracks: Tracks;
+      readonly listener: Server | undefined;
+      readonly gate: RuntimeApiGate | undefined;
+    },
+  ): LocalSandbox {
+    const { id, onRuntimeApiConnection } = spec;
+    if (onRuntimeApiConnection) made.listener?.on("connection", onRuntimeApiConnection);
+    const hasOwnNetwork = spec.network === "none" && host.hasInnerSockets;
+    const sandbox = new LocalSandbox({
+      ...made,
+      id,
+      hasInput: spec.hasInput,
+      kill: () => this.#spawner.send({ type: "kill", id }),
+      release: () => this.#spawner.send({ type: "release", id }),
+      connectInside: hasOwnNetwork ? (port) => this.#connectInside(id, port) : undefined,
+    });
+    this.#sandboxes.set(id, sandbox);
+    this.#spawner.send({ type: "attached", id });
+    return sandbox;
+  }
+
+  async #places(
+    host: HostAbilities,
+    spec: SandboxSpec,
+    own: { readonly folder: string; readonly gate: RuntimeApiGate | undefined },
+  ): Promise<SandboxPlaces> {
+    const isOffline = spec.network === "none";
+    const innerApi = isOffline && spec.onRuntimeApiConnection ? `127.0.0.1:${RUNTIME_API_PORT}` : undefined;
+    const addresses = {
+      runtimeApi: own.gate?.address ?? innerApi,
+      port: await this.#port(spec, isOffline),
+    };
+    if (host.mode === "plain") {
+      return {
+        codeDir: spec.codeDir,
+        runtimeDir: spec.runtimeDir ?? "",
+        socketDir: join(own.folder, SOCKET_FOLDER),
+        tmpDir: join(own.folder, "tmp"),
+        ...addresses,
+      };
+    }
+    return {
+      codeDir: CODE_DIR,
+      runtimeDir: RUNTIME_DIR,
+      socketDir: SOCKET_DIR,
+      tmpDir: TMP_DIR,
+      ...addresses,
+    };
+  }
+
+  async #port(spec: SandboxSpec, isOffline: boolean): Promise<number | undefined> {
+    if (!spec.hasPort) return undefined;
+    // Nobody else listens in a network of its own.
+    return isOffline ? INNER_PORT : claimFreePort(this.#recentPorts);
+  }
+
+  /** On the host's loopback everybody can connect, so each connection is asked whose it is. */
+  async #openGate(
+    host: HostAbilities,
+    spec: SandboxSpec,
+    tracks: Promise<Tracks>,
+  ): Promise<RuntimeApiGate | undefined> {
+    if (spec.network !== "host" || !spec.onRuntimeApiConnection) return undefined;
+    return openRuntimeApiGate({
+      onConnection: spec.onRuntimeApiConnection,
+      isOurs: async (clientPort, serverPort) => {
+        // Without /proc there is nobody to ask; such a host isolates nothing either, and has said so.
+        if (process.platform !== "linux") return true;
+        const client = await findClient(clientPort, serverPort);
+        if (!client) return false;
+        const { uid, pid, processesFile } = await tracks;
+        if (uid !== null) return client.uid === uid;
+        return holdsSocket(await processesOf(host, spec.id, pid, processesFile), client.inode);
+      },
+    });
+  }
+
+  async #connectInside(id: SandboxId, port: number): Promise<Duplex> {
+    this.#calls += 1;
+    const call = this.#calls;
+    return new Promise<Duplex>((resolve, reject) => {
+      this.#connecting.set(call, {
+        id,
+        connected: resolve,
+        refused: (message) => reject(new Error(`sandbox ${id} does not listen on port ${port}: ${message}`)),
+      });
+      this.#spawner.send({ type: "connect", id, call, port });
+    });
+  }
+
+  #hear(message: FromSpawner, handle: Socket | Server | undefined): void {
+    switch (message.type) {
+      case "ready":
+        this.#announce(message.host);
+        break;
+      case "started":
+        this.#take(this.#starting, message.id)?.started(message.tracks, serverOf(handle));
+        break;
+      case "failed":
+        this.#take(this.#starting, message.id)?.failed(message.message);
+        break;
+      case "exited":
+        this.#sandboxes.get(message.id)?.ended(message);
+        break;
+      case "released":
+        void this.#take(this.#sandboxes, message.id)?.released();
+        break;
+      case "connected":
+        this.#connected(message.call, handle);
+        break;
+      case "refused":
+        this.#take(this.#connecting, message.call)?.refused(message.message);
+        break;
+      case "closed":
+        break;
+    }
+  }
+
+  #connected(call: number, handle: Socket | Server | undefined): void {
+    const connecting = this.#take(this.#connecting, call);
+    if (handle && "write" in handle) connecting?.connected(handle);
+    else connecting?.refused("the connection was lost on its way");
+  }
+
+  #announce(host: HostAbilities): void {
+    const { log } = this.#parts;
+    if (host.mode === "root" || host.mode === "user") log.debug("sandboxes ready", { mode: host.mode });
+    for (const gap of host.gaps) log.warn("isolation gap", { gap });
+  }
+
+  /** Its sandboxes die with it. The next spawner makes sure of that before it takes orders. */
+  async #spawnerDied(): Promise<void> {
+    for (const [id, starting] of this.#starting) {
+      this.#starting.delete(id);
+      starting.failed("the spawner process died");
+    }
+    for (const [call, connecting] of this.#connecting) {
+      this.#connecting.delete(call);
+      connecting.refused("the spawner process died");
+    }
+    const lost = [...this.#sandboxes.values()];
+    await this.#spawner.ready().catch(() => undefined);
+    for (const sandbox of lost) {
+      this.#sandboxes.delete(sandbox.id);
+      sandbox.ended({ exitCode: null, signal: "SIGKILL", outOfMemory: false, memoryPeakMib: 0 });
+      void sandbox.released();
+    }
+  }
+
+  #take<K, V>(map: Map<K, V>, key: K): V | undefined {
+    const value = map.get(key);
+    map.delete(key);
+    return value;
+  }
+}
+
+/** What programs with a network of their own are told to listen on. */
+const INNER_PORT = 8080;
+
+/** @throws PlatformError `IsolationUnavailable` with the reason and the remedy. */
+function demand(host: HostAbilities, spec: SandboxSpec): void {
+  if (host.mode === "none") {
+    throw new PlatformError(
+      "IsolationUnavailable",
+      `this host cannot isolate functions: ${host.reason}; or start lambdad with --allow-unsandboxed to run them as plain processes`,
+    );
+  }
+  if (spec.network !== "none") return;
+  if (host.mode === "plain") {
+    throw new PlatformError(
+      "IsolationUnavailable",
+      `network none needs a sandbox, and this host has none: ${host.reason}; or give the function network host`,
+    );
+  }
+  if ((spec.hasPort || spec.onRuntimeApiConnection) && !host.hasInnerSockets) {
+    throw new PlatformError(
+      "IsolationUnavailable",
+      "network none with a port or a Runtime API needs a daemon that runs as root on Node 26: run it so, or give the function network host",
+    );
+  }
+}
+
+async function makeRequest(
+  spec: SandboxSpec,
+  places: SandboxPlaces,
+  host: HostAbilities,
+): Promise<StartRequest> {
+  const { command, environment, workingDir } = spec.launch(places);
+  const [name, ...args] = command;
+  const path = environment.PATH ?? PATH_DEFAULT;
+  const program = await findProgram(name, { path, workingDir, mappings: mappings(spec, host) });
+  if (program === undefined) {
+    const where = name.includes("/") ? "there is no such program" : `it is not on the PATH ${path}`;
+    throw new PlatformError("SandboxStartFailed", `cannot start ${name}: ${where} in the sandbox`);
+  }
+  if (program.includes("=")) {
+    throw new PlatformError(
+      "SandboxStartFailed",
+      `cannot start ${program}: its path has a = in it, rename it`,
+    );
+  }
+  return {
+    id: spec.id,
+    codeDir: spec.codeDir,
+    runtimeDir: spec.runtimeDir ?? null,
+    toolDirs: spec.toolDirs,
+    memoryMib: spec.memoryMib,
+    cpus: spec.cpus,
+    pidsMax: spec.pidsMax,
+    tmpMib: spec.tmpMib,
+    isOffline: spec.network === "none",
+    hasInput: spec.hasInput,
+    wantsListener: spec.network === "none" && spec.onRuntimeApiConnection !== undefined,
+    command: [program, ...args],
+    environment,
+    workingDir,
+  };
+}
+
+const PATH_DEFAULT = "/usr/local/bin:/usr/bin:/bin";
+
+function mappings(spec: SandboxSpec, host: HostAbilities): readonly Mapping[] {
+  if (host.mode === "plain") return [{ inside: "/", host: "/" }];
+  const same = ["/usr", "/bin", "/sbin", "/lib", "/lib64", ...spec.toolDirs];
+  return [
+    ...same.map((path) => ({ inside: path, host: path })),
+    { inside: CODE_DIR, host: spec.codeDir },
+    ...(spec.runtimeDir === undefined ? [] : [{ inside: RUNTIME_DIR, host: spec.runtimeDir }]),
+  ];
+}
+
+async function processesOf(
+  host: HostAbilities,
+  id: SandboxId,
+  pid: number,
+  processesFile: string | null,
+): Promise<readonly number[]> {
+  if (host.mode === "plain") return [pid, ...markedProcesses(new Set([id]))];
+  if (processesFile !== null) return numbers(await readFile(processesFile, "utf8"));
+  // bubblewrap's only child is the first process of the sandbox's own namespace.
+  const namespace = findChildren(pid).map(pidNamespaceOf)[0];
+  return namespace === undefined ? [] : processesInPidNamespace(namespace);
+}
+
+function serverOf(handle: Socket | Server | undefined): Server | undefined {
+  return handle && "listening" in handle ? handle : undefined;
+}

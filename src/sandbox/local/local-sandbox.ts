@@ -1,0 +1,137 @@
+import { readFile } from "node:fs/promises";
+import { connect as connectTo, type Server } from "node:net";
+import { join } from "node:path";
+import type { Duplex, Readable, Writable } from "node:stream";
+import type { SandboxId } from "../../core/ids.ts";
+import type { SandboxExit } from "../../core/invocation.ts";
+import type { Sandbox, SandboxPlaces } from "../driver.ts";
+import { SOCKET_FOLDER } from "./bubblewrap.ts";
+import type { Tracks } from "./messages.ts";
+import { type OutputPipe, openInput, openOutput } from "./pipes.ts";
+
+export interface LocalSandboxParts {
+  readonly id: SandboxId;
+  readonly places: SandboxPlaces;
+  /** Its folder below the run folder. */
+  readonly folder: string;
+  readonly hasInput: boolean;
+  readonly tracks: Tracks;
+  /** What listens for it on this host and goes with it. */
+  readonly listener: Server | undefined;
+  readonly gate: AsyncDisposable | undefined;
+  readonly kill: () => void;
+  readonly release: () => void;
+  /** Connects inside its own network; undefined where its port is on the host's loopback. */
+  readonly connectInside: ((port: number) => Promise<Duplex>) | undefined;
+}
+
+const MIB = 1024 * 1024;
+const SAMPLE_MS = 1_000;
+const FIRST_SAMPLE_MS = 300;
+
+/** The driver's side of a sandbox: streams and promises. What happens to it is told by `ended` and `released`. */
+export class LocalSandbox implements Sandbox {
+  readonly id: SandboxId;
+  readonly places: SandboxPlaces;
+  readonly socketDir: string;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly telemetry: Readable;
+  readonly stdin: Writable | undefined;
+  readonly exited: Promise<SandboxExit>;
+  readonly #parts: LocalSandboxParts;
+  readonly #outputs: readonly OutputPipe[];
+  readonly #exit = Promise.withResolvers<SandboxExit>();
+  readonly #released = Promise.withResolvers<void>();
+  readonly #firstSample: NodeJS.Timeout;
+  #hasEnded = false;
+  #peakMib = 0;
+  #sampledAt = Number.NEGATIVE_INFINITY;
+
+  /** @throws if its pipes cannot be opened, for want of descriptors. */
+  constructor(parts: LocalSandboxParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.places = parts.places;
+    this.socketDir = join(parts.folder, SOCKET_FOLDER);
+    const [stdout, stderr, telemetry] = openOutputs(parts.folder);
+    this.stdout = stdout.stream;
+    this.stderr = stderr.stream;
+    this.telemetry = telemetry.stream;
+    this.#outputs = [stdout, stderr, telemetry];
+    this.stdin = parts.hasInput ? openInput(join(parts.folder, "stdin")) : undefined;
+    this.exited = this.#exit.promise;
+    this.#firstSample = setTimeout(() => void this.#sample(), FIRST_SAMPLE_MS).unref();
+  }
+
+  memoryPeakMib(): number {
+    if (!this.#hasEnded && performance.now() - this.#sampledAt > SAMPLE_MS) void this.#sample();
+    return this.#peakMib;
+  }
+
+  async connect(): Promise<Duplex> {
+    const { port } = this.places;
+    if (port === undefined) throw new Error(`sandbox ${this.id} was started without a port`);
+    if (this.#hasEnded) throw new Error(`sandbox ${this.id} has exited`);
+    return this.#parts.connectInside ? this.#parts.connectInside(port) : connectToHost(port);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#hasEnded) this.#parts.kill();
+    await this.#released.promise;
+  }
+
+  /** The program and all its children are gone. */
+  ended(exit: SandboxExit & { readonly memoryPeakMib: number }): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#firstSample);
+    this.#peakMib = Math.max(this.#peakMib, exit.memoryPeakMib);
+    for (const output of this.#outputs) output.finish();
+    this.stdin?.destroy();
+    this.#parts.listener?.close();
+    const { exitCode, signal, outOfMemory } = exit;
+    this.#exit.resolve({ exitCode, signal, outOfMemory });
+    this.#parts.release();
+  }
+
+  /** Nothing of it is left on this host. */
+  async released(): Promise<void> {
+    await this.#parts.gate?.[Symbol.asyncDispose]();
+    this.#released.resolve();
+  }
+
+  async #sample(): Promise<void> {
+    const file = this.#parts.tracks.memoryPeakFile;
+    if (file === null) return;
+    this.#sampledAt = performance.now();
+    // The group is gone with the sandbox; its last value comes with the exit.
+    const bytes = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10);
+    if (Number.isFinite(bytes)) this.#peakMib = Math.max(this.#peakMib, Math.ceil(bytes / MIB));
+  }
+}
+
+function openOutputs(folder: string): readonly [OutputPipe, OutputPipe, OutputPipe] {
+  const stdout = openOutput(join(folder, "stdout"));
+  try {
+    const stderr = openOutput(join(folder, "stderr"));
+    try {
+      return [stdout, stderr, openOutput(join(folder, "telemetry"))];
+    } catch (error) {
+      stderr.stream.destroy();
+      throw error;
+    }
+  } catch (error) {
+    stdout.stream.destroy();
+    throw error;
+  }
+}
+
+async function connectToHost(port: number): Promise<Duplex> {
+  const socket = connectTo({ host: "127.0.0.1", port });
+  await new Promise<void>((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("error", reject);
+  });
+  return socket;
+}

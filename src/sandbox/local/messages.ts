@@ -1,0 +1,100 @@
+/**
+ * What driver and spawner say to each other over the child's IPC channel, as JSON. The spawner does everything that
+ * touches the kernel; the driver keeps what the rest of the daemon holds in its hands: streams, sockets, promises.
+ *
+ *   start ──► started (with a listening socket if asked) ──► attached … exited ──► release ──► released
+ *         └─► failed                      kill ──► exited
+ *   connect ──► connected (with the socket) or refused
+ */
+export interface SpawnerSettings {
+  /** Short; sockets are made below it. */
+  readonly runDir: string;
+  readonly instanceName: string;
+  readonly allowUnsandboxed: boolean;
+  readonly bubblewrap: string;
+  /** The driver's process, so that a successor can tell whether it is still there. */
+  readonly ownerPid: number;
+}
+
+/** How sandboxes are made on this host. */
+export type Mode =
+  /** bubblewrap as root, one host user per sandbox. */
+  | "root"
+  /** bubblewrap in a user namespace of the daemon's user. */
+  | "user"
+  /** Plain processes. */
+  | "plain"
+  /** Not at all; `reason` says why. */
+  | "none";
+
+export interface HostAbilities {
+  readonly mode: Mode;
+  readonly reason: string;
+  /** One sentence per thing that is not isolated or limited. */
+  readonly gaps: readonly string[];
+  /** Whether sockets can be made inside a sandbox's own network. */
+  readonly hasInnerSockets: boolean;
+}
+
+export interface StartRequest {
+  readonly id: string;
+  readonly codeDir: string;
+  readonly runtimeDir: string | null;
+  readonly toolDirs: readonly string[];
+  readonly memoryMib: number;
+  readonly cpus: number;
+  readonly pidsMax: number;
+  readonly tmpMib: number;
+  readonly isOffline: boolean;
+  readonly hasInput: boolean;
+  /** Asks for a listening socket at `RUNTIME_API_PORT` of the sandbox's own loopback. */
+  readonly wantsListener: boolean;
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly workingDir: string;
+}
+
+export type ToSpawner =
+  | { readonly type: "start"; readonly request: StartRequest }
+  /** The driver has opened the pipes. */
+  | { readonly type: "attached"; readonly id: string }
+  | { readonly type: "kill"; readonly id: string }
+  /** The driver has read what there was: pipes, groups and folder can go. */
+  | { readonly type: "release"; readonly id: string }
+  | { readonly type: "connect"; readonly id: string; readonly call: number; readonly port: number }
+  | { readonly type: "close" };
+
+export type FromSpawner =
+  | { readonly type: "ready"; readonly host: HostAbilities }
+  | { readonly type: "started"; readonly id: string; readonly tracks: Tracks }
+  | { readonly type: "failed"; readonly id: string; readonly message: string }
+  | {
+      readonly type: "exited";
+      readonly id: string;
+      readonly exitCode: number | null;
+      readonly signal: string | null;
+      readonly outOfMemory: boolean;
+      readonly memoryPeakMib: number;
+    }
+  | { readonly type: "released"; readonly id: string }
+  | { readonly type: "connected"; readonly call: number }
+  | { readonly type: "refused"; readonly call: number; readonly message: string }
+  | { readonly type: "closed" };
+
+/** Where the driver can watch a sandbox from outside. */
+export interface Tracks {
+  /** File with the most memory used so far, in bytes. */
+  readonly memoryPeakFile: string | null;
+  /** Files that list its processes, one number a line. */
+  readonly processesFile: string | null;
+  /** The host user that only this sandbox runs as. */
+  readonly uid: number | null;
+  /** The first process on this host. */
+  readonly pid: number;
+}
+
+/** Where programs find the Runtime API in a network of their own. */
+export const RUNTIME_API_PORT = 9001;
+
+/** Marks plain processes, so that whatever they leave behind can be found. */
+export const MARKER = "LAMBDAD_SANDBOX";

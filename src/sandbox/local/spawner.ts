@@ -1,0 +1,214 @@
+/**
+ * The process that starts sandboxes, so that the daemon never forks: that would stop its loop for as long as copying its
+ * page tables takes. It has an IPC channel to the driver (messages.ts); its settings are its only argument, as JSON.
+ *
+ * When the channel closes, because the daemon closed it or died, everything that was started is killed and it exits.
+ */
+import { closeSync, readFileSync, rmSync } from "node:fs";
+import { Server, Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleepFor } from "node:timers/promises";
+import { type FoundHost, findAbilities, firstUid, INNER_UID, UIDS_PER_INSTANCE } from "./abilities.ts";
+import { type Box, type BoxParts, type Jail, startBox } from "./box.ts";
+import { type CgroupLayout, closeCgroups, openCgroups } from "./cgroups.ts";
+import { leaveRunDir, removeLeftovers, takeOver } from "./leftovers.ts";
+import type { FromSpawner, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
+import { loadSyscalls, type Syscalls } from "./syscalls.ts";
+
+const CONNECT_MS_MAX = 1_000;
+
+class Spawner {
+  readonly #settings: SpawnerSettings;
+  readonly #layout: CgroupLayout;
+  readonly #syscalls: Syscalls | undefined;
+  readonly #host: FoundHost;
+  readonly #boxes = new Map<string, Box>();
+  readonly #uids = new Set<number>();
+  #uidsGiven = 0;
+
+  constructor(made: {
+    readonly settings: SpawnerSettings;
+    readonly layout: CgroupLayout;
+    readonly syscalls: Syscalls | undefined;
+    readonly host: FoundHost;
+  }) {
+    this.#settings = made.settings;
+    this.#layout = made.layout;
+    this.#syscalls = made.syscalls;
+    this.#host = made.host;
+  }
+
+  async handle(message: ToSpawner): Promise<void> {
+    switch (message.type) {
+      case "start":
+        return this.#start(message.request);
+      case "attached":
+        return this.#boxes.get(message.id)?.letGoOfPipes();
+      case "kill":
+        return this.#boxes.get(message.id)?.kill();
+      case "release":
+        return this.#release(message.id);
+      case "connect":
+        return this.#connect(message.id, message.call, message.port);
+      case "close":
+        await this.close();
+        send({ type: "closed" });
+        process.disconnect?.();
+    }
+  }
+
+  /** Kills and removes everything. */
+  async close(): Promise<void> {
+    for (const box of this.#boxes.values()) box.kill();
+    await Promise.all([...this.#boxes.keys()].map((id) => this.#release(id)));
+    closeCgroups(this.#layout);
+    for (const name of ["etc", "filter.bpf"]) {
+      rmSync(join(this.#settings.runDir, name), { recursive: true, force: true });
+    }
+    leaveRunDir(this.#settings.runDir);
+  }
+
+  async #start(request: StartRequest): Promise<void> {
+    let jail: Jail | undefined;
+    try {
+      jail = this.#jail();
+      const box = await startBox(this.#parts(jail), request);
+      this.#boxes.set(request.id, box);
+      await sendStarted(box);
+      void box.exited.then((exit) => send({ type: "exited", id: request.id, ...exit }));
+    } catch (error) {
+      if (jail?.user.kind === "host") this.#uids.delete(jail.user.uid);
+      send({ type: "failed", id: request.id, message: sentence(error) });
+    }
+  }
+
+  #parts(jail: Jail | undefined): BoxParts {
+    return { runDir: this.#settings.runDir, layout: this.#layout, syscalls: this.#syscalls, jail };
+  }
+
+  #jail(): Jail | undefined {
+    const { jail, abilities } = this.#host;
+    if (!jail) return undefined;
+    if (abilities.mode !== "root") return { ...jail, user: { kind: "namespace", uid: INNER_UID } };
+    return { ...jail, user: { kind: "host", uid: this.#claimUid() } };
+  }
+
+  /** Round robin, so that a user that was just given up is not somebody else at once. The last one is for probes. */
+  #claimUid(): number {
+    const first = firstUid(this.#settings.instanceName);
+    for (let tries = 0; tries < UIDS_PER_INSTANCE - 1; tries += 1) {
+      this.#uidsGiven = (this.#uidsGiven + 1) % (UIDS_PER_INSTANCE - 1);
+      const uid = first + this.#uidsGiven;
+      if (this.#uids.has(uid)) continue;
+      this.#uids.add(uid);
+      return uid;
+    }
+    throw new Error(
+      `${UIDS_PER_INSTANCE - 1} sandboxes are running, which is as many as there are users for`,
+    );
+  }
+
+  async #release(id: string): Promise<void> {
+    const box = this.#boxes.get(id);
+    if (box) {
+      await box.exited;
+      await box.release();
+      this.#boxes.delete(id);
+      if (box.tracks.uid !== null) this.#uids.delete(box.tracks.uid);
+    }
+    send({ type: "released", id });
+  }
+
+  async #connect(id: string, call: number, port: number): Promise<void> {
+    try {
+      const network = this.#boxes.get(id)?.network;
+      const syscalls = this.#syscalls;
+      if (!network || !syscalls) throw new Error(`sandbox ${id} has no network that can be entered`);
+      const fd = network.inside(() => syscalls.connectToLoopback(port));
+      await untilConnected(syscalls, fd);
+      // Not readable: what the program says is for whoever gets the socket, and must not be read here.
+      send({ type: "connected", call }, new Socket({ fd, readable: false, writable: true }));
+    } catch (error) {
+      send({ type: "refused", call, message: sentence(error) });
+    }
+  }
+}
+
+async function untilConnected(syscalls: Syscalls, fd: number): Promise<void> {
+  try {
+    const giveUpAt = performance.now() + CONNECT_MS_MAX;
+    // On a loopback it is done at once, unless the program's queue of connections is full.
+    for (let waitMs = 1; !syscalls.isConnected(fd); waitMs *= 2) {
+      if (performance.now() > giveUpAt) throw new Error(`no connection within ${CONNECT_MS_MAX} ms`);
+      await sleepFor(waitMs);
+    }
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+async function sendStarted(box: Box): Promise<void> {
+  const message: FromSpawner = { type: "started", id: box.id, tracks: box.tracks };
+  if (box.listenerFd === undefined) return send(message);
+  const listener = new Server();
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    listener.listen({ fd: box.listenerFd }, resolve);
+  });
+  // The driver has its own descriptor by the time the callback comes.
+  send(message, listener, () => listener.close());
+}
+
+function send(message: FromSpawner, handle?: Socket | Server, sent?: () => void): void {
+  // Nobody there any more: the channel's end is dealt with where it is noticed.
+  process.send?.(message, handle, undefined, () => sent?.());
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function openSpawner(settings: SpawnerSettings): Promise<{ spawner: Spawner; host: FoundHost }> {
+  await takeOver(settings.runDir, settings.ownerPid);
+  const layout = openCgroups({
+    instanceName: settings.instanceName,
+    mountinfo: readText("/proc/self/mountinfo"),
+    ownGroups: readText("/proc/self/cgroup"),
+    isRoot: process.getuid?.() === 0,
+  });
+  await removeLeftovers(settings.runDir, layout);
+  const syscalls = await loadSyscalls();
+  syscalls?.keepDescriptors();
+  const host = await findAbilities({ settings, layout, syscalls });
+  return { spawner: new Spawner({ settings, layout, syscalls, host }), host };
+}
+
+/** Empty where there is no such file: not Linux. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+// The terminal and the service manager signal whole groups; when to stop is the daemon's decision.
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => undefined);
+
+const opening = openSpawner(JSON.parse(process.argv[2] ?? "{}"));
+
+process.on("message", (message: ToSpawner) => {
+  void opening.then(({ spawner }) => spawner.handle(message)).catch(fail);
+});
+
+process.on("disconnect", () => {
+  void opening.then(({ spawner }) => spawner.close()).finally(() => process.exit(0));
+});
+
+opening.then(({ host }) => send({ type: "ready", host: host.abilities }), fail);
+
+function fail(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exit(1);
+}

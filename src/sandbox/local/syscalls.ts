@@ -1,0 +1,133 @@
+/**
+ * The few kernel calls that Node has no function for, through libc by `node:ffi` (Node 26). Where that is missing,
+ * `loadSyscalls` gives undefined and the caller does without: sockets inside a sandbox's own network are then not to be had.
+ */
+export interface Syscalls {
+  /** Nothing that was inherited, but what is named, goes on to programs that are started from here. */
+  keepDescriptors(): void;
+  mkfifo(path: string, mode: number): void;
+  /** Puts the calling thread into a new, empty network. */
+  unshareNetwork(): void;
+  /** Puts the calling thread into the network of that descriptor. */
+  enterNetwork(fd: number): void;
+  bringLoopbackUp(): void;
+  /** A listening TCP socket on 127.0.0.1, as a descriptor. */
+  listenOnLoopback(port: number, backlog: number): number;
+  /** A TCP socket that is connecting to 127.0.0.1, as a descriptor. */
+  connectToLoopback(port: number): number;
+  /** Whether a socket from `connectToLoopback` is connected by now. @throws if it was refused. */
+  isConnected(fd: number): boolean;
+}
+
+const CLONE_NEWNET = 0x40000000;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const EINPROGRESS = 115;
+const POLLOUT = 4;
+/** Linux 5.9, the same number on every machine; on older ones programs see what the daemon inherited. */
+const CLOSE_RANGE = 436n;
+const CLOSE_RANGE_CLOEXEC = 4n;
+const SIOCSIFFLAGS = 0x8914n;
+const IFF_UP = 1;
+
+/** Undefined where `node:ffi` is missing or this is not Linux. */
+export async function loadSyscalls(): Promise<Syscalls | undefined> {
+  if (process.platform !== "linux") return undefined;
+  const ffi = await import("node:ffi").catch(() => undefined);
+  if (!ffi) return undefined;
+  const { functions: libc } = ffi.dlopen(null, {
+    mkfifo: { arguments: ["string", "int32"], return: "int32" },
+    unshare: { arguments: ["int32"], return: "int32" },
+    setns: { arguments: ["int32", "int32"], return: "int32" },
+    socket: { arguments: ["int32", "int32", "int32"], return: "int32" },
+    bind: { arguments: ["int32", "buffer", "int32"], return: "int32" },
+    listen: { arguments: ["int32", "int32"], return: "int32" },
+    connect: { arguments: ["int32", "buffer", "int32"], return: "int32" },
+    getsockopt: { arguments: ["int32", "int32", "int32", "buffer", "buffer"], return: "int32" },
+    poll: { arguments: ["buffer", "uint64", "int32"], return: "int32" },
+    ioctl: { arguments: ["int32", "uint64", "buffer"], return: "int32" },
+    syscall: { arguments: ["int64", "int64", "int64", "int64"], return: "int64" },
+    close: { arguments: ["int32"], return: "int32" },
+    __errno_location: { arguments: [], return: "pointer" },
+  });
+  const errno = () => ffi.getInt32(libc.__errno_location());
+  const check = (name: string, result: number) => {
+    if (result < 0) throw new Error(`${name} failed with errno ${errno()}`);
+    return result;
+  };
+  const newSocket = (flags: number) =>
+    check("socket", libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+  const closing = <T>(fd: number, use: (fd: number) => T): T => {
+    try {
+      return use(fd);
+    } catch (error) {
+      libc.close(fd);
+      throw error;
+    }
+  };
+  return {
+    keepDescriptors: () => {
+      libc.syscall(CLOSE_RANGE, 3n, 0xffffffffn, CLOSE_RANGE_CLOEXEC);
+    },
+    mkfifo: (path, mode) => {
+      check("mkfifo", libc.mkfifo(path, mode));
+    },
+    unshareNetwork: () => {
+      check("unshare", libc.unshare(CLONE_NEWNET));
+    },
+    enterNetwork: (fd) => {
+      check("setns", libc.setns(fd, CLONE_NEWNET));
+    },
+    bringLoopbackUp: () => {
+      const fd = newSocket(0);
+      const result = libc.ioctl(fd, SIOCSIFFLAGS, interfaceUp("lo"));
+      libc.close(fd);
+      check("ioctl", result);
+    },
+    listenOnLoopback: (port, backlog) =>
+      closing(newSocket(SOCK_NONBLOCK), (fd) => {
+        check("bind", libc.bind(fd, loopbackAddress(port), 16));
+        check("listen", libc.listen(fd, backlog));
+        return fd;
+      }),
+    connectToLoopback: (port) =>
+      closing(newSocket(SOCK_NONBLOCK), (fd) => {
+        const result = libc.connect(fd, loopbackAddress(port), 16);
+        if (result < 0 && errno() !== EINPROGRESS) check("connect", result);
+        return fd;
+      }),
+    isConnected: (fd) => {
+      const polled = Buffer.alloc(8);
+      polled.writeInt32LE(fd, 0);
+      polled.writeInt16LE(POLLOUT, 4);
+      if (check("poll", libc.poll(polled, 1n, 0)) === 0) return false;
+      const value = Buffer.alloc(4);
+      const size = Buffer.alloc(4);
+      size.writeInt32LE(4, 0);
+      check("getsockopt", libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, size));
+      if (value.readInt32LE(0) !== 0) throw new Error(`connect failed with errno ${value.readInt32LE(0)}`);
+      return true;
+    },
+  };
+}
+
+/** struct sockaddr_in. */
+function loopbackAddress(port: number): Buffer {
+  const address = Buffer.alloc(16);
+  address.writeUInt16LE(AF_INET, 0);
+  address.writeUInt16BE(port, 2);
+  address.set([127, 0, 0, 1], 4);
+  return address;
+}
+
+/** struct ifreq. */
+function interfaceUp(name: string): Buffer {
+  const request = Buffer.alloc(40);
+  request.write(name, 0);
+  request.writeInt16LE(IFF_UP, 16);
+  return request;
+}
