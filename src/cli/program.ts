@@ -122,7 +122,10 @@ function addWriting(program: Program, run: Runner): void {
     .option("--env-file <file>", "environment variables from a file of KEY=VALUE lines, repeatable", collect)
     .addOption(new Option("--network <network>", "what it can reach").choices(["host", "none"]))
     .option("--slots <n>", "calls that one instance serves at the same time (lifecycle, server)")
-    .option("--max <n>", "most calls at the same time, over all instances; 0 refuses all")
+    .option(
+      "--max <n>",
+      "most calls at the same time, over all instances; 0 refuses all, none lifts the limit",
+    )
     .option("--description <text>", "what it is for")
     .option("--allow-scripts", "let dependencies run their install scripts")
     .option("--no-build", "take the code as it is: install, compile and bundle nothing")
@@ -262,7 +265,7 @@ function addMachine(program: Program, run: Runner): void {
     .description("make a key and print its secret, this once")
     .option("--id <id>", "take over this id: 16 to 32 of A-Z and 0-9")
     .option("--secret-from-stdin", "take over the secret that stdin has (needs --id)")
-    .option("--scopes <list>", "of invoke, read, deploy, admin, with commas between [invoke,read]")
+    .option("--scopes <list>", "of invoke, read, deploy, admin, with commas between [invoke]")
     .option("--functions <pattern>", "only for functions whose name matches, such as shop-* [*]")
     .option("--description <text>", "who uses it")
     .option("--expires <when>", "in 30d, 12h …, or a date [never]")

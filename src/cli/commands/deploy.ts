@@ -145,7 +145,7 @@ async function readDeploySettings(
       : undefined,
     network: options.network,
     slotsPerInstance: given(options.slots, (text) => countOption("--slots", text, 1)),
-    concurrencyMax: given(options.max, (text) => countOption("--max", text)),
+    concurrencyMax: given(options.max, (text) => (text === "none" ? null : countOption("--max", text))),
     description: options.description,
     allowScripts: options.allowScripts ? true : undefined,
     build: options.build ? undefined : false,

@@ -14,7 +14,6 @@ export interface KeyOptions {
 }
 
 const SCOPES: readonly string[] = ["invoke", "read", "deploy", "admin"];
-const SCOPES_DEFAULT: readonly string[] = ["invoke", "read"];
 /** A secret is a line; a file given by mistake is refused before it is sent anywhere. */
 const SECRET_BYTES_MAX = 1_024;
 
@@ -43,12 +42,14 @@ export async function listKeys({ output, client }: Command): Promise<void> {
 
 export async function createKey(command: Command, options: KeyOptions): Promise<void> {
   const { output } = command;
-  const scopes = options.scopes === undefined ? SCOPES_DEFAULT : parseScopes(options.scopes);
   if (options.secretFromStdin && options.id === undefined) {
     throw usageError("--secret-from-stdin takes over an existing pair: name its id with --id");
   }
+  if (options.id !== undefined && !options.secretFromStdin) {
+    throw usageError("--id takes over an existing pair: give its secret with --secret-from-stdin");
+  }
   const body = {
-    scopes,
+    ...(options.scopes !== undefined && { scopes: parseScopes(options.scopes) }),
     ...(options.id !== undefined && { id: options.id }),
     ...(options.secretFromStdin && { secret: await readSecret(command) }),
     ...(options.functions !== undefined && { functions: options.functions }),
