@@ -34,7 +34,7 @@ export function managedLaunch(
   const [atStart, later] = split(whole);
   const program = isPython
     ? [...PYTHON_FLAGS, `${places.runtimeDir}/main.py`]
-    : [...nodeFlags(config.memoryMib), `${places.runtimeDir}/main.mjs`];
+    : [...nodeFlags(config.memoryMib), `${places.runtimeDir}/main.cjs`];
   return {
     launch: {
       command: [runtime.interpreter, ...program],

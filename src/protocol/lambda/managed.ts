@@ -89,8 +89,8 @@ class ManagedChannel implements Channel {
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
     signal.throwIfAborted();
     if (call.input.kind !== "event") throw new Error("a handler takes events");
-    if (this.#answer && !this.#answer.isOver) throw new Error("a handler takes one call at a time");
     if (this.#state !== "serving") return { kind: "crashed", ...CONNECTION_LOST, isStreamed: false };
+    if (this.#answer && !this.#answer.isOver) throw new Error("a handler takes one call at a time");
     const { promise, resolve, reject } = Promise.withResolvers<InvocationOutcome>();
     const answer = new Answer(call, resolve);
     const giveUp = () => {

@@ -1,10 +1,11 @@
 // Finds and loads a function's handler by Lambda's rules, which changed with Node 24: before, CommonJS is required and
 // ES modules are imported; since then everything is imported, and a default export is looked into.
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { basename, dirname, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { RuntimeError } from "./errors.mjs";
+"use strict";
+
+const { existsSync, readFileSync, statSync } = require("node:fs");
+const { createRequire } = require("node:module");
+const { basename, dirname, join, resolve } = require("node:path");
+const { pathToFileURL } = require("node:url");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark");
@@ -17,22 +18,22 @@ const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWat
  * @param {boolean} hasCallbacks
  * @returns {Promise<LoadedHandler>}
  */
-export async function loadHandler(taskRoot, name, hasCallbacks) {
+async function loadHandler(taskRoot, name, hasCallbacks) {
   if (name.includes("..")) {
-    throw new RuntimeError(
+    throw runtimeError(
       "MalformedHandlerName",
       `'${name}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`,
     );
   }
   const match = /^([^.]*)\.(.*)$/.exec(basename(name));
-  if (!match) throw new RuntimeError("MalformedHandlerName", "Bad handler");
+  if (!match) throw runtimeError("MalformedHandlerName", "Bad handler");
   const [, moduleName, exportPath] = match;
   offerStreaming();
   const module = await loadModule(taskRoot, dirname(name), moduleName, hasCallbacks);
   const handler =
     member(module, exportPath) ?? (hasCallbacks ? undefined : member(module?.default, exportPath));
-  if (!handler) throw new RuntimeError("HandlerNotFound", `${name} is undefined or not exported`);
-  if (typeof handler !== "function") throw new RuntimeError("HandlerNotFound", `${name} is not a function`);
+  if (!handler) throw runtimeError("HandlerNotFound", `${name} is undefined or not exported`);
+  if (typeof handler !== "function") throw runtimeError("HandlerNotFound", `${name} is not a function`);
   return describe(handler, hasCallbacks);
 }
 
@@ -44,10 +45,10 @@ export async function loadHandler(taskRoot, name, hasCallbacks) {
 function describe(handler, hasCallbacks) {
   const streaming = handler[STREAMING];
   if (streaming && streaming !== "response") {
-    throw new RuntimeError("MalformedStreamingHandler", "Only response streaming is supported.");
+    throw runtimeError("MalformedStreamingHandler", "Only response streaming is supported.");
   }
   if (!hasCallbacks && !streaming && handler.length >= 3) {
-    throw new RuntimeError(
+    throw runtimeError(
       "CallbackHandlerDeprecated",
       "Callback-based handlers ended with Node.js 22: make the handler async, or choose the runtime nodejs22.x.",
     );
@@ -92,21 +93,22 @@ function offerStreaming() {
  * @param {boolean} hasCallbacks
  */
 async function loadModule(taskRoot, folder, moduleName, hasCallbacks) {
-  const require = createRequire(join(taskRoot, "/"));
+  const taskRequire = createRequire(join(taskRoot, "/"));
   const base = resolve(taskRoot, folder, moduleName);
   const file = ["", ".js", ".mjs", ".cjs"].map((extension) => base + extension).find(isFile);
   try {
-    if (file === undefined) return await loadOtherwise(require, base, moduleName, [taskRoot, dirname(base)]);
+    if (file === undefined)
+      return await loadOtherwise(taskRequire, base, moduleName, [taskRoot, dirname(base)]);
     if (hasSourceMap(file)) process.setSourceMapsEnabled(true);
-    if (hasCallbacks && !isEsModule(file)) return requireOrImport(require, file);
+    if (hasCallbacks && !isEsModule(file)) return requireOrImport(taskRequire, file);
     return await import(pathToFileURL(file).href);
   } catch (error) {
     if (error instanceof SyntaxError) {
-      const { syntaxErrorOf } = await import("./syntax-error.mjs");
+      const { syntaxErrorOf } = require("./syntax-error.cjs");
       throw syntaxErrorOf(error, file);
     }
     if (error?.code === "MODULE_NOT_FOUND" || error?.code === "ERR_MODULE_NOT_FOUND") {
-      throw new RuntimeError("ImportModuleError", String(error), error);
+      throw runtimeError("ImportModuleError", String(error), error);
     }
     throw error;
   }
@@ -115,27 +117,27 @@ async function loadModule(taskRoot, folder, moduleName, hasCallbacks) {
 /**
  * Where no JavaScript file has the name: TypeScript that this Node can strip, a folder with an index, a package.
  *
- * @param {NodeJS.Require} require
+ * @param {NodeJS.Require} taskRequire
  * @param {string} base
  * @param {string} moduleName
  * @param {string[]} paths
  */
-async function loadOtherwise(require, base, moduleName, paths) {
+async function loadOtherwise(taskRequire, base, moduleName, paths) {
   const typescript = [".ts", ".mts", ".cts"].map((extension) => base + extension).find(isFile);
   if (typescript !== undefined && process.features.typescript) {
     return await import(pathToFileURL(typescript).href);
   }
-  if (existsSync(base)) return requireOrImport(require, base);
-  return requireOrImport(require, require.resolve(moduleName, { paths }));
+  if (existsSync(base)) return requireOrImport(taskRequire, base);
+  return requireOrImport(taskRequire, taskRequire.resolve(moduleName, { paths }));
 }
 
 /**
- * @param {NodeJS.Require} require
+ * @param {NodeJS.Require} taskRequire
  * @param {string} file
  */
-function requireOrImport(require, file) {
+function requireOrImport(taskRequire, file) {
   try {
-    return require(file);
+    return taskRequire(file);
   } catch (error) {
     // An ES module that awaits at its top level cannot be required; one without is, by newer Nodes.
     if (error?.code !== "ERR_REQUIRE_ASYNC_MODULE" && error?.code !== "ERR_REQUIRE_ESM") throw error;
@@ -154,7 +156,7 @@ function isFile(file) {
  * @param {string} file
  */
 function isEsModule(file) {
-  if (file.endsWith(".mjs")) return true;
+  if (file.endsWith(".cjs")) return true;
   if (!file.endsWith(".js")) return false;
   for (let folder = dirname(file); basename(folder) !== "node_modules"; folder = dirname(folder)) {
     try {
@@ -176,6 +178,18 @@ function hasSourceMap(file) {
 }
 
 /**
+ * Errors are loaded when there is one.
+ *
+ * @param {string} type
+ * @param {string} message
+ * @param {unknown} [cause]
+ */
+function runtimeError(type, message, cause) {
+  const { RuntimeError } = require("./errors.cjs");
+  return new RuntimeError(type, message, cause);
+}
+
+/**
  * @param {any} object
  * @param {string} path
  */
@@ -184,3 +198,5 @@ function member(object, path) {
   for (const key of path.split(".")) found = found?.[key];
   return found;
 }
+
+module.exports = { loadHandler };

@@ -1,7 +1,9 @@
 // The runtime's end of the framed socket; the format is described in src/protocol/lambda/frames.ts of lambdad.
-import { connect as connectSocket } from "node:net";
+"use strict";
 
-export const FRAME = Object.freeze({
+const { connect: connectSocket } = require("node:net");
+
+const FRAME = Object.freeze({
   specialise: 1,
   invoke: 2,
   ready: 16,
@@ -27,7 +29,7 @@ const RETRIES_MAX = 10_000;
  * @param {string | undefined} path
  * @returns {Promise<Connection>}
  */
-export async function connect(path) {
+async function connect(path) {
   if (!path) throw new Error("this program is started by lambdad");
   for (let retry = 0; ; retry++) {
     const socket = connectSocket({ path });
@@ -188,3 +190,5 @@ class Connection {
     else this.#frames.push(frame);
   }
 }
+
+module.exports = { FRAME, connect };

@@ -1,19 +1,21 @@
 // Handlers that write their response as a stream: `handler(event, responseStream, context)`.
-import { Writable } from "node:stream";
-import { FRAME } from "./connection.mjs";
-import { RuntimeError } from "./errors.mjs";
+"use strict";
+
+const { Writable } = require("node:stream");
+const { FRAME } = require("./connection.cjs");
+const { RuntimeError } = require("./errors.cjs");
 
 /** So much at most in one frame, so that the daemon never holds more than that of an unfinished one. */
 const CHUNK_BYTES_MAX = 64 * 1024;
 
 /**
- * @param {import("./handler.mjs").LoadedHandler} loaded
+ * @param {import("./handler.cjs").LoadedHandler} loaded
  * @param {unknown} event
  * @param {any} context
- * @param {import("./serve.mjs").Reply} reply
+ * @param {import("./serve.cjs").Reply} reply
  * @param {{connection: any, callId: number, hasCallbacks: boolean}} call
  */
-export function runStreaming(loaded, event, context, reply, { connection, callId, hasCallbacks }) {
+function runStreaming(loaded, event, context, reply, { connection, callId, hasCallbacks }) {
   if (hasCallbacks) context.callbackWaitsForEmptyEventLoop = true;
   const stream = new ResponseStream(connection, callId, loaded.highWaterMark);
   const ended = new Promise((resolve) => stream.once("close", resolve));
@@ -116,3 +118,5 @@ class ResponseStream extends Writable {
 function asChunk(chunk) {
   return typeof chunk === "string" || chunk instanceof Uint8Array ? chunk : JSON.stringify(chunk);
 }
+
+module.exports = { runStreaming };

@@ -3,9 +3,10 @@
 //   u32 type │ u32 length │ u64 microseconds since epoch │ message      (big-endian)
 //
 // The type's low bits carry the level. Without the descriptor records go to stdout, with their inner line ends as \r.
-import { writeSync } from "node:fs";
-import { format } from "node:util";
-import { errorForLog } from "./errors.mjs";
+"use strict";
+
+const { writeSync } = require("node:fs");
+const { format } = require("node:util");
 
 const TEXT_TYPE = 0xa55a0003;
 const JSON_TYPE = 0xa55a0002;
@@ -18,7 +19,7 @@ let requestId = "-";
 let isJson = false;
 
 /** @param {string} id */
-export function setRequestId(id) {
+function setRequestId(id) {
   requestId = id;
 }
 
@@ -26,7 +27,7 @@ export function setRequestId(id) {
  * @param {number | undefined} descriptor
  * @param {string} noRequestId what stands for the id before the first call
  */
-export function patchConsole(descriptor, noRequestId) {
+function patchConsole(descriptor, noRequestId) {
   requestId = noRequestId;
   isJson = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === "JSON";
   const lowest = Math.max(0, LEVELS.indexOf(process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase() ?? ""));
@@ -53,9 +54,9 @@ export function patchConsole(descriptor, noRequestId) {
  * @param {string} what
  * @param {unknown} error
  */
-export function logError(what, error) {
+function logError(what, error) {
   if (isJson) console.error(error instanceof Error ? error : new Error(String(error)));
-  else console.error(what, `\t${errorForLog(error)}`);
+  else console.error(what, `\t${require("./errors.cjs").errorForLog(error)}`);
 }
 
 /**
@@ -148,3 +149,5 @@ function writeAll(descriptor, bytes) {
     }
   }
 }
+
+module.exports = { setRequestId, patchConsole, logError };

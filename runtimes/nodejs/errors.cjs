@@ -1,9 +1,11 @@
 // Errors of the runtime itself, and how any error looks to the caller and in the log. Names and shapes are those of
 // Lambda's runtimes, since callers match on them.
-import { types } from "node:util";
+"use strict";
+
+const { types } = require("node:util");
 
 /** An error named `Runtime.TYPE`; its stack is its cause's where there is one, since that is where the fault is. */
-export class RuntimeError extends Error {
+class RuntimeError extends Error {
   /**
    * @param {string} type
    * @param {string} message
@@ -18,7 +20,7 @@ export class RuntimeError extends Error {
   }
 }
 
-export class UnhandledPromiseRejection extends RuntimeError {
+class UnhandledPromiseRejection extends RuntimeError {
   /**
    * @param {unknown} reason
    * @param {Promise<unknown>} promise
@@ -36,7 +38,7 @@ export class UnhandledPromiseRejection extends RuntimeError {
  * @param {unknown} error
  * @returns {{errorType: string, errorMessage: string, trace?: string[]}}
  */
-export function errorPayload(error) {
+function errorPayload(error) {
   try {
     if (!looksLikeError(error)) {
       return { errorType: typeof error, errorMessage: String(error), trace: [] };
@@ -60,7 +62,7 @@ export function errorPayload(error) {
  *
  * @param {unknown} error
  */
-export function errorForLog(error) {
+function errorForLog(error) {
   const shown = types.isNativeError(error) ? error : new Error(asText(error));
   try {
     return JSON.stringify(shown, (_key, value) => (types.isNativeError(value) ? withMembers(value) : value));
@@ -102,3 +104,5 @@ function asText(value) {
 function escapeDel(text) {
   return text.replaceAll("\x7f", "%7F");
 }
+
+module.exports = { RuntimeError, UnhandledPromiseRejection, errorPayload, errorForLog };

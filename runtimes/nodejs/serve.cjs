@@ -1,21 +1,22 @@
 // The loop of a managed runtime: a call comes in, the handler runs, its result goes out, and the next is asked for.
 // While a call runs, the connection does not keep the event loop alive; so an empty loop means that nothing of the
 // function is left that could finish it.
-import { FRAME } from "./connection.mjs";
-import { errorPayload, RuntimeError } from "./errors.mjs";
-import { logError, setRequestId } from "./log.mjs";
+"use strict";
+
+const { FRAME } = require("./connection.cjs");
+const { logError, setRequestId } = require("./log.cjs");
 
 /** @typedef {{requestId: string, deadlineMs: number, functionArn: string, traceId?: string, clientContext?: string}} CallHead */
 
 /**
  * Says that the runtime is ready and serves from then on.
  *
- * @param {{connection: any, loaded: import("./handler.mjs").LoadedHandler, hasCallbacks: boolean,
+ * @param {{connection: any, loaded: import("./handler.cjs").LoadedHandler, hasCallbacks: boolean,
  *   failures: {report: (error: unknown, exitCode: number) => void}, responseBytesMax: number}} parts
  */
-export async function serve(parts) {
+function serve(parts) {
   const { connection, loaded, hasCallbacks, failures, responseBytesMax } = parts;
-  const { runStreaming } = loaded.isStreaming ? await import("./streaming.mjs") : {};
+  const { runStreaming } = loaded.isStreaming ? require("./streaming.cjs") : {};
   const describeContext = contextMaker(hasCallbacks);
   /** @type {Reply | undefined} */
   let current;
@@ -48,7 +49,7 @@ export async function serve(parts) {
 }
 
 /** The one answer to one call. */
-export class Reply {
+class Reply {
   isOpen = true;
   #isIdle = false;
   #connection;
@@ -58,6 +59,7 @@ export class Reply {
   /** What an empty event loop means for this call; by default, that its promise will never settle. */
   onLoopEmpty = () => {
     if (!this.isOpen) return;
+    const { RuntimeError } = require("./errors.cjs");
     this.fail(
       new RuntimeError("NodeJsExit", "The event loop became empty before the handler's promise settled"),
     );
@@ -104,6 +106,7 @@ export class Reply {
   failLast(error) {
     if (!this.isOpen) return;
     this.isOpen = false;
+    const { errorPayload } = require("./errors.cjs");
     const payload = errorPayload(error);
     this.#connection.send(FRAME.error, this.#callId, payload.errorType, JSON.stringify(payload));
   }
@@ -123,6 +126,7 @@ export class Reply {
   }
 
   #stringifyError() {
+    const { RuntimeError } = require("./errors.cjs");
     const message = "Unable to stringify response body";
     return this.#hasCallbacks ? new Error(message) : new RuntimeError("JSONStringifyError", message);
   }
@@ -239,3 +243,5 @@ function setTrace(traceId) {
   if (traceId === undefined) delete process.env._X_AMZN_TRACE_ID;
   else process.env._X_AMZN_TRACE_ID = traceId;
 }
+
+module.exports = { serve };

@@ -1,7 +1,10 @@
 // A syntax error's file and line. CommonJS has them in its stack; for ES modules Node keeps them to itself, so the files
 // are parsed once more, in another process, without running any of them.
-import { spawnSync } from "node:child_process";
-import { RuntimeError } from "./errors.mjs";
+"use strict";
+
+const { spawnSync } = require("node:child_process");
+const { join } = require("node:path");
+const { RuntimeError } = require("./errors.cjs");
 
 const LOCATION = /^(?:file:\/\/)?\/.*:\d+\n/;
 
@@ -9,7 +12,7 @@ const LOCATION = /^(?:file:\/\/)?\/.*:\d+\n/;
  * @param {SyntaxError} error
  * @param {string | undefined} file where loading began
  */
-export function syntaxErrorOf(error, file) {
+function syntaxErrorOf(error, file) {
   const hasLocation = LOCATION.test(error.stack ?? "") || file === undefined;
   const found = hasLocation ? "" : locate(file);
   if (LOCATION.test(found)) Object.defineProperty(error, "stack", { value: found, configurable: true });
@@ -18,8 +21,8 @@ export function syntaxErrorOf(error, file) {
 
 /** @param {string} file */
 function locate(file) {
-  const checker = new URL("./check-syntax.mjs", import.meta.url).pathname;
-  const { stdout } = spawnSync(
+  const checker = join(__dirname, "check-syntax.mjs");
+  const { stderr } = spawnSync(
     process.execPath,
     ["--experimental-vm-modules", "--no-warnings", checker, file],
     {
@@ -28,5 +31,8 @@ function locate(file) {
       env: {},
     },
   );
-  return stdout?.trimEnd() ?? "";
+  // The checker's own frames say nothing of the function.
+  return stderr?.split("\n    at ")[0] ?? "";
 }
+
+module.exports = { syntaxErrorOf };
