@@ -43,7 +43,7 @@ export interface GuardParts {
   readonly uploadDir: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Aborts when the listener closes, so that endless answers end. */
+  /** Aborts when the listener closes. */
   readonly closing: AbortSignal;
 }
 
@@ -54,7 +54,7 @@ export function newGuard(parts: GuardParts): RequestHandler {
     const requestId = newInvocationId();
     const gone = new AbortController();
     response.once("close", () => gone.abort(new PlatformError("CallerGone", "the caller went away")));
-    const signal = AbortSignal.any([gone.signal, parts.closing]);
+    const { signal } = gone;
     const admitted: { file: string | undefined } = { file: undefined };
     try {
       const { control, handler } = await admit(parts, verifier, {
@@ -131,6 +131,7 @@ async function admit(
     bytes: received.bytes,
     upload: received.upload,
     signal,
+    closing: parts.closing,
   };
   return { control, handler: await parts.handlerOf(route) };
 }

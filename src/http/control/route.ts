@@ -60,8 +60,10 @@ export interface ControlRequest {
   readonly bytes: Uint8Array;
   /** Body of a `file` route. */
   readonly upload: { readonly file: string; readonly bytes: number } | undefined;
-  /** Aborts when the caller goes away or the listener closes. */
+  /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
+  /** Aborts when the listener closes: answers without an end have to end then, others may finish. */
+  readonly closing: AbortSignal;
 }
 
 export type Handler = (request: ControlRequest) => Promise<Reply>;

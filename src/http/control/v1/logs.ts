@@ -19,14 +19,15 @@ export async function readLogs(parts: ControlParts, request: ControlRequest): Pr
     kind: "stream",
     contentType: "application/x-ndjson",
     async run(out) {
-      const beating = query.follow ? heartbeat(parts, out, request.signal) : Promise.resolve();
+      const signal = AbortSignal.any([request.signal, request.closing]);
+      const beating = query.follow ? heartbeat(parts, out, signal) : Promise.resolve();
       try {
-        for await (const line of parts.records.read(query, { signal: request.signal })) {
+        for await (const line of parts.records.read(query, { signal })) {
           if (!out.write(`${JSON.stringify(line)}\n`)) await out.drained();
         }
       } catch (error) {
         // The reader has gone, or we are closing: the end of a followed log, not a failure.
-        if (!request.signal.aborted) throw error;
+        if (!signal.aborted) throw error;
       }
       await beating;
     },
