@@ -4,6 +4,7 @@
 const { Writable } = require("node:stream");
 const { FRAME } = require("./connection.cjs");
 const { RuntimeError } = require("./errors.cjs");
+const { logError } = require("./log.cjs");
 
 /** So much at most in one frame, so that the daemon never holds more than that of an unfinished one. */
 const CHUNK_BYTES_MAX = 64 * 1024;
@@ -17,16 +18,23 @@ const CHUNK_BYTES_MAX = 64 * 1024;
  */
 function runStreaming(loaded, event, context, reply, { connection, callId, hasCallbacks }) {
   if (hasCallbacks) context.callbackWaitsForEmptyEventLoop = true;
-  const stream = new ResponseStream(connection, callId, loaded.highWaterMark);
+  const stream = new ResponseStream(connection, callId, loaded.highWaterMark, () => reply.close());
   const ended = new Promise((resolve) => stream.once("close", resolve));
   // An error that the handler's own stream code raises is told by the handler, or by the stream that never ends.
   stream.on("error", () => {});
   const fail = (error) => {
-    reply.fail(error);
-    stream.destroy();
+    if (reply.isOpen) {
+      reply.fail(error);
+      stream.destroy();
+      return;
+    }
+    // The response was complete; what failed behind it is for the log only.
+    logError("Invoke Error", error);
+    reply.askForNext();
   };
   reply.onLoopEmpty = () => {
     if (reply.isOpen) fail(new Error("Response stream is not finished."));
+    else reply.askForNext();
   };
   const run = async () => {
     const running = loaded.handler(event, stream, context);
@@ -36,7 +44,6 @@ function runStreaming(loaded, event, context, reply, { connection, callId, hasCa
     if ((await running) !== undefined) console.warn("Streaming handlers ignore return values.");
     await ended;
     if (!stream.writableFinished) throw new Error("Response stream is not finished.");
-    reply.close();
     // Before Node 24 the next call waits until nothing of this one is left in the event loop.
     if (!hasCallbacks || !context.callbackWaitsForEmptyEventLoop) reply.askForNext();
     else reply.onLoopEmpty = () => reply.askForNext();
@@ -49,6 +56,8 @@ class ResponseStream extends Writable {
   #callId;
   #contentType = "application/octet-stream";
   #hasStarted = false;
+  /** @type {() => void} */
+  #onComplete;
   /** Lambda's own hook: HttpResponseStream puts the HTTP head in front of the body by it. @type {((write: (chunk: string | Uint8Array) => void) => void) | undefined} */
   _onBeforeFirstWrite;
 
@@ -56,9 +65,11 @@ class ResponseStream extends Writable {
    * @param {any} connection
    * @param {number} callId
    * @param {number | undefined} highWaterMark
+   * @param {() => void} onComplete
    */
-  constructor(connection, callId, highWaterMark) {
+  constructor(connection, callId, highWaterMark, onComplete) {
     super({ decodeStrings: true, ...(highWaterMark !== undefined && { highWaterMark }) });
+    this.#onComplete = onComplete;
     this.#connection = connection;
     this.#callId = callId;
   }
@@ -95,6 +106,7 @@ class ResponseStream extends Writable {
     this.#start();
     this.#connection.send(FRAME.streamEnd, this.#callId, "", "");
     this.#connection.flush();
+    this.#onComplete();
     done();
   }
 
