@@ -14,7 +14,11 @@ async function main(): Promise<number> {
   const stop = untilSignal();
   await using server = await startServer({ config: read.config, environment: process.env, log });
   process.stdout.write(`ready gateway=${server.gatewayUrl} control=${server.controlUrl}\n`);
-  log.info("serving", { gateway: server.gatewayUrl, control: server.controlUrl, dataDir: read.config.dataDir });
+  log.info("serving", {
+    gateway: server.gatewayUrl,
+    control: server.controlUrl,
+    dataDir: read.config.dataDir,
+  });
   const signal = await Promise.race([stop, server.failed]);
   log.info("stopping; running calls may end", { signal });
   return 0;

@@ -1,0 +1,265 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildEnvironment } from "./code/build/tool.ts";
+import { openDepot } from "./code/depot.ts";
+import { prepareCode } from "./code/prepare.ts";
+import type { Config } from "./config.ts";
+import { systemClock } from "./core/clock.ts";
+import { isPlatformError, PlatformError } from "./core/errors.ts";
+import type { FunctionConfig } from "./core/function.ts";
+import type { FunctionName } from "./core/ids.ts";
+import type { Log } from "./core/log.ts";
+import { Scope } from "./core/scope.ts";
+import { openControl } from "./http/control/control.ts";
+import { openKeyRing } from "./http/control/keys.ts";
+import { openGateway } from "./http/gateway/gateway.ts";
+import { Invoker } from "./invoker/invoker.ts";
+import { httpAdapter } from "./protocol/http/adapter.ts";
+import { managedAdapter } from "./protocol/lambda/managed.ts";
+import { runtimeApiAdapter } from "./protocol/lambda/runtime-api.ts";
+import type { ProtocolAdapter } from "./protocol/protocol.ts";
+import { Runtimes } from "./protocol/runtimes.ts";
+import { stdioAdapter } from "./protocol/stdio/adapter.ts";
+import { openRecords } from "./records/file-records.ts";
+import { openFunctions } from "./registry/function-registry.ts";
+import type { Functions } from "./registry/functions.ts";
+import type { Driver } from "./sandbox/driver.ts";
+import { openLocalDriver } from "./sandbox/local/driver.ts";
+import { openSqliteStore } from "./store/sqlite/sqlite-store.ts";
+
+export interface Server extends AsyncDisposable {
+  readonly gatewayUrl: string;
+  readonly controlUrl: string;
+  /** Rejects when a part has died that the daemon cannot do without. */
+  readonly failed: Promise<never>;
+}
+
+/** Functions may run for 15 minutes, and those that run may end. */
+const DRAIN_MS = 900_000 + 5_000;
+const BUILD_MS_MAX = 600_000;
+const PACKAGE_ROOT = join(import.meta.dirname, "..");
+
+/** The composition root: opens all parts in order, and owns them. It alone names adapters. */
+export async function startServer(parts: {
+  readonly config: Config;
+  /** The daemon's own, for what build tools need of it (registries, proxies). */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly log: Log;
+}): Promise<Server> {
+  const { config, environment, log } = parts;
+  const clock = systemClock;
+  const startedAt = clock.now();
+  const scope = new Scope();
+  try {
+    makeDataDir(config.dataDir);
+    const store = scope.own(await openSqliteStore({ dir: config.dataDir, log, clock }));
+    const records = scope.own(openRecords({ dir: join(config.dataDir, "logs"), clock, log }));
+    const depot = await openDepot({ dir: join(config.dataDir, "code"), log, clock });
+    const runtimes = new Runtimes({
+      packageRoot: PACKAGE_ROOT,
+      path: environment.PATH ?? "/usr/local/bin:/usr/bin:/bin",
+    });
+    const name = instanceName(config.dataDir);
+    const driver = scope.own(
+      await openLocalDriver({
+        runDir: join(runRoot(environment), name),
+        instanceName: name,
+        allowUnsandboxed: config.allowUnsandboxed,
+        log,
+      }),
+    );
+    const identity = { accountId: config.accountId, region: config.region };
+    const invoker = scope.own(
+      new Invoker({
+        driver,
+        depot,
+        records,
+        identity,
+        clock,
+        log,
+        resolveRuntime: (config) => runtimes.resolve(config.runtime, config.entry.kind),
+        adapterOf: adapters(log),
+        policy: { instancesMax: config.instancesMax, idleMsMax: config.idleMsMax },
+      }),
+    );
+    const functions = openFunctions({
+      registry: store.registry,
+      clock,
+      changed: (name) => void tellInvoker(invoker, functions, name, log),
+    });
+    const keys = await openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
+
+    const gateway = scope.own(
+      await openGateway({
+        ...config.gateway,
+        setting: "--gateway or LAMBDAD_GATEWAY",
+        domains: config.domains,
+        drainMs: DRAIN_MS,
+        functions,
+        invocations: invoker,
+        showFunctionErrors: config.showFunctionErrors,
+        events: undefined,
+        verifySignature: undefined,
+        log,
+      }),
+    );
+    const urls = functionUrls(config, gateway.address.port);
+    const status = async () => ({
+      version: version(),
+      nodeVersion: process.version,
+      startedAt,
+      gateway: gateway.address.url,
+      control: control.address.url,
+      dataDir: config.dataDir,
+      functions: await store.registry.countFunctions(),
+      instances: invoker.counts(),
+      isolation: await driver.isolation(),
+    });
+    const stagingDir = join(config.dataDir, "builds");
+    const control = scope.own(
+      await openControl({
+        ...config.control,
+        hostNames: config.controlHosts,
+        account: config.accountId,
+        region: config.region,
+        uploadDir: join(config.dataDir, "uploads"),
+        drainMs: DRAIN_MS,
+        functions,
+        invocations: invoker,
+        depot,
+        records,
+        keys,
+        runtimes: { resolve: (runtime) => runtimes.resolve(runtime, "handler"), list: () => runtimes.list() },
+        prepare: (upload, settings, options) =>
+          prepareCode(
+            {
+              depot,
+              runtimes,
+              build: {
+                stagingDir,
+                cacheDir: join(config.dataDir, "cache"),
+                environment: buildEnvironment(environment),
+                nodeBinDir: bundled(`node-${process.platform}-${process.arch}/bin`),
+                esbuild: bundled(`@esbuild/${process.platform}-${process.arch}/bin/esbuild`),
+                timeLimitMs: BUILD_MS_MAX,
+              },
+            },
+            upload,
+            settings,
+            options,
+          ),
+        warm: (target, options) => invoker.warm(target, options),
+        events: undefined,
+        architecture: process.arch === "arm64" ? "arm64" : "x86_64",
+        status,
+        instances: (name) => invoker.counts(name),
+        urls,
+        clock,
+        log,
+      }),
+    );
+    void sayWhatIsNotIsolated(driver, log);
+    return {
+      gatewayUrl: gateway.address.url,
+      controlUrl: control.address.url,
+      failed: Promise.race([store.failed, invoker.failed]),
+      [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await scope[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The version of this package. */
+export function version(): string {
+  return JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")).version;
+}
+
+/** One adapter per protocol; handlers of runtimes that are ours are spoken to by frames, all others by the Runtime API. */
+function adapters(log: Log): (config: FunctionConfig) => ProtocolAdapter {
+  const managed = managedAdapter({ log });
+  const runtimeApi = runtimeApiAdapter();
+  const http = httpAdapter();
+  const stdio = stdioAdapter();
+  return ({ entry, runtime }) => {
+    switch (entry.kind) {
+      case "handler":
+        return /^(nodejs|python)/.test(runtime) ? managed : runtimeApi;
+      case "lifecycle":
+      case "server":
+        return http;
+      case "filter":
+        return stdio;
+    }
+  };
+}
+
+async function tellInvoker(
+  invoker: Invoker,
+  functions: Functions,
+  name: FunctionName,
+  log: Log,
+): Promise<void> {
+  try {
+    invoker.functionChanged(name, await functions.get(name));
+  } catch (error) {
+    if (isPlatformError(error, "FunctionNotFound")) invoker.functionChanged(name, undefined);
+    else
+      log.error("a changed function cannot be read; its old instances stay until they are idle", {
+        name,
+        error,
+      });
+  }
+}
+
+function functionUrls(config: Config, gatewayPort: number) {
+  const domain = config.domains[0] ?? "localhost";
+  const port = gatewayPort === 80 ? "" : `:${gatewayPort}`;
+  return {
+    ofFunction: (name: FunctionName) => `http://${name}.${domain}${port}`,
+    ofUrlId: (urlId: string) => `http://${urlId}.lambda-url.${config.region}.${domain}${port}/`,
+  };
+}
+
+/** @throws PlatformError `ConfigurationInvalid` */
+function makeDataDir(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new PlatformError(
+      "ConfigurationInvalid",
+      `cannot make the data folder "${dir}": choose another with --data`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Short, since Unix sockets are made below it, and the same for the same data folder, so that a successor finds what was left. */
+function instanceName(dataDir: string): string {
+  return createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
+}
+
+/** Where sockets and pipes of running sandboxes are. */
+function runRoot(environment: Readonly<Record<string, string | undefined>>): string {
+  const uid = process.getuid?.() ?? 0;
+  if (uid === 0 && existsSync("/run")) return "/run/lambdad";
+  return join(environment.XDG_RUNTIME_DIR ?? tmpdir(), `lambdad-${uid}`);
+}
+
+/** A file that a dependency brings for this platform, wherever npm has put it. */
+function bundled(path: string): string | undefined {
+  const file = join(PACKAGE_ROOT, "node_modules", path);
+  return existsSync(file) ? file : undefined;
+}
+
+/** Loudly, since nobody asks for what they do not know to be missing. */
+async function sayWhatIsNotIsolated(driver: Driver, log: Log): Promise<void> {
+  const { isIsolated, gaps } = await driver.isolation();
+  if (!isIsolated) log.warn("functions are not isolated on this host");
+  for (const gap of gaps) log.warn("isolation gap", { gap });
+}
