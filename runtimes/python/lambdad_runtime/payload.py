@@ -31,7 +31,8 @@ def loads(data):
         value, end = _scan(text, 0)
         if end == len(text):
             return value
-    except (StopIteration, ValueError):
+    except (StopIteration, ValueError, SystemError):
+        # SystemError: the scanner names its error by json.decoder, and does not import that itself.
         pass
     import json
 
