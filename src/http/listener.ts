@@ -129,16 +129,26 @@ export function discardRest(request: IncomingMessage): void {
   request.resume();
 }
 
+const refused = new WeakSet<Socket>();
+
+/**
+ * Of a connection that ends after the answer to `request`: what was sent in one piece with it never reaches the handler.
+ */
+export function ignoreFurther(request: IncomingMessage): void {
+  refused.add(request.socket);
+}
+
 function serverOptions(parts: ListenParts): ServerOptions {
   return {
     insecureHTTPParser: false,
     maxHeaderSize: HEADER_BYTES_MAX,
-    headersTimeout: HEADERS_MS_MAX,
+    headersTimeout: Math.min(HEADERS_MS_MAX, parts.requestMsMax),
     requestTimeout: parts.requestMsMax,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     noDelay: true,
-    requireHostHeader: true,
+    // `problemOf` asks for it, so that what follows a request without one is not served either.
+    requireHostHeader: false,
     // `Upgrade: h2c` is an offer that we decline by answering over HTTP/1.1.
     shouldUpgradeCallback: (request) =>
       parts.onUpgrade !== undefined && request.headers.upgrade?.toLowerCase() !== "h2c",
@@ -147,13 +157,11 @@ function serverOptions(parts: ListenParts): ServerOptions {
 
 /** Refuses what the parser lets through though it is ambiguous or too much, and answers for a handler that fails. */
 function guarded(parts: ListenParts): RequestHandler {
-  // Requests that were sent in one piece with a refused one must not run: the connection ends after the refusal.
-  const refused = new WeakSet<Socket>();
   return (request, response) => {
     if (refused.has(request.socket)) return;
     const problem = problemOf(request);
     if (problem) {
-      refused.add(request.socket);
+      ignoreFurther(request);
       refuse(response, problem);
       return;
     }
@@ -216,7 +224,7 @@ function problemOf(request: IncomingMessage): Refusal | undefined {
     }
   }
   if (lengths + encodings > 1) return AMBIGUOUS_FRAMING;
-  return hosts > 1 ? AMBIGUOUS_HOST : undefined;
+  return hosts === 1 || (hosts === 0 && request.httpVersion === "1.0") ? undefined : AMBIGUOUS_HOST;
 }
 
 function refuse(response: ServerResponse, { status, code, message }: Refusal): void {

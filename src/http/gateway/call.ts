@@ -1,13 +1,14 @@
 /** Calls a function with a request in the way it is written, and turns its outcome into the response. */
+import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import type { ServerResponse } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
-import type { CallInput, InvocationOutcome } from "../../core/invocation.ts";
+import type { CallInput, InvocationOutcome, RequestInput } from "../../core/invocation.ts";
 import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { InvocationResult } from "../../invoker/invocations.ts";
 import { errorBody, sendErrorBody, sendJson } from "../error-response.ts";
 import { rawInput, rawOutcome } from "../raw-invoke.ts";
-import { type Exchange, provenanceOf, type ServingParts, targetOf } from "./exchange.ts";
+import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";
 import { type Failure, failureOf, invalidResponse } from "./function-failure.ts";
 import { answerOf, eventOf } from "./payload-v2.ts";
 import { callerGone, hasBody, readBody, streamBody } from "./request-body.ts";
@@ -20,6 +21,9 @@ const STREAMED_BODY_BYTES_MIN = 64 * 1024;
 /** What the kernel takes at once; a larger answer may have to wait for its reader. */
 const UNWATCHED_ANSWER_BYTES_MAX = 64 * 1024;
 
+/** Up to here, copying a body costs less than a second buffer to write. */
+const ONE_WRITE_BYTES_MAX = 16 * 1024;
+
 /** @throws PlatformError when the call did not run. */
 export async function callFunction(parts: ServingParts, exchange: Exchange): Promise<void> {
   const { response, head, reply, target } = exchange;
@@ -27,7 +31,8 @@ export async function callFunction(parts: ServingParts, exchange: Exchange): Pro
     await acceptEvent(parts, exchange);
     return;
   }
-  const input = await inputOf(exchange, PAYLOAD_BYTES_MAX);
+  const body = bodyOf(exchange, PAYLOAD_BYTES_MAX);
+  const input = inputOf(exchange, body instanceof Promise ? await body : body);
   const isFilter = target.version.config.entry.kind === "filter";
   const sink = isFilter ? undefined : new StreamedResponse(response, reply);
   const { outcome } = await invoke(parts, exchange, { input, sink });
@@ -78,15 +83,16 @@ export async function callRaw(parts: ServingParts, exchange: Exchange): Promise<
 }
 
 async function acceptEvent(parts: ServingParts, exchange: Exchange): Promise<void> {
-  const { response, head, target, invocationId, reply } = exchange;
+  const { response, target, invocationId, reply } = exchange;
   if (!parts.events) {
     throw new PlatformError(
       "UnsupportedMember",
       "Prefer: respond-async needs an event queue, which this server does not have; call without that header",
     );
   }
-  const input = await inputOf(exchange, EVENT_PAYLOAD_BYTES_MAX);
-  await parts.events.enqueue(target, { invocationId, input, traceId: head.traceId });
+  const body = bodyOf(exchange, EVENT_PAYLOAD_BYTES_MAX);
+  const input = inputOf(exchange, body instanceof Promise ? await body : body);
+  await parts.events.enqueue(target, { invocationId, input, traceId: exchange.provenance.traceId });
   sendJson(response, 202, { invocationId }, ["preference-applied", "respond-async", ...reply.added]);
 }
 
@@ -98,7 +104,7 @@ interface Wanted {
 }
 
 async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promise<InvocationResult> {
-  const { request, head, target, invocationId } = exchange;
+  const { request, target, invocationId } = exchange;
   const caller = parts.callers.enter(request.socket);
   try {
     // Also for the invoker's sake: an aborted call costs it nothing.
@@ -108,7 +114,7 @@ async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): 
       {
         invocationId,
         input: wanted.input,
-        traceId: head.traceId,
+        traceId: exchange.provenance.traceId,
         clientContext: wanted.clientContext,
         wantsTail: wanted.wantsTail ?? false,
         sink: wanted.sink,
@@ -120,50 +126,49 @@ async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): 
   }
 }
 
-/** The request as the entry takes it. Whatever is kept in memory is at most `bytesMax`. */
-async function inputOf(exchange: Exchange, bytesMax: number): Promise<CallInput> {
-  const { request, response, head, route, target, invocationId, signed } = exchange;
-  const read = () => (signed ? signed.body : readBody(request, response, head, bytesMax));
-  const provenance = provenanceOf(request, head, route, invocationId);
+/** The body as the entry takes it: what is kept in memory is at most `bytesMax`, and only servers get a stream. */
+function bodyOf(
+  { request, response, head, target, signed }: Exchange,
+  bytesMax: number,
+): AsyncIterable<Uint8Array> | Promise<Buffer | undefined> | Buffer | undefined {
+  if (signed) return signed.body;
+  if (!hasBody(head)) return undefined;
+  const { kind } = target.version.config.entry;
+  const takesStream = (kind === "server" || kind === "lifecycle") && !head.prefersAsync;
+  if (takesStream && !isSmall(head.contentLength)) return streamBody(request, response, head);
+  return readBody(request, response, head, bytesMax);
+}
+
+/** The request as the entry takes it. */
+function inputOf(exchange: Exchange, body: RequestInput["body"]): CallInput {
+  const { request, head, route, target, invocationId, signed, provenance } = exchange;
   const method = request.method ?? "GET";
-  switch (target.version.config.entry.kind) {
-    case "handler": {
-      const body = await read();
-      const payload = eventOf({
-        invocationId,
-        method,
-        protocol: request.httpVersion === "1.0" ? "HTTP/1.0" : "HTTP/1.1",
-        path: route.path,
-        query: route.query,
-        host: route.host,
-        head,
-        addedHeaders: provenanceHeaders(provenance),
-        sourceIp: provenance.sourceIp,
-        body,
-        apiId: exchange.apiId,
-        caller: signed?.caller,
-        receivedAt: Date.now(),
-      });
-      return { kind: "event", payload, contentType: "application/json" };
-    }
-    case "filter":
-      return {
-        kind: "event",
-        payload: (await read()) ?? new Uint8Array(0),
-        contentType: head.contentType ?? "application/octet-stream",
-      };
-    case "server":
-    case "lifecycle": {
-      const isStreamed = hasBody(head) && !head.prefersAsync && !signed && !isSmall(head.contentLength);
-      return {
-        kind: "request",
-        method,
-        path: targetOf(route),
-        rawHeaders: forwardedHeaders(head, provenance),
-        body: isStreamed ? streamBody(request, response, head) : await read(),
-      };
-    }
+  const { kind } = target.version.config.entry;
+  if (kind === "server" || kind === "lifecycle") {
+    const rawHeaders = forwardedHeaders(head, provenance);
+    return { kind: "request", method, path: targetOf(route), rawHeaders, body };
   }
+  assert.ok(body === undefined || Buffer.isBuffer(body), "only servers are given a stream");
+  if (kind === "filter") {
+    const contentType = head.contentType ?? "application/octet-stream";
+    return { kind: "event", payload: body ?? new Uint8Array(0), contentType };
+  }
+  const payload = eventOf({
+    invocationId,
+    method,
+    protocol: request.httpVersion === "1.0" ? "HTTP/1.0" : "HTTP/1.1",
+    path: route.path,
+    query: route.query,
+    host: route.host,
+    head,
+    addedHeaders: provenanceHeaders(provenance),
+    sourceIp: provenance.sourceIp,
+    body,
+    apiId: exchange.apiId,
+    caller: signed?.caller,
+    receivedAt: Date.now(),
+  });
+  return { kind: "event", payload, contentType: "application/json" };
 }
 
 function isSmall(contentLength: number | undefined): boolean {
@@ -211,7 +216,9 @@ function sendWhole(
   if (checkedStatus(status) !== 204 && status !== 304) headers.push("content-length", String(length));
   if (length > UNWATCHED_ANSWER_BYTES_MAX) response.socket?.setTimeout(WRITE_STALL_MS_MAX);
   response.writeHead(status, headers);
-  response.end(body);
+  if (typeof body === "string" || length > ONE_WRITE_BYTES_MAX) response.end(body);
+  // Text joins the head, so that both leave in one write; Latin-1 keeps every byte as it is.
+  else response.end(Buffer.from(body.buffer, body.byteOffset, length).toString("latin1"), "latin1");
 }
 
 /** A failed function, as a response; a response that has begun is cut, which is all that HTTP leaves. */

@@ -58,6 +58,7 @@ export interface Exchange {
   /** Id of the function URL, or the function's name. */
   readonly apiId: string;
   readonly reply: ReplyHeaders;
+  readonly provenance: Provenance;
   /** Set on a signed request, whose body has been read by then. */
   readonly signed: SignedRequest | undefined;
 }

@@ -6,15 +6,22 @@
  * Each request gets an invocation id, which is in its logs, in its events and in `x-amzn-requestid` of the answer.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { PlatformError } from "../../core/errors.ts";
+import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { newInvocationId } from "../../core/ids.ts";
 import { PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX } from "../../core/limits.ts";
 import { sendError, sendText } from "../error-response.ts";
 import { answerHealth } from "../health.ts";
-import { discardRest, type Listener, listen } from "../listener.ts";
+import { discardRest, ignoreFurther, type Listener, listen } from "../listener.ts";
 import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
-import { type Exchange, type GatewayPorts, iamForbidden, type ServingParts, verified } from "./exchange.ts";
+import {
+  type Exchange,
+  type GatewayPorts,
+  iamForbidden,
+  provenanceOf,
+  type ServingParts,
+  verified,
+} from "./exchange.ts";
 import { corsHeaders, isPreflight, preflightHeaders, resolveUrl } from "./function-url.ts";
 import { readBody } from "./request-body.ts";
 import { readRequestHead } from "./request-headers.ts";
@@ -65,27 +72,20 @@ async function serve(
   try {
     const head = readRequestHead(request.rawHeaders);
     const route = router.route(request.url ?? "/", head.host);
+    if (route.kind === "own") {
+      answerOwn(route.path, request, response);
+      return;
+    }
+    const provenance = provenanceOf(request, head, route, invocationId);
+    const common = { request, response, invocationId, head, route, provenance, signed: undefined };
     switch (route.kind) {
-      case "own":
-        answerOwn(route.path, request, response);
-        return;
       case "function": {
         const target =
           parts.functions.resolveCached(route.name, route.qualifier) ??
           (await parts.functions.resolve(route.name, route.qualifier));
         const reply = { added, replacesCors: false };
         const apiId = route.name;
-        const exchange = {
-          request,
-          response,
-          invocationId,
-          head,
-          route,
-          target,
-          apiId,
-          reply,
-          signed: undefined,
-        };
+        const exchange: Exchange = { ...common, target, apiId, reply };
         await (route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange));
         return;
       }
@@ -97,24 +97,17 @@ async function serve(
           return;
         }
         const reply = { added, replacesCors: url.cors !== undefined };
-        const open: Exchange = {
-          request,
-          response,
-          invocationId,
-          head,
-          route,
-          target,
-          apiId: route.urlId,
-          reply,
-          signed: undefined,
-        };
+        const open: Exchange = { ...common, target, apiId: route.urlId, reply };
         await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
       }
     }
   } catch (error) {
     if (response.destroyed || request.socket.destroyed) return;
-    discardRest(request);
-    sendError(response, error, { log: parts.log, requestId: invocationId, headers: added });
+    // Who sends what can be misread is not trusted with more on this connection.
+    const closes = isPlatformError(error, "InvalidRequest");
+    if (closes) ignoreFurther(request);
+    else discardRest(request);
+    sendError(response, error, { log: parts.log, requestId: invocationId, headers: added, closes });
   }
 }
 

@@ -23,7 +23,18 @@ export async function readBody(
   if (!hasBody(head)) return undefined;
   if ((head.contentLength ?? 0) > bytesMax) throw tooLarge(bytesMax);
   if (head.wantsContinue) response.writeContinue();
-  return await new Promise((resolve, reject) => {
+  // Once the parser is through with what the socket gave it, a small body is nearly always there.
+  await undefined;
+  if (request.complete) {
+    const body: Buffer | null = request.read();
+    if (body && body.byteLength > bytesMax) throw tooLarge(bytesMax);
+    return body ?? undefined;
+  }
+  return await collect(request, bytesMax);
+}
+
+function collect(request: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     // The server destroys a socket on its timeout; each byte that moves sets it anew.
@@ -31,7 +42,7 @@ export async function readBody(
 
     function settle(): void {
       request.socket.setTimeout(0);
-      request.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose);
+      request.off("data", onData).off("end", onEnd).off("close", onClose);
     }
     function onData(chunk: Buffer): void {
       bytes += chunk.byteLength;
@@ -44,13 +55,15 @@ export async function readBody(
     }
     function onEnd(): void {
       settle();
-      resolve(bytes === 0 ? undefined : joined(chunks));
+      resolve(bytes === 0 ? undefined : Buffer.concat(chunks));
     }
     function onClose(): void {
       settle();
       reject(callerGone());
     }
-    request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
+    request.on("data", onData).on("end", onEnd).on("close", onClose);
+    // It may have ended before anybody listened.
+    if (request.destroyed && !request.complete) onClose();
   });
 }
 
@@ -71,11 +84,6 @@ export async function* streamBody(
 
 export function callerGone(): PlatformError {
   return new PlatformError("CallerGone", "the caller went away before the answer");
-}
-
-function joined(chunks: readonly Buffer[]): Buffer {
-  const [only] = chunks;
-  return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
 }
 
 function tooLarge(bytesMax: number): PlatformError {

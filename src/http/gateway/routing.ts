@@ -133,6 +133,7 @@ function readHost(host: string, suffixes: readonly string[]): HostMeaning {
   const lower = host.toLowerCase();
   if (!HOST.test(lower) || lower.includes("..")) throw ambiguous(`"${shown(host)}" is not a host name`);
   const hostname = hostnameOf(lower);
+  if (suffixes.includes(`.${hostname}`)) return ANY_HOST;
   const suffix = suffixes.find((candidate) => hostname.endsWith(candidate));
   if (suffix === undefined) return ANY_HOST;
   const labels = hostname.slice(0, -suffix.length);
