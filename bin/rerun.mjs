@@ -15,7 +15,8 @@ const KEYBOARD_SIGNALS = ["SIGINT", "SIGQUIT"];
 
 /** The wrapper's end. */
 export function rerun(node, argv) {
-  const program = spawn(node, argv, {
+  // Without `--` Node would look for options of its own among ours (--env-file).
+  const program = spawn(node, ["--", ...argv], {
     stdio: ["inherit", "inherit", "inherit", "pipe"],
     env: { ...process.env, LAMBDAD_WRAPPER_FD: String(PIPE_FD) },
   });

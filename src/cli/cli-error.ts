@@ -1,4 +1,4 @@
-import { ERROR_CODES, type ErrorCode, errorFacts } from "../core/errors.ts";
+import { ERROR_CODES, errorFacts } from "../core/errors.ts";
 
 /** How a command can end; docs/cli.md has the same table. */
 export const EXIT = {
@@ -60,8 +60,7 @@ export class CliError extends Error {
   static fromServer(status: number | undefined, code: string, message: string, hint?: string): CliError {
     const known = ERROR_CODES.find((each) => each === code);
     const facts = known && errorFacts(known);
-    const usual = known && HINTS[known];
-    return new CliError(code, exitCodeOf(status ?? facts?.status ?? 500), message, hint ?? usual);
+    return new CliError(code, exitCodeOf(status ?? facts?.status ?? 500), message, hint ?? HINTS[code]);
   }
 }
 
@@ -78,8 +77,12 @@ function exitCodeOf(status: number): ExitCode {
 }
 
 /** What usually helps; the server's message says what is wrong, this says which command comes next. */
-const HINTS: Partial<Record<ErrorCode, string>> = {
+const HINTS: Readonly<Partial<Record<string, string>>> = {
   FunctionNotFound: "lambda list shows what there is",
+  // What calls by the AWS API are answered.
+  ResourceNotFoundException: "lambda list shows what there is",
+  InvalidRequestContentException: 'handlers take JSON: --data \'{"name":"World"}\'',
+  TooManyRequestsException: "try again, or raise the limit with lambda deploy --max",
   VersionNotFound: "lambda versions NAME shows what there is",
   AliasNotFound: "lambda alias list NAME shows what there is",
   Unauthenticated:

@@ -113,6 +113,8 @@ export type DeployEvent =
       readonly type: "done";
       readonly version: number;
       readonly readyMs: number | undefined;
+      /** Why it is live and yet does not start. */
+      readonly readyError: string | undefined;
       readonly url: string;
     }
   | {
@@ -271,6 +273,7 @@ export function readDeployEvent(value: unknown): DeployEvent | undefined {
         type: "done",
         version: fields.number("version"),
         readyMs: fields.optionalNumber("readyMs"),
+        readyError: fields.optionalText("readyError"),
         url: fields.text("url"),
       };
     case "error": {

@@ -67,6 +67,13 @@ export async function deploy(command: Command, path: string, options: DeployOpti
         progress.done(event.readyMs);
         if (output.isJson) await output.json({ name, ...withoutType(line) });
         else await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
+        // The server has said why; calls get the same error, and a function may wait for something else to come up.
+        if (event.readyError !== undefined) {
+          output.note(
+            `it does not start: lambda logs ${name} says more, lambda rollback ${name} goes back`,
+            "yellow",
+          );
+        }
         return;
       }
       if (event !== undefined) progress.show(event);
