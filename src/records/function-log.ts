@@ -209,14 +209,15 @@ export class FunctionLog {
   #confessDropped(): void {
     const count = this.#dropped;
     this.#dropped = 0;
-    this.#note((at) => droppedEntry(at, count), droppedText(count));
+    // Should this entry be lost too, all that it stands for is counted again.
+    this.#note((at) => droppedEntry(at, count), droppedText(count), count);
   }
 
-  #note(entryAt: (at: number) => string, text: string): void {
+  #note(entryAt: (at: number) => string, text: string, lines: number): void {
     const segment = this.#currentSegment();
     const at = this.#context.now();
     const entry = entryAt(at - segment.baseAt);
-    this.#take({ segment }, entry, entry.length, 1);
+    this.#take({ segment }, entry, entry.length, lines);
     this.#tell([noteLine(this.functionName, at, text)]);
   }
 
@@ -242,7 +243,7 @@ export class FunctionLog {
       if (this.#lostSegment === segment) this.#dropped += lines;
       else {
         const removed = await this.#files.append(segment, entries.join(""));
-        if (removed > 0) this.#note((at) => removedEntry(at, removed), removedText(removed));
+        if (removed > 0) this.#note((at) => removedEntry(at, removed), removedText(removed), 0);
       }
     } catch (error) {
       // The segment may end in half an entry, and origins named in what was lost are unknown in it: begin another.

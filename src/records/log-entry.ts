@@ -110,7 +110,7 @@ export function endLines(functionName: string, source: Source, at: number, repor
 }
 
 export function droppedText(count: number): string {
-  return `dropped ${count} ${count === 1 ? "line" : "lines"}: more was printed than could be written`;
+  return `dropped ${count} ${count === 1 ? "line" : "lines"} that could not be written`;
 }
 
 export function removedText(bytes: number): string {
