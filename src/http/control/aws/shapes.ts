@@ -56,7 +56,7 @@ export function functionConfiguration(
   };
 }
 
-/** `Handler` of functions that are no handlers: what is run. */
+/** `Handler` of functions that are no handlers: the module or program; AWS allows no spaces there, so no arguments. */
 export function handlerText(entry: Entry): string {
   switch (entry.kind) {
     case "handler":
@@ -65,7 +65,7 @@ export function handlerText(entry: Entry): string {
       return entry.module;
     case "server":
     case "filter":
-      return entry.command.join(" ");
+      return entry.command[0];
   }
 }
 
