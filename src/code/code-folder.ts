@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { looksExecutable } from "./tree.ts";
 
 /** Of a file that is looked into; code that is larger was made by a tool and says what it exports at its end. */
-const READ_BYTES_MAX = 4 * 1024 * 1024;
+const READ_BYTES_MAX = 1024 * 1024;
 
 /** A tree as detection sees it: names, and the text of a few files. */
 export interface CodeFolder {

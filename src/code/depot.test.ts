@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { execFileSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
 import {
   appendFile,
   chmod,
@@ -140,6 +141,27 @@ describe("openDepot", () => {
       setTimeout(() => controller.abort(new Error("enough")), stage);
       await assert.rejects(taking, /enough/);
       assert.deepEqual(await snapshot(place.depotDir), before);
+    }
+  });
+
+  const cannotMount =
+    process.getuid?.() === 0 || process.env.REQUIRE_ALL === "1" ? false : "mounting needs root";
+  it("says that the disk is full, and keeps what was there", { skip: cannotMount }, async () => {
+    await using place = await makeDepotPlace();
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "none", place.depotDir]);
+    try {
+      await place.reopen();
+      const kept = await place.upload(ZIP);
+      const before = await snapshot(place.depotDir);
+      const large = makeZip([{ name: "large", data: Buffer.alloc(512 * 1024) }]);
+      await assert.rejects(place.upload(large), (error) => isPlatformError(error, "StorageFull"));
+      const noise = makeZip([{ name: "noise", data: randomBytes(512 * 1024) }]);
+      await assert.rejects(place.upload(noise), (error) => isPlatformError(error, "StorageFull"));
+      assert.deepEqual(await snapshot(place.depotDir), before);
+      await place.reopen();
+      await place.depot.openTree(kept.treeId);
+    } finally {
+      execFileSync("umount", [place.depotDir]);
     }
   });
 

@@ -9,6 +9,7 @@ import { ARCHIVE_BYTES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inParallel } from "./in-parallel.ts";
 import { copyFolder, type Unpacked, unpackArchive } from "./intake.ts";
+import { asStorageError, hasCode } from "./storage-error.ts";
 import {
   exists,
   findChange,
@@ -217,7 +218,7 @@ class DiskDepot implements CodeDepot {
       await mkdir(scratch, { mode: 0o700 });
       return await work(scratch);
     } catch (error) {
-      throw storageError(error, this.#parts.dir);
+      throw asStorageError(error, this.#parts.dir);
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
@@ -310,20 +311,4 @@ async function removeAll(paths: readonly string[]): Promise<void> {
   await inParallel(paths, REMOVALS_AT_ONCE, async (path) => {
     await rm(path, { recursive: true, force: true });
   });
-}
-
-function storageError(error: unknown, dir: string): unknown {
-  if (hasCode(error, ["ENOSPC", "EDQUOT"]))
-    return new PlatformError(
-      "StorageFull",
-      `no space left for code in ${dir}; free some or remove old versions`,
-      {
-        cause: error,
-      },
-    );
-  return error;
-}
-
-function hasCode(error: unknown, codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

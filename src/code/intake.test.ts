@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { brotliCompressSync, deflateRawSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
@@ -292,8 +293,12 @@ describe("intake refuses", () => {
       global.gc?.();
       const memory = process.memoryUsage().rss;
       const cpu = process.cpuUsage();
+      const delay = monitorEventLoopDelay({ resolution: 5 });
+      delay.enable();
       await refuses(place, content, undefined, message);
       const used = process.cpuUsage(cpu);
+      delay.disable();
+      assert.ok(delay.max / 1e6 < 100, `${delay.max / 1e6} ms without a turn of the event loop`);
       assert.ok((used.user + used.system) / 1e6 < 2, `${(used.user + used.system) / 1e6} s of CPU`);
       assert.ok(process.memoryUsage().rss - memory < 64 * MIB, "memory");
     }

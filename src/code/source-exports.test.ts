@@ -69,7 +69,7 @@ describe("readJavaScript", () => {
     ["minified code", 'function a(b){return b?"x":`y${b}`/2}'.repeat(100_000)],
     ["export lists that never close", "export {a,".repeat(400_000)],
     ["objects that never close", "module.exports = {a:[(".repeat(100_000)],
-    ["templates that never close", "`$" + "{".repeat(2_000_000)],
+    ["templates that never close", `\`$${"{".repeat(2_000_000)}`],
     ["spaces", `export function${" ".repeat(2_000_000)}(`],
     ["comments that never close", "/* ".repeat(1_000_000)],
     ["slashes", "a/".repeat(2_000_000)],

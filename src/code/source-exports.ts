@@ -6,7 +6,7 @@ export interface SourceFacts {
   readonly exports: ReadonlySet<string>;
   /** Calls `.listen(`, as servers do. */
   readonly listens: boolean;
-  /** Uses `require`, `module.exports` or `__dirname`, which ES modules lack. */
+  /** Uses `require`, `module.exports` or `__dirname`, which ES modules lack, and not `import.meta`, which only they have. */
   readonly isCommonJs: boolean;
 }
 
@@ -28,7 +28,7 @@ export function readJavaScript(source: string): SourceFacts {
   return {
     exports: names,
     listens: /\.\s*listen\s*\(/.test(code),
-    isCommonJs: /\b(?:require\s*\(|module\s*\.\s*exports\b|exports\s*\.|__dirname\b|__filename\b)/.test(code),
+    isCommonJs: COMMON_JS.test(code) && !/\bimport\s*\.\s*meta\b/.test(code),
   };
 }
 
@@ -65,6 +65,8 @@ const ASSIGNED_WHOLE_MAX = 10;
 const OBJECT_LENGTH_MAX = 64 * 1024;
 /** `module.exports = {`; esbuild leaves one behind for just this purpose: `0 && (module.exports = { handler })`. */
 const ASSIGNED_WHOLE = /\bmodule\s*\.\s*exports\s*=\s*\{/g;
+
+const COMMON_JS = /\b(?:require\s*\(|module\s*\.\s*exports\b|exports\s*\.|__dirname\b|__filename\b)/;
 
 function addName(names: Set<string>, name: string | undefined): void {
   if (name) names.add(name);

@@ -13,6 +13,7 @@ import type { PlatformError } from "../core/errors.ts";
 import { quoted, refusal } from "./entry-path.ts";
 import { inParallel } from "./in-parallel.ts";
 import type { PlannedFile, UnpackPlan } from "./plan.ts";
+import { hasCode } from "./storage-error.ts";
 
 export interface TreeManifest {
   readonly folders: readonly string[];
@@ -133,7 +134,7 @@ async function writeContent(
       await handle.writeFile(chunk);
     }
   } catch (error) {
-    if (hasCode(error, "ERR_BUFFER_TOO_LARGE")) throw wrongSize(file, "more");
+    if (hasCode(error, ["ERR_BUFFER_TOO_LARGE"])) throw wrongSize(file, "more");
     throw isBrokenData(error)
       ? refusal(`the data of archive entry ${quoted(file.path)} is damaged`, "pack and upload it again", {
           cause: error,
@@ -156,11 +157,7 @@ function wrongSize(file: PlannedFile, has: number | "more"): PlatformError {
 
 /** Whether zlib says that its input makes no sense: `Z_DATA_ERROR`, `Z_BUF_ERROR`. */
 export function isBrokenData(error: unknown): boolean {
-  return hasCode(error, "Z_DATA_ERROR") || hasCode(error, "Z_BUF_ERROR");
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
+  return hasCode(error, ["Z_DATA_ERROR", "Z_BUF_ERROR"]);
 }
 
 /** A script with an interpreter line, or an ELF program. */

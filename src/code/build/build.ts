@@ -3,6 +3,7 @@ import { cp, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Entry } from "../../core/function.ts";
 import { findSource, renameSource } from "../entry.ts";
+import { asStorageError } from "../storage-error.ts";
 import { exists } from "../tree.ts";
 import { bundleTypeScript, isTypeScript } from "./esbuild.ts";
 import { compileGo } from "./go.ts";
@@ -43,7 +44,7 @@ export async function findNeeds(treeDir: string, entry: Entry, runtime: string):
  * Does what `needs` says to a copy of the tree; the tree itself is only read. Build tools run as the daemon's user,
  * with the network, and with an environment of their own.
  *
- * @throws PlatformError `BuildFailed` with the tool's own words; nothing is left then.
+ * @throws PlatformError `BuildFailed` with the tool's own words, `StorageFull`; nothing is left then.
  */
 export async function buildTree(
   parts: BuildParts,
@@ -66,7 +67,7 @@ export async function buildTree(
     return { folder, entry, [Symbol.asyncDispose]: remove };
   } catch (error) {
     await remove();
-    throw error;
+    throw asStorageError(error, parts.stagingDir);
   }
 }
 

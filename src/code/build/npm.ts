@@ -1,5 +1,5 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, readdir, readFile, realpath, rm, unlink } from "node:fs/promises";
+import { join, sep } from "node:path";
 import { exists } from "../tree.ts";
 import { type BuildParts, type BuildRun, runTool } from "./tool.ts";
 
@@ -37,20 +37,31 @@ export async function installPackages(
   const quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--cache", cache];
   await runTool(parts, run, {
     title: `npm ${verb}`,
-    command: ["npm", verb, "--omit=dev", ...(hasLock ? [] : ["--install-links"]), ...scripts, ...quiet],
+    command: ["npm", verb, "--omit=dev", ...scripts, ...quiet],
     environment: {},
     remedy: "install npm, or deploy the folder with its node_modules in it",
   });
-  await removeProgramLinks(join(run.dir, "node_modules"));
+  await replaceLinks(run.dir, join(run.dir, "node_modules"));
 }
 
-/** `.bin` holds links for the command line; code does not load them, and the depot takes no links. */
-async function removeProgramLinks(modules: string): Promise<void> {
+/**
+ * The depot takes no links. Those in `.bin` are for the command line, code does not load them; npm makes others for
+ * packages that are folders of the project, and these become copies. What leads elsewhere stays, and is refused.
+ */
+async function replaceLinks(root: string, modules: string): Promise<void> {
   for (const entry of await readdir(modules, { withFileTypes: true }).catch(() => [])) {
     const path = join(modules, entry.name);
-    if (entry.name === ".bin") await rm(path, { recursive: true });
-    else if (entry.isDirectory() && entry.name.startsWith("@")) await removeProgramLinks(path);
-    else if (entry.isDirectory()) await removeProgramLinks(join(path, "node_modules"));
+    if (entry.name === ".bin") {
+      await rm(path, { recursive: true });
+    } else if (entry.isSymbolicLink()) {
+      const target = await realpath(path);
+      const isInProject = target.startsWith(root + sep) && !path.startsWith(target + sep);
+      if (!isInProject) continue;
+      await unlink(path);
+      await cp(target, path, { recursive: true, verbatimSymlinks: true });
+    } else if (entry.isDirectory()) {
+      await replaceLinks(root, entry.name.startsWith("@") ? path : join(path, "node_modules"));
+    }
   }
 }
 
