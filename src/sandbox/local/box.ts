@@ -2,8 +2,8 @@
  * One sandbox as the spawner holds it: its folder, pipes, groups, network and processes.
  *
  *   runDir/SANDBOX/   stdout stderr telemetry stdin   FIFOs: real pipes, so that /dev/stdout can be opened inside
- *                     s/                              sockets of the daemon, at /run/lambdad inside
- *                     passwd group record tmp/
+ *                     s/                              /run/lambdad inside: sockets of the daemon, passwd, group
+ *                     record tmp/
  *
  * bubblewrap is started by a shell that enters the groups and sets limits before it becomes bubblewrap. Whatever a
  * caller gave goes there as an argument or in a file, never as shell text.
@@ -342,8 +342,8 @@ function spawnJailed(
   const { request, folder, group } = box;
   const inner = { folder, user, unshareNetwork: request.isOffline && !box.hasNetwork };
   const names = userFiles(user.uid);
-  writeFileSync(join(folder, "passwd"), names.passwd, { mode: 0o644 });
-  writeFileSync(join(folder, "group"), names.group, { mode: 0o644 });
+  writeFileSync(join(folder, SOCKET_FOLDER, "passwd"), names.passwd, { mode: 0o644 });
+  writeFileSync(join(folder, SOCKET_FOLDER, "group"), names.group, { mode: 0o644 });
   const needsInfo = group.entrances.length === 0;
   const options = [
     ...bubblewrapOptions(world, inner, request),

@@ -9,14 +9,17 @@ export interface HostWorld {
   readonly env: string;
   /** `/bin` and kin: links to repeat, or folders to bind. */
   readonly systemPaths: readonly { readonly path: string; readonly linkTo: string | undefined }[];
-  /** Files and folders below /etc, with what they really are. */
-  readonly etc: readonly { readonly path: string; readonly source: string }[];
+  /** A folder that is `/etc`, and what is mounted over places in it. */
+  readonly etc: {
+    readonly folder: string;
+    readonly mounts: readonly { readonly path: string; readonly source: string }[];
+  };
   readonly canDisableUserNamespaces: boolean;
 }
 
 /** Parts of this host that one sandbox has for itself. */
 export interface BoxWorld {
-  /** With `passwd`, `group` and the socket folder `s`. */
+  /** With the folder `s`, which holds `passwd`, `group` and the daemon's sockets. */
   readonly folder: string;
   readonly user: BoxUser;
   /** bubblewrap makes an empty network; otherwise it stays in that of its parent. */
@@ -57,7 +60,7 @@ export function bubblewrapOptions(host: HostWorld, box: BoxWorld, request: Start
   return [
     ...namespaces(host, box),
     ...environmentOptions(box, request),
-    ...systemFiles(host, box),
+    ...systemFiles(host),
     ...specialFiles(request),
     ...ownFiles(box, request),
     ...toolFolders(request.toolDirs),
@@ -130,16 +133,14 @@ function environmentOptions(box: BoxWorld, request: StartRequest): readonly stri
   return ["--clearenv", ...early.flatMap(([name, value]) => ["--setenv", name, value])];
 }
 
-function systemFiles(host: HostWorld, box: BoxWorld): readonly string[] {
+function systemFiles(host: HostWorld): readonly string[] {
   return [
     ...["--ro-bind", "/usr", "/usr"],
     ...host.systemPaths.flatMap(({ path, linkTo }) =>
       linkTo === undefined ? ["--ro-bind", path, path] : ["--symlink", linkTo, path],
     ),
-    ...folder("/etc"),
-    ...host.etc.flatMap(({ path, source }) => [...parents("/etc", path), "--ro-bind-try", source, path]),
-    ...["--ro-bind", `${box.folder}/passwd`, "/etc/passwd"],
-    ...["--ro-bind", `${box.folder}/group`, "/etc/group"],
+    ...["--ro-bind", host.etc.folder, "/etc"],
+    ...host.etc.mounts.flatMap(({ path, source }) => ["--ro-bind-try", source, path]),
   ];
 }
 

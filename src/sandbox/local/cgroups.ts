@@ -76,6 +76,25 @@ export function openCgroups(sources: CgroupSources): CgroupLayout {
       for (const controller of mount.controllers) reasons.set(controller, sentence(error));
     }
   }
+  return describe(mounts, withoutNeedless(hierarchies), reasons);
+}
+
+/** Each hierarchy costs a start some time: the freezer is of no use where version 2 kills. */
+function withoutNeedless(hierarchies: readonly Hierarchy[]): readonly Hierarchy[] {
+  const hasKill = hierarchies.some(
+    ({ version, folder }) => version === 2 && existsSync(join(folder, "cgroup.kill")),
+  );
+  const isNeedless = ({ version, controllers }: Hierarchy) =>
+    hasKill && version === 1 && controllers.every((name) => name === "freezer");
+  for (const { folder } of hierarchies.filter(isNeedless)) removeParents(folder);
+  return hierarchies.filter((hierarchy) => !isNeedless(hierarchy));
+}
+
+function describe(
+  mounts: readonly CgroupMount[],
+  hierarchies: readonly Hierarchy[],
+  reasons: ReadonlyMap<Controller, string>,
+): CgroupLayout {
   const usable = new Set(hierarchies.flatMap((hierarchy) => hierarchy.controllers));
   const limiting = hierarchies.find((hierarchy) => hierarchy.controllers.includes("memory"));
   return {
@@ -273,10 +292,12 @@ export function leftoverGroups(layout: CgroupLayout): readonly Pick<Group, "fold
 
 /** Removes the folders of this instance, and their parents unless another instance uses them. */
 export function closeCgroups(layout: CgroupLayout): void {
-  for (const { folder } of layout.hierarchies) {
-    removeFolder(folder);
-    removeFolder(join(folder, ".."));
-  }
+  for (const { folder } of layout.hierarchies) removeParents(folder);
+}
+
+function removeParents(folder: string): void {
+  removeFolder(folder);
+  removeFolder(join(folder, ".."));
 }
 
 function removeFolder(folder: string): boolean {
