@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import type { ProtocolAdapter } from "./protocol.ts";
 import {
   NO_RUNTIME,
   newCall,
-  newVersion,
   type Program,
   startTestChannel,
   type TestChannelOptions,
   TestSink,
   textOf,
-} from "./http/test-channel.fake.ts";
-import type { ProtocolAdapter } from "./protocol.ts";
+} from "./test-channel.fake.ts";
+import { testVersion } from "./test-sandbox.fake.ts";
 
 export interface ChannelSubject {
   readonly adapter: ProtocolAdapter;
@@ -161,7 +161,7 @@ const PROMISES = {
     await tested.channel.ready;
     await tested.channel[Symbol.asyncDispose]();
     await tested.channel[Symbol.asyncDispose]();
-    const unused = adapter.open(newVersion(echo.entry), options?.runtime ?? NO_RUNTIME);
+    const unused = adapter.open(testVersion(echo.entry), options?.runtime ?? NO_RUNTIME);
     await unused[Symbol.asyncDispose]();
   },
 } satisfies Record<string, (subject: ChannelSubject) => Promise<void>>;

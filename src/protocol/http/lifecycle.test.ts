@@ -5,7 +5,6 @@ import { describe, it } from "node:test";
 import { newInvocationId } from "../../core/ids.ts";
 import { describeChannel } from "../protocol.contract.ts";
 import { InitFailed } from "../protocol.ts";
-import { httpAdapter } from "./adapter.ts";
 import {
   newRequest,
   type Program,
@@ -13,7 +12,8 @@ import {
   type TestChannel,
   TestSink,
   textOf,
-} from "./test-channel.fake.ts";
+} from "../test-channel.fake.ts";
+import { httpAdapter } from "./adapter.ts";
 
 const adapter = httpAdapter();
 const runtime = {
@@ -49,8 +49,8 @@ async function get(tested: TestChannel, path = "/"): Promise<string> {
 
 /** Waits until a stream of the sandbox has said it. */
 async function said(tested: TestChannel, stream: "telemetry" | "stderr", wanted: RegExp): Promise<string> {
-  while (!wanted.test(tested.sandbox.output[stream])) await once(tested.sandbox[stream], "data");
-  return tested.sandbox.output[stream];
+  while (!wanted.test(tested.output[stream])) await once(tested.sandbox[stream], "data");
+  return tested.output[stream];
 }
 
 async function initFailure(program: Program, environment?: Record<string, string>) {
@@ -95,7 +95,7 @@ describe("lifecycle", () => {
     await tested.channel.ready;
     const answers = await Promise.all([1, 2, 3].map(() => get(tested, "/together?n=3")));
     assert.deepEqual(new Set(answers.map((text) => JSON.parse(text).context)), new Set([1, 2, 3]));
-    await said(tested, "telemetry", /stopped [123][^]*stopped [123][^]*stopped [123]/);
+    await said(tested, "telemetry", /stopped [123][\s\S]*stopped [123][\s\S]*stopped [123]/);
     assert.deepEqual(JSON.parse(await get(tested)), { init: 1, start: 4, stop: 3, slots: 3, context: 4 });
   });
 
@@ -108,7 +108,7 @@ describe("lifecycle", () => {
     const pid = Number(await pidOf(tested));
     process.kill(pid, "SIGTERM");
     assert.deepEqual(await tested.sandbox.exited, { exitCode: 0, signal: null, outOfMemory: false });
-    assert.match(tested.sandbox.output.telemetry, /stopped 1[^]*stopped 2|stopped 2[^]*stopped 1/);
+    assert.match(tested.output.telemetry, /stopped 1[\s\S]*stopped 2|stopped 2[\s\S]*stopped 1/);
   });
 
   it("takes CommonJS, TypeScript, a default export, and a path without its ending", async () => {
@@ -194,7 +194,7 @@ export function run(context, request, response) { response.end(String(context));
       assert.ok(outcome.kind === "returned" && outcome.head?.kind === "http" && outcome.head.status === 500);
     }
     assert.equal(await get(tested), "3");
-    await said(tested, "telemetry", /Start Error .*no database 1[^]*Start Error .*no database 2/);
+    await said(tested, "telemetry", /Start Error .*no database 1[\s\S]*Start Error .*no database 2/);
   });
 
   it("logs what stop throws and goes on", async () => {
@@ -229,7 +229,7 @@ export async function run(context, request, response) {
       tested.invoke({ invocationId: one, input: newRequest("/1") }),
       tested.invoke({ invocationId: two, input: newRequest("/2") }),
     ]);
-    const log = await said(tested, "telemetry", /end \/1[^]*end \/2|end \/2[^]*end \/1/);
+    const log = await said(tested, "telemetry", /end \/1[\s\S]*end \/2|end \/2[\s\S]*end \/1/);
     for (const [id, path] of [
       [one, "/1"],
       [two, "/2"],

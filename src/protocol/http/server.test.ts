@@ -5,8 +5,8 @@ import { describe, it } from "node:test";
 import type { RequestInput, ResponseHead } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { describeChannel } from "../protocol.contract.ts";
+import { newRequest, type Program, startTestChannel, TestSink, textOf } from "../test-channel.fake.ts";
 import { httpAdapter } from "./adapter.ts";
-import { newRequest, type Program, startTestChannel, TestSink, textOf } from "./test-channel.fake.ts";
 
 const adapter = httpAdapter();
 const runtime = { interpreter: process.execPath, runtimeDir: undefined, toolDirs: [] };
@@ -473,7 +473,7 @@ setImmediate(() => server.on("upgrade", (request, socket, head) => {
       let text = "";
       for await (const chunk of theirs) text += chunk;
       await over;
-      assert.match(text, new RegExp(`^HTTP/1.1 ${status} [^]*Connection: close\r\n\r\n${body}$`));
+      assert.match(text, new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*Connection: close\r\n\r\n${body}$`));
     });
   }
 

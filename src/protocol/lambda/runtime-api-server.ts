@@ -51,6 +51,8 @@ export class RuntimeApiServer implements AsyncDisposable {
       return;
     }
     this.#sockets.add(socket);
+    // A client that ends its side too early still gets to read what was wrong.
+    socket.allowHalfOpen = true;
     socket.once("close", () => this.#sockets.delete(socket));
     this.#server.emit("connection", socket);
   }

@@ -9,15 +9,9 @@ import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import type { InvocationOutcome } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
-import {
-  type Program,
-  startTestChannel,
-  type TestChannel,
-  TestSink,
-  textOf,
-} from "../http/test-channel.fake.ts";
 import { describeChannel } from "../protocol.contract.ts";
 import { InitFailed } from "../protocol.ts";
+import { type Program, startTestChannel, type TestChannel, TestSink, textOf } from "../test-channel.fake.ts";
 import { runtimeApiAdapter } from "./runtime-api.ts";
 
 const adapter = runtimeApiAdapter();
@@ -508,8 +502,8 @@ describe("runtime API with aws-lambda-go", { skip: missingGo() }, () => {
       client: "the app",
       handler: "",
     });
-    assert.match(tested?.sandbox.output.stdout ?? "", /echo hello\n/);
-    assert.doesNotMatch(tested?.sandbox.output.stderr ?? "", /WARNING/);
+    assert.match(tested?.output.stdout ?? "", /echo hello\n/);
+    assert.doesNotMatch(tested?.output.stderr ?? "", /WARNING/);
   });
 
   it("gets its errors through", async () => {

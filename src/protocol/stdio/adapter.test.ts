@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { newInvocationId } from "../../core/ids.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
+import { describeChannel } from "../protocol.contract.ts";
 import {
   newRequest,
   type Program,
@@ -10,8 +11,7 @@ import {
   type TestChannelOptions,
   TestSink,
   textOf,
-} from "../http/test-channel.fake.ts";
-import { describeChannel } from "../protocol.contract.ts";
+} from "../test-channel.fake.ts";
 import { stdioAdapter } from "./adapter.ts";
 
 const adapter = stdioAdapter();

@@ -1,17 +1,12 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Entry, Version } from "../../core/function.ts";
-import { newInvocationId, parseFunctionName } from "../../core/ids.ts";
-import type {
-  Call,
-  CallInput,
-  InvocationOutcome,
-  ResponseHead,
-  ResponseSink,
-} from "../../core/invocation.ts";
-import type { Channel, ProtocolAdapter, ResolvedRuntime } from "../protocol.ts";
-import { startTestSandbox, type TestSandbox } from "./test-sandbox.fake.ts";
+import type { Entry } from "../core/function.ts";
+import { newInvocationId } from "../core/ids.ts";
+import type { Call, CallInput, InvocationOutcome, ResponseHead, ResponseSink } from "../core/invocation.ts";
+import type { Sandbox } from "../sandbox/driver.ts";
+import type { Channel, ProtocolAdapter, ResolvedRuntime } from "./protocol.ts";
+import { startTestSandbox, testVersion } from "./test-sandbox.fake.ts";
 
 export const NO_RUNTIME: ResolvedRuntime = {
   interpreter: undefined,
@@ -27,7 +22,9 @@ export interface Program {
 
 export interface TestChannel extends AsyncDisposable {
   readonly channel: Channel;
-  readonly sandbox: TestSandbox;
+  readonly sandbox: Sandbox;
+  /** All that the program wrote so far; a filter's stdout is left to its channel. */
+  readonly output: { stdout: string; stderr: string; telemetry: string };
   readonly codeDir: string;
   /** Invokes with what `call` makes of it. */
   invoke(
@@ -52,16 +49,26 @@ export async function startTestChannel(
 ): Promise<TestChannel> {
   const { runtime = NO_RUNTIME, environment = {} } = options;
   const codeDir = options.codeDir ?? (await writeProgram(program));
-  const channel = adapter.open(newVersion(program.entry, options.slots ?? 1), runtime);
+  const version = testVersion(program.entry, { slotsPerInstance: options.slots ?? 1 });
+  const channel = adapter.open(version, runtime);
+  const { runtimeDir } = runtime;
   const sandbox = await startTestSandbox(channel, {
     codeDir,
-    runtime,
     environment,
-    keepsStdout: program.entry.kind === "filter",
+    ...(runtimeDir && { runtimeDir }),
   });
+  const output = { stdout: "", stderr: "", telemetry: "" };
+  for (const name of ["stdout", "stderr", "telemetry"] as const) {
+    if (name === "stdout" && program.entry.kind === "filter") continue;
+    sandbox[name].on("data", (chunk) => {
+      output[name] += chunk;
+    });
+  }
+  channel.attach(sandbox);
   return {
     channel,
     sandbox,
+    output,
     codeDir,
     invoke: (input, { signal = new AbortController().signal } = {}) =>
       channel.invoke(newCall(program.entry, input), { signal }),
@@ -82,31 +89,6 @@ async function writeProgram(program: Program): Promise<string> {
     if (text.startsWith("#!")) await chmod(file, 0o755);
   }
   return folder;
-}
-
-export function newVersion(entry: Entry, slotsPerInstance = 1): Version {
-  const functionName = parseFunctionName("tested");
-  if (!functionName) throw new Error("unreachable");
-  return {
-    functionName,
-    label: "$LATEST",
-    revisionId: "00000000-0000-4000-8000-000000000000",
-    code: { treeId: "", archiveSha256: "", archiveBytes: 0, treeBytes: 0 },
-    config: {
-      runtime: "provided.al2023",
-      entry,
-      description: "",
-      memoryMib: 128,
-      timeoutMs: 3_000,
-      tmpMib: 512,
-      environment: {},
-      network: "host",
-      slotsPerInstance,
-      architecture: "x86_64",
-      role: "",
-    },
-    modifiedAt: 0,
-  };
 }
 
 /** A call with the payload as event, or as the body of a POST where the entry speaks HTTP. */
