@@ -44,7 +44,7 @@ export function openDatabaseFile(
 export function checkPages(connection: Connection, file: string): void {
   let finding: unknown;
   try {
-    finding = connection.get("PRAGMA quick_check(1)")?.quick_check;
+    finding = connection.get("PRAGMA integrity_check(1)")?.integrity_check;
   } catch (error) {
     throw damaged(file, error);
   }

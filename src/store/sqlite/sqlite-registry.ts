@@ -4,7 +4,15 @@ import type { Version } from "../../core/function.ts";
 import type { Registry } from "../store.ts";
 import type { Access } from "./access.ts";
 import type { Connection, Row } from "./connection.ts";
-import { parseFunction, parseVersion, toDocument } from "./documents.ts";
+import {
+  FUNCTION_ROW,
+  functionDocument,
+  parseCode,
+  parseFunction,
+  parseVersion,
+  VERSION_ROW,
+  versionDocument,
+} from "./documents.ts";
 import type { CodeColumns } from "./registry-operations.ts";
 import { storeError } from "./store-error.ts";
 
@@ -12,11 +20,11 @@ import { storeError } from "./store-error.ts";
 export function openRegistry({ read, openSnapshot, write }: Access): Registry {
   return {
     async findFunction(name) {
-      const row = read((db) => db.get("SELECT document, checksum FROM function WHERE name = ?", name));
+      const row = read((db) => db.get(`SELECT ${FUNCTION_ROW} FROM function WHERE name = ?`, name));
       return row && parseFunction(row);
     },
     async listFunctions({ after, limit }) {
-      const sql = "SELECT document, checksum FROM function WHERE name > ? ORDER BY name LIMIT ?";
+      const sql = `SELECT ${FUNCTION_ROW} FROM function WHERE name > ? ORDER BY name LIMIT ?`;
       return read((db) => db.all(sql, after ?? "", limit)).map(parseFunction);
     },
     async countFunctions() {
@@ -29,28 +37,30 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
       );
       await write("saveFunction", {
         ...codeColumns(record.latest),
-        ...toDocument(record),
+        ...functionDocument(record),
         name: record.name,
         generation: record.generation,
         urlIds: record.urls.map(({ urlId }) => urlId),
-        published: publish && { ...codeColumns(publish), ...toDocument(publish), number: numberOf(publish) },
+        published: publish && {
+          ...codeColumns(publish),
+          ...versionDocument(publish),
+          number: numberOf(publish),
+        },
       });
     },
     deleteFunction: (name) => write("deleteFunction", { name }),
     async findVersion(name, number) {
-      const sql = "SELECT document, checksum FROM version WHERE function_name = ? AND number = ?";
+      const sql = `SELECT ${VERSION_ROW} FROM version WHERE function_name = ? AND number = ?`;
       const row = read((db) => db.get(sql, name, number));
       return row && parseVersion(row);
     },
     async listVersions(name, { after, limit }) {
-      const sql =
-        "SELECT document, checksum FROM version WHERE function_name = ? AND number > ? ORDER BY number LIMIT ?";
+      const sql = `SELECT ${VERSION_ROW} FROM version WHERE function_name = ? AND number > ? ORDER BY number LIMIT ?`;
       return read((db) => db.all(sql, name, after, limit)).map(parseVersion);
     },
     deleteVersion: (name, number) => write("deleteVersion", { name, number }),
     async findFunctionByUrlId(urlId) {
-      const sql =
-        "SELECT document, checksum FROM function_url JOIN function ON name = function_name WHERE url_id = ?";
+      const sql = `SELECT ${FUNCTION_ROW} FROM function_url JOIN function ON name = function_name WHERE url_id = ?`;
       const row = read((db) => db.get(sql, urlId));
       return row && parseFunction(row);
     },
@@ -59,11 +69,12 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
       try {
         const treeIds = new Set<string>();
         const archives = new Set<string>();
-        for (const table of ["function", "version"] as const) {
-          for await (const rows of pagesOfCode(snapshot, table)) {
+        for (const rowsOf of [`${FUNCTION_ROW} FROM function`, `${VERSION_ROW} FROM version`]) {
+          for await (const rows of pagesOf(snapshot, rowsOf)) {
             for (const row of rows) {
-              treeIds.add(String(row.tree_id));
-              archives.add(String(row.archive_sha256));
+              const { treeId, archiveSha256 } = parseCode(row);
+              treeIds.add(treeId);
+              archives.add(archiveSha256);
             }
           }
         }
@@ -78,10 +89,10 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
 }
 
 /** Rows that are read in one go, about a millisecond's worth; traffic is served in between. */
-const CODE_ROWS_PER_STEP = 1_000;
+const CODE_ROWS_PER_STEP = 500;
 
-async function* pagesOfCode(snapshot: Connection, table: "function" | "version"): AsyncGenerator<Row[]> {
-  const sql = `SELECT rowid, tree_id, archive_sha256 FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${CODE_ROWS_PER_STEP}`;
+async function* pagesOf(snapshot: Connection, rowsOf: string): AsyncGenerator<Row[]> {
+  const sql = `SELECT rowid, ${rowsOf} WHERE rowid > ? ORDER BY rowid LIMIT ${CODE_ROWS_PER_STEP}`;
   let rows = snapshot.all(sql, 0);
   while (rows.length > 0) {
     yield rows;

@@ -1,7 +1,7 @@
 -- Functions, their published versions and URLs, and keys.
 --
--- A row carries its whole value as a JSON document with a CRC-32 of that text, so that a damaged page is noticed when
--- it is read; the other columns repeat what is searched by.
+-- A row carries its whole value as a JSON document; the other columns repeat what is searched by. The checksum is a
+-- CRC-32 of those columns and the document, so that a damaged page is noticed when it is read.
 
 CREATE TABLE function (
   name TEXT NOT NULL PRIMARY KEY,
