@@ -18,10 +18,14 @@ export interface ZipSpec {
   readonly packed?: Buffer;
 }
 
-export function makeZip(
-  specs: readonly ZipSpec[],
-  options: { entryCount?: number; comment?: Buffer } = {},
-): Buffer {
+interface ZipOptions {
+  readonly entryCount?: number;
+  readonly comment?: Buffer;
+  /** Count of entries in a Zip64 end record, which goes before the other. */
+  readonly zip64Count?: number;
+}
+
+export function makeZip(specs: readonly ZipSpec[], options: ZipOptions = {}): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let position = 0;
@@ -40,7 +44,24 @@ export function makeZip(
   end.writeUInt32LE(central.length, 12);
   end.writeUInt32LE(position, 16);
   end.writeUInt16LE(comment.length, 20);
-  return Buffer.concat([...parts, central, end, comment]);
+  const large =
+    options.zip64Count === undefined ? [] : zip64End(options.zip64Count, position, central.length);
+  return Buffer.concat([...parts, central, ...large, end, comment]);
+}
+
+function zip64End(count: number, directoryStart: number, directoryLength: number): readonly Buffer[] {
+  const end = Buffer.alloc(56);
+  end.writeUInt32LE(0x06064b50, 0);
+  end.writeBigUInt64LE(44n, 4);
+  end.writeBigUInt64LE(BigInt(count), 24);
+  end.writeBigUInt64LE(BigInt(count), 32);
+  end.writeBigUInt64LE(BigInt(directoryLength), 40);
+  end.writeBigUInt64LE(BigInt(directoryStart), 48);
+  const locator = Buffer.alloc(20);
+  locator.writeUInt32LE(0x07064b50, 0);
+  locator.writeBigUInt64LE(BigInt(directoryStart + directoryLength), 8);
+  locator.writeUInt32LE(1, 16);
+  return [end, locator];
 }
 
 function zipEntry(spec: ZipSpec, position: number): { local: Buffer; central: Buffer } {
