@@ -66,11 +66,16 @@ export function newGuard(parts: GuardParts): RequestHandler {
       });
       await sendReply(response, await handler(control), requestId);
     } catch (error) {
+      await discard(admitted);
       sendFailure(parts.log, request, response, error, requestId);
     } finally {
-      if (admitted.file) await rm(admitted.file, { force: true });
+      await discard(admitted);
     }
   };
+}
+
+async function discard(admitted: { readonly file: string | undefined }): Promise<void> {
+  if (admitted.file) await rm(admitted.file, { force: true });
 }
 
 interface Arrival {

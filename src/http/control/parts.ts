@@ -46,7 +46,7 @@ export interface ControlParts {
 }
 
 export interface Runtimes {
-  /** @throws PlatformError `RuntimeUnavailable` with the remedy. */
+  /** @throws PlatformError `RuntimeUnavailable` with the remedy; at once, or as a rejection. */
   resolve(runtime: string): unknown;
   list(): Promise<readonly RuntimeFacts[]>;
 }
@@ -93,7 +93,7 @@ export type PrepareCode = (
     readonly signal: AbortSignal;
     /** A line of a build tool. */
     readonly output: (text: string) => void;
-    /** What is being done now, for the progress of a deploy: `Building`, `npm ci`. */
+    /** What is done now: `Packaging`, then `Building`. */
     readonly step: (title: string, detail: string) => void;
   },
 ) => Promise<PreparedCode>;

@@ -40,7 +40,7 @@ export async function createFunction(parts: ControlParts, request: ControlReques
       `FunctionName: a new function has no qualifier, got ${reference.qualifier}`,
     );
   }
-  parts.runtimes.resolve(made.configuration.runtime);
+  await parts.runtimes.resolve(made.configuration.runtime);
   await refuseExisting(parts, reference.name);
   const code = await takeIn(parts, made.zip, request.signal);
   const { configuration } = made;
@@ -206,7 +206,7 @@ export async function updateFunctionConfiguration(
   const record = await parts.functions.get(name);
   checkRevision(record, change.ifRevision);
   const config = changedConfig(record.latest.config, change);
-  if (change.runtime !== undefined) parts.runtimes.resolve(change.runtime);
+  if (change.runtime !== undefined) await parts.runtimes.resolve(change.runtime);
   const updated = await parts.functions.update(name, {
     config,
     // What was read is what is changed: somebody else's change in between must not be undone.

@@ -383,6 +383,9 @@ describe("InvokeWithResponseStream", () => {
       seen.push(event.PayloadChunk ? text(event.PayloadChunk.Payload) : event.InvokeComplete);
       read.resolve();
     }
-    assert.deepEqual(seen, ["half", { ErrorCode: "ServiceException", ErrorDetails: "the invocation broke off" }]);
+    assert.deepEqual(seen, [
+      "half",
+      { ErrorCode: "ServiceException", ErrorDetails: "the invocation broke off" },
+    ]);
   });
 });

@@ -5,11 +5,12 @@
  * A start that fails afterwards does not take the version back: the function's own error is what its first caller
  * would see too, and the last line tells it.
  */
+import { rm } from "node:fs/promises";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { explainError } from "../../error-response.ts";
-import type { ControlParts } from "../parts.ts";
+import type { ControlParts, PreparedCode, PrepareSettings } from "../parts.ts";
 import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
@@ -54,20 +55,18 @@ interface Deployment {
 
 async function deploy(parts: ControlParts, deployment: Deployment): Promise<void> {
   const { name, settings, upload, request, progress } = deployment;
-  progress.step(1, "Packaging", formatBytes(upload.bytes));
-  progress.step(2, "Building");
-  let isBuilt = false;
-  const prepared = await parts.prepare({ file: upload.file, name: settings.fileName }, settings.prepare, {
-    signal: request.signal,
-    output: (text) => progress.send({ type: "output", text }),
-    step: (title, detail) => {
-      isBuilt = true;
-      progress.step(2, title, detail);
-    },
-  });
-  if (!isBuilt) progress.step(2, "Building", "nothing to build");
-
+  progress.step(1, "Packaging");
   const before = await find(parts, name);
+  const prepare = (prepareSettings: PrepareSettings) =>
+    parts.prepare({ file: upload.file, name: settings.fileName }, prepareSettings, {
+      signal: request.signal,
+      output: (text) => progress.send({ type: "output", text }),
+      step: (title, detail) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
+    });
+  const prepared = await prepareAsBefore(prepare, settings.prepare, before);
+  // Up to 250 MiB that nobody needs while an instance starts.
+  await rm(upload.file, { force: true });
+
   const config = configOf(
     settings,
     before?.latest.config,
@@ -83,12 +82,7 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
       settings.concurrencyMax === undefined ? before?.concurrencyMax : (settings.concurrencyMax ?? undefined),
     tags: before?.tags ?? {},
   });
-  progress.step(
-    3,
-    `Publishing version ${version.label}`,
-    `${prepared.files} file${prepared.files === 1 ? "" : "s"}`,
-  );
-
+  progress.step(3, `Publishing version ${version.label}`);
   progress.step(4, "Starting");
   const started = await start(parts, name, record, request);
   if (started.readyError !== undefined) {
@@ -104,6 +98,28 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
     url: parts.urls.ofFunction(name),
     function: functionShape(record, parts),
   });
+}
+
+/**
+ * What a function runs stays as it was unless the user says otherwise, or the new code has it no longer; then it is
+ * detected as for a new function.
+ */
+async function prepareAsBefore(
+  prepare: (settings: PrepareSettings) => Promise<PreparedCode>,
+  given: PrepareSettings,
+  before: FunctionRecord | undefined,
+): Promise<PreparedCode> {
+  const isGiven = [given.kind, given.handler, given.module, given.command, given.runtime].some(
+    (value) => value !== undefined,
+  );
+  if (!before || isGiven) return prepare(given);
+  const { entry, runtime } = before.latest.config;
+  try {
+    return await prepare({ ...given, ...entry, runtime });
+  } catch (error) {
+    if (!isPlatformError(error, "InvalidHandler")) throw error;
+    return prepare(given);
+  }
 }
 
 /** Starts what calls run from now on; why it did not start is for the caller to read. */
@@ -150,10 +166,4 @@ class Progress {
   step(step: number, title: string, detail?: string): void {
     this.send({ type: "step", step, of: STEPS, title, ...(detail !== undefined && { detail }) });
   }
-}
-
-function formatBytes(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`;
-  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }

@@ -51,7 +51,7 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
   const before = await parts.functions.get(name);
   const { code, config } = before.latest;
   const { prepare, concurrencyMax } = change;
-  if (prepare.runtime !== undefined) parts.runtimes.resolve(prepare.runtime);
+  if (prepare.runtime !== undefined) await parts.runtimes.resolve(prepare.runtime);
   const { record, version } = await parts.functions.deploy({
     name,
     code,
