@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { Worker } from "node:worker_threads";
 import type { Clock } from "../../core/clock.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
@@ -13,7 +12,8 @@ import { readMigrations } from "./migrations.ts";
 import { openKeys } from "./sqlite-keys.ts";
 import { openRegistry } from "./sqlite-registry.ts";
 import { storeError } from "./store-error.ts";
-import { siblingModule, startWriteQueue } from "./write-queue.ts";
+import { startThread } from "./thread.ts";
+import { startWriteQueue } from "./write-queue.ts";
 
 export interface SqliteStore extends Store {
   /** Rejects when the store can serve no more: its writer died, or the database turned out to be damaged. */
@@ -97,7 +97,7 @@ function openSnapshot(file: string): Connection {
 }
 
 function checkInBackground(file: string): AsyncDisposable & { readonly failed: Promise<never> } {
-  const worker = new Worker(siblingModule("page-checker"), { workerData: file, name: "store-checker" });
+  const worker = startThread("page-checker", file);
   const failed = new Promise<never>((_, reject) => {
     worker.on("error", (error) => reject(storeError(error, "the database did not pass its check")));
   });

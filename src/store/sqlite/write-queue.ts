@@ -1,7 +1,8 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { PlatformError } from "../../core/errors.ts";
 import type { OperationName, Operations } from "./operations.ts";
 import { storeError } from "./store-error.ts";
+import { startThread } from "./thread.ts";
 import type { Reply, WriteRequest, WriterMessage } from "./writer-messages.ts";
 
 /** Hands operations to the writer. */
@@ -10,7 +11,8 @@ export interface WriteQueue extends AsyncDisposable {
    * Resolves with the operation's result once it is on disk. Calls made in one go are done in that order.
    *
    * @throws PlatformError whatever the operation throws; `StorageFull` or `StoreUnavailable` if it could not be
-   * written: it has not happened then.
+   * written. It has not happened then, but for one case: where the sync itself failed and the daemon ends before
+   * another write succeeds, what had reached the disk by then counts after the restart.
    */
   write<N extends OperationName>(name: N, args: Operations[N]["args"]): Promise<Operations[N]["result"]>;
   /** Rejects if the writer dies; nothing can be written any more. */
@@ -35,13 +37,7 @@ const GROUP_MAX = 1_000;
  * makes larger groups, and a lone write is not kept waiting for company.
  */
 export function startWriteQueue(file: string): WriteQueue {
-  return new GroupingQueue(new Worker(siblingModule("writer"), { workerData: file, name: "store-writer" }));
-}
-
-/** A module beside this one, as source or compiled. */
-export function siblingModule(name: string): URL {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return new URL(`./${name}.${extension}`, import.meta.url);
+  return new GroupingQueue(startThread("writer", file));
 }
 
 class GroupingQueue implements WriteQueue {
