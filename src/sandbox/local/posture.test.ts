@@ -78,11 +78,9 @@ describe("a sandbox", { skip: without("bwrap") }, () => {
     await sibling[Symbol.asyncDispose]();
   });
 
-  it("cannot read the first process's environment or memory", async () => {
-    assert.equal(
-      await host.run("for f in environ mem maps; do cat /proc/1/$f 2>/dev/null >/dev/null && echo $f; done"),
-      "",
-    );
+  it("learns nothing from the first process", async () => {
+    const read = "cat /proc/1/mem; tr '\\0' '\\n' < /proc/1/environ | grep -v '^PWD=/$'";
+    assert.equal(await host.run(`(${read}) 2>/dev/null; echo end`), "end\n");
   });
 
   it("inherits no descriptors but its four", async () => {
@@ -102,8 +100,8 @@ describe("a sandbox", { skip: without("bwrap") }, () => {
       "/bin /dev /etc /lib /lib64 /opt /proc /run /sbin /tmp /usr /var\n",
     );
     assert.equal(
-      await host.run("echo /run/* /run/lambdad/* /var/* /home/* /root/*"),
-      "/run/lambdad /run/lambdad/* /var/runtime /var/task /home/* /root/*\n",
+      await host.run("echo /run/* /var/* /home/* /root/*"),
+      "/run/lambdad /var/runtime /var/task /home/* /root/*\n",
     );
     assert.equal(
       await host.run("ls /etc/shadow /etc/sudoers /etc/ssh /etc/ssl/private/* /sys 2>/dev/null"),
