@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildEnvironment } from "./code/build/tool.ts";
+import { BUILD_MS_MAX, buildEnvironment } from "./code/build/tool.ts";
 import { openDepot } from "./code/depot.ts";
 import { prepareCode } from "./code/prepare.ts";
 import type { Config } from "./config.ts";
@@ -38,7 +38,6 @@ export interface Server extends AsyncDisposable {
 
 /** Functions may run for 15 minutes, and those that run may end. */
 const DRAIN_MS = 900_000 + 5_000;
-const BUILD_MS_MAX = 600_000;
 const PACKAGE_ROOT = join(import.meta.dirname, "..");
 
 /** The composition root: opens all parts in order, and owns them. It alone names adapters. */
@@ -117,7 +116,8 @@ export async function startServer(parts: {
       instances: invoker.counts(),
       isolation: await driver.isolation(),
     });
-    const stagingDir = join(config.dataDir, "builds");
+    // Below the depot, which clears it at its start.
+    const stagingDir = join(config.dataDir, "code", "staging");
     const control = scope.own(
       await openControl({
         ...config.control,
