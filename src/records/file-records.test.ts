@@ -329,6 +329,21 @@ describe("read", () => {
     assert.deepEqual(await read(records, { sinceAt: from, untilAt: to }), all.slice(2, 6));
   });
 
+  it("tells instances and what was live apart, however many there are", async () => {
+    await using records = open();
+    const changing = newSandboxId();
+    const origins = Array.from({ length: 600 }, (_, index) =>
+      index % 3 === 0
+        ? originOf("f", { sandboxId: changing, liveVersion: index })
+        : originOf("f", { liveVersion: index }),
+    );
+    for (const origin of [...origins, ...origins])
+      records.line(origin, "stdout", `${origin.liveVersion} ${origin.sandboxId}`);
+    const lines = await read(records);
+    assert.equal(lines.length, 1_200);
+    for (const line of lines) assert.equal(`${line.liveVersion} ${line.sandboxId}`, line.text);
+  });
+
   it("gives the last lines, also over many segments, and with a filter", async () => {
     await using records = open(newDir(), { bytesPerFunctionMax: 1024 * 1024 });
     const origin = originOf();

@@ -59,6 +59,7 @@ export class FunctionLog {
   readonly #segmentBytesMax: number;
   readonly #followers = new Set<Follower>();
   readonly #refs = new Map<SandboxId, { readonly ref: number; readonly origin: LineOrigin }>();
+  #nextRef = 0;
   #segment: Segment | undefined;
   #segmentBytes = 0;
   #waiting: Chunk[] = [];
@@ -176,6 +177,7 @@ export class FunctionLog {
     this.#segment = segment;
     this.#segmentBytes = 0;
     this.#refs.clear();
+    this.#nextRef = 0;
     return segment;
   }
 
@@ -184,7 +186,7 @@ export class FunctionLog {
     if (known && known.origin.version === origin.version && known.origin.liveVersion === origin.liveVersion) {
       return known.ref;
     }
-    const ref = known ? this.#segmentBytes : this.#refs.size;
+    const ref = this.#nextRef++;
     const entry = originEntry(ref, origin);
     this.#refs.set(origin.sandboxId, { ref, origin });
     this.#take({ segment }, entry, Buffer.byteLength(entry), 0);
