@@ -1,51 +1,30 @@
 import { PlatformError } from "../../core/errors.ts";
-import { type Listener, listen } from "../listener.ts";
-import { AWS_ROUTES } from "./aws/routes.ts";
-import { newCodeLinks } from "./code-links.ts";
-import { newGuard } from "./guard.ts";
-import type { AllowedHosts } from "./hosts.ts";
+import { type Address, type Listener, listen } from "../listener.ts";
+import type { Answering } from "./answering.ts";
 import type { ControlParts } from "./parts.ts";
-import { type Handler, jsonReply, newRouter, type Route } from "./route.ts";
-import { V1_ROUTES } from "./v1/routes.ts";
-
-/** Everything that the control listener answers. */
-export const CONTROL_ROUTES: readonly Route[] = [...V1_ROUTES, ...AWS_ROUTES];
 
 /** For a whole request to arrive: an archive over a slow line. */
 const REQUEST_MS_MAX = 15 * 60_000;
-/** When nobody has asked yet, what stands behind the routes is loaded so long after the start. */
-const PRELOAD_AFTER_MS = 250;
+/** When nobody has asked yet, the rest of the control API is loaded so long after the start. */
+const PRELOAD_AFTER_MS = 50;
 
 /**
  * Starts the control listener: the AWS Lambda API and our own.
  *
- * What stands behind the routes is loaded once the listener is up, in a quiet moment or by the first request, since
- * the schema library takes longer to load than all the rest.
+ * Only the listener itself is loaded at once, so that the daemon serves soon; what answers comes in a quiet moment or
+ * with the first request, whichever is first.
  *
  * @throws PlatformError as `listen` does.
  */
 export async function openControl(parts: ControlParts): Promise<Listener> {
-  const links = newCodeLinks(parts.clock);
   const closing = new AbortController();
-  let handlers: Promise<(route: Route) => Handler> | undefined;
-  const loadHandlers = () => {
-    handlers ??= load(parts, links);
-    return handlers;
+  const bound = Promise.withResolvers<Address>();
+  let loaded: Promise<Answering> | undefined;
+  const answering = () => {
+    loaded ??= loadAnswering(parts, bound.promise, closing.signal);
+    return loaded;
   };
 
-  let allowedHosts: AllowedHosts | undefined;
-  const guard = newGuard({
-    router: newRouter(CONTROL_ROUTES),
-    handlerOf: async (route) => (route.name === "getHealth" ? answerHealth : (await loadHandlers())(route)),
-    keys: parts.keys,
-    allowedHosts: () =>
-      allowedHosts ?? { bound: { host: parts.host, port: parts.port }, names: parts.hostNames },
-    account: parts,
-    uploadDir: parts.uploadDir,
-    clock: parts.clock,
-    log: parts.log,
-    closing: closing.signal,
-  });
   const listener = await listen({
     host: parts.host,
     port: parts.port,
@@ -53,13 +32,15 @@ export async function openControl(parts: ControlParts): Promise<Listener> {
     log: parts.log,
     requestMsMax: REQUEST_MS_MAX,
     drainMs: parts.drainMs,
-    handler: guard,
+    handler: async (request, response) => (await answering()).handler(request, response),
     handlesContinue: true,
   });
-  allowedHosts = { bound: listener.address, names: parts.hostNames };
+  bound.resolve(listener.address);
   const preload = setTimeout(() => {
     // A failure here comes again with the first request, which can be told.
-    loadHandlers().catch((error: unknown) => parts.log.error("cannot load the control API", { error }));
+    answering()
+      .then((loaded) => loaded.preload())
+      .catch((error: unknown) => parts.log.error("cannot load the control API", { error }));
   }, PRELOAD_AFTER_MS);
   preload.unref();
 
@@ -73,21 +54,11 @@ export async function openControl(parts: ControlParts): Promise<Listener> {
   };
 }
 
-async function load(
+async function loadAnswering(
   parts: ControlParts,
-  links: ReturnType<typeof newCodeLinks>,
-): Promise<(route: Route) => Handler> {
-  const [{ awsHandlers }, { v1Handlers }] = await Promise.all([
-    import("./aws/handlers.ts"),
-    import("./v1/handlers.ts"),
-  ]);
-  const aws = awsHandlers(parts, links);
-  const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links)));
-  return (route) => {
-    const handler = route.dialect === "aws" ? aws(route.name) : own.get(route.name);
-    if (!handler) throw new PlatformError("Internal", `no handler for the route ${route.name}`);
-    return handler;
-  };
+  bound: Promise<Address>,
+  closing: AbortSignal,
+): Promise<Answering> {
+  const { newAnswering } = await import("./answering.ts");
+  return newAnswering(parts, await bound, closing);
 }
-
-const answerHealth: Handler = async () => jsonReply(200, { status: "ok" });

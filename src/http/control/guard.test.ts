@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { ListFunctionsCommand } from "@aws-sdk/client-lambda";
+import { CONTROL_ROUTES } from "./answering.ts";
 import {
   ACCOUNT,
   makeFunction,
@@ -13,7 +14,6 @@ import {
   type TestControl,
   type TestRequest,
 } from "./control.fake.ts";
-import { CONTROL_ROUTES } from "./control.ts";
 import type { Route } from "./route.ts";
 import { sha256Hex } from "./sigv4.ts";
 

@@ -37,8 +37,7 @@ export interface GuardParts {
   /** What stands behind a route. */
   readonly handlerOf: (route: Route) => Promise<Handler>;
   readonly keys: KeyRing;
-  /** Known once the listener is bound. */
-  readonly allowedHosts: () => AllowedHosts;
+  readonly allowedHosts: AllowedHosts;
   readonly account: Account;
   readonly uploadDir: string;
   readonly clock: Clock;
@@ -51,6 +50,8 @@ export interface GuardParts {
 export function newGuard(parts: GuardParts): RequestHandler {
   const verifier = newSignatureVerifier();
   return async (request, response) => {
+    // Gone before we were loaded: its `close` has been, and nothing else would tell.
+    if (response.destroyed) return;
     const requestId = newInvocationId();
     const gone = new AbortController();
     response.once("close", () => gone.abort(new PlatformError("CallerGone", "the caller went away")));
@@ -92,7 +93,7 @@ async function admit(
   verifier: SignatureVerifier,
   { request, response, requestId, signal, admitted }: Arrival,
 ): Promise<{ readonly control: ControlRequest; readonly handler: Handler }> {
-  const host = checkHost(request, parts.allowedHosts());
+  const host = checkHost(request, parts.allowedHosts);
   checkOrigin(request, host);
   const target = request.url ?? "/";
   const question = target.indexOf("?");

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { get } from "node:http";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { systemClock } from "../../../core/clock.ts";
 import type { LogLine, LogQuery } from "../../../records/records.ts";
@@ -203,5 +205,19 @@ describe("the daemon", () => {
     }
     const names = JSON.stringify(document).match(/#\/components\/schemas\/\w+/g) ?? [];
     for (const name of names) assert.ok(document.components.schemas[name.split("/").at(-1) ?? ""], name);
+  });
+});
+
+describe("docs/api.md", () => {
+  it("has a row for every route with its scope, and for no other", () => {
+    const page = readFileSync(join(import.meta.dirname, "../../../../docs/api.md"), "utf8");
+    const rows = [...page.matchAll(/^\| `([A-Z]+) ([^`?]+)(?:\?[^`]*)?` \| (\w+) \|/gm)];
+    const shown = rows.map(([, method, path, scope]) => `${method} ${path} ${scope}`);
+    const names: Readonly<Record<string, string>> = { number: "N" };
+    const expected = V1_ROUTES.map(({ method, path, access }) => {
+      const upper = path.replace(/\{(\w+)\}/g, (_, name: string) => names[name] ?? name.toUpperCase());
+      return `${method} ${upper} ${access === "open" || access === "link" ? "none" : access}`;
+    });
+    assert.deepEqual(shown.sort(), expected.sort());
   });
 });
