@@ -1,11 +1,13 @@
 // Runs a lifecycle module: `init` once, a context from `start` for each request at a time, `run` with Node's own request
 // and response, `stop` when a context is idle or the process is asked to end.
 //
-// It listens on a Unix socket once `init` is over. A request with the header `lambdad-probe` asks how that went: 204, or
-// 500 with the error as JSON. All others name their invocation in `lambdad-invocation-id`, which ties log lines to it.
+// It connects to the daemon once `init` is over, and serves HTTP on the connections that it made. A request with the header
+// `lambdad-probe` asks how `init` went: 204, or 500 with the error as JSON. All others name their invocation in
+// `lambdad-invocation-id`, which ties log lines to it.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createServer } from "node:http";
 import { errorPayload, RuntimeError } from "./errors.mjs";
+import { Connections } from "./lifecycle-connections.mjs";
 import { ContextPool } from "./lifecycle-contexts.mjs";
 import { loadLifecycle } from "./lifecycle-module.mjs";
 import { logError, patchConsole, setRequestId } from "./log.mjs";
@@ -51,7 +53,8 @@ const server = createServer(
     else serve(request, response);
   },
 );
-server.listen(socketPath);
+// One more than there are slots: the daemon may want a new one before it has closed another.
+const connections = new Connections(server, socketPath, slots + 1);
 process.once("SIGTERM", leave);
 
 /**
@@ -108,7 +111,7 @@ function answerProbe(response) {
 }
 
 async function leave() {
-  server.close();
+  connections.close();
   await contexts?.close();
   process.exit(0);
 }

@@ -30,7 +30,10 @@ export interface Channel extends AsyncDisposable {
   readonly hasPort: boolean;
   /** Present when the program polls the Runtime API. */
   readonly onRuntimeApiConnection: ((socket: Duplex) => void) | undefined;
-  /** False when the sandbox is used up by one invocation (filters). */
+  /**
+   * False when the sandbox is used up by one invocation (filters). Its stdout is the answer then, which only the channel
+   * reads, and its exit is part of it: `invoke` settles after the exit and tells a crash itself.
+   */
   readonly isReusable: boolean;
   /**
    * Command and environment; `environment` is what the platform sets for every function (AWS_LAMBDA_*, PATH, the
@@ -41,7 +44,8 @@ export interface Channel extends AsyncDisposable {
   attach(sandbox: Sandbox): void;
   /**
    * Resolves when the first call can be handed over. Rejects with `InitFailed` when the program said why it cannot
-   * start; if the sandbox merely exits it stays pending (watch `sandbox.exited`).
+   * start; if the sandbox merely exits it stays pending (watch `sandbox.exited`, and give a moment to what an exit
+   * explains: a missing bootstrap rejects with `InitFailed` in the same turn as `exited` resolves).
    */
   readonly ready: Promise<void>;
   /**

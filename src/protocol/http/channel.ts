@@ -19,8 +19,11 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT"
 /** What differs between the programs that speak HTTP: how each is started, reached and asked whether it is ready. */
 export interface HttpProgram {
   readonly hasPort: boolean;
+  /** Whether an idle connection may be closed by the program at any time. */
+  readonly closesIdleConnections: boolean;
   launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch;
-  connect(sandbox: Sandbox): Promise<Duplex>;
+  /** The way to the program, once its sandbox was started. */
+  open(sandbox: Sandbox): ProgramLink;
   /**
    * The request that tells whether a program that can be connected to is ready; undefined if that is enough.
    * `judge` gets the answer.
@@ -32,6 +35,11 @@ export interface HttpProgram {
   address(call: Call, input: RequestInput): RequestInput;
 }
 
+export interface ProgramLink extends AsyncDisposable {
+  /** Rejects, or waits, while the program takes no connection. */
+  connect(): Promise<Duplex>;
+}
+
 /** Passes requests through to a program that speaks HTTP, and its responses back. */
 export class HttpChannel implements Channel {
   readonly hasInput = false;
@@ -40,14 +48,16 @@ export class HttpChannel implements Channel {
   readonly onRuntimeApiConnection = undefined;
   readonly ready: Promise<void>;
   readonly #program: HttpProgram;
-  readonly #connections = new Connections(() => this.#connect());
+  readonly #connections: Connections;
   readonly #tunnels = new Set<Duplex>();
   readonly #closed = new AbortController();
   readonly #setReady: PromiseWithResolvers<void>;
-  #sandbox: Sandbox | undefined;
+  #exited: Promise<unknown> = new Promise(() => undefined);
+  #link: ProgramLink | undefined;
 
   constructor(program: HttpProgram) {
     this.#program = program;
+    this.#connections = new Connections(() => this.#connect(), program);
     this.hasPort = program.hasPort;
     this.#setReady = Promise.withResolvers<void>();
     this.ready = this.#setReady.promise;
@@ -60,7 +70,8 @@ export class HttpChannel implements Channel {
   }
 
   attach(sandbox: Sandbox): void {
-    this.#sandbox = sandbox;
+    this.#exited = sandbox.exited;
+    this.#link = this.#program.open(sandbox);
     const gone = new AbortController();
     void sandbox.exited.then(() => gone.abort());
     void this.#awaitReady(AbortSignal.any([this.#closed.signal, gone.signal]));
@@ -98,12 +109,13 @@ export class HttpChannel implements Channel {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     for (const client of this.#tunnels) client.destroy();
+    await this.#link?.[Symbol.asyncDispose]();
     await this.#connections[Symbol.asyncDispose]();
   }
 
   #connect(): Promise<Duplex> {
-    assert.ok(this.#sandbox, "the channel is attached before it is used");
-    return this.#program.connect(this.#sandbox);
+    assert.ok(this.#link, "the channel is attached before it is used");
+    return this.#link.connect();
   }
 
   /** Tries until the program listens. That it takes too long is for its owner to say. */
@@ -154,7 +166,7 @@ export class HttpChannel implements Channel {
   async #broken(result: ExchangeResult & { readonly kind: "broken" }): Promise<InvocationOutcome> {
     const grace = Promise.withResolvers<"alive">();
     const timer = setTimeout(grace.resolve, EXIT_GRACE_MS, "alive");
-    const end = await Promise.race([this.#sandbox?.exited, grace.promise]);
+    const end = await Promise.race([this.#exited, grace.promise]);
     clearTimeout(timer);
     if (end !== "alive") return new Promise(() => undefined);
     const errorType = "Function.InvalidResponse";

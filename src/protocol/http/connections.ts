@@ -63,12 +63,14 @@ export class Connection {
 /** The connections to one program: as many as there are requests at a time, the last used taken first. */
 export class Connections implements AsyncDisposable {
   readonly #open: () => Promise<Duplex>;
+  readonly #closesIdle: boolean;
   readonly #all = new Set<Connection>();
   readonly #idle: Connection[] = [];
   #spare: { readonly socket: Duplex; readonly since: number } | undefined;
 
-  constructor(open: () => Promise<Duplex>) {
+  constructor(open: () => Promise<Duplex>, program: { readonly closesIdleConnections: boolean }) {
     this.#open = open;
+    this.#closesIdle = program.closesIdleConnections;
   }
 
   /** Keeps a socket that is open already for the next connection that is made, if that is soon. */
@@ -82,7 +84,7 @@ export class Connections implements AsyncDisposable {
   /** A connection for one request; unless that may be sent twice, one that can be relied on. */
   take(options: { readonly isRepeatable: boolean }): Connection {
     for (let connection = this.#idle.pop(); connection; connection = this.#idle.pop()) {
-      if (options.isRepeatable || connection.isTrusted()) return connection;
+      if (options.isRepeatable || !this.#closesIdle || connection.isTrusted()) return connection;
       this.discard(connection);
     }
     return this.takeFresh();

@@ -30,6 +30,7 @@ export function exchange(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<ExchangeResult> {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const body = new RequestBody(input.body);
     const response = new Response(call.sink);
     const abort = () => {

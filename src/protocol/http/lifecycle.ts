@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { join } from "node:path";
 import type { InvocationOutcome } from "../../core/invocation.ts";
 import { InitFailed, type ResolvedRuntime } from "../protocol.ts";
 import type { HttpProgram } from "./channel.ts";
+import { DialledIn } from "./dialled-in.ts";
 import { filterHeaders } from "./hop-by-hop.ts";
 
 const SOCKET = "run.sock";
 /** Headers that begin so are between this file and `runtimes/nodejs/lifecycle.mjs`; a client's are removed. */
 const PRIVATE = "lambdad-";
+/** Beyond one per slot, for those that are being closed. */
+const CONNECTIONS_SPARE = 8;
 const INVOCATION_ID = "lambdad-invocation-id";
 
 /**
- * A module with `init`, `start`, `run` and `stop`, run by `runtimes/nodejs/lifecycle.mjs`. That listens on a Unix socket
- * when `init` is over, well or not: the first request asks how it went and gets 204, or 500 with the error as JSON.
+ * A module with `init`, `start`, `run` and `stop`, run by `runtimes/nodejs/lifecycle.mjs`. That connects to a Unix socket of
+ * ours when `init` is over, well or not: the first request asks how it went and gets 204, or 500 with the error as JSON.
  * Every other request is for `run` and names its invocation in a header that the module does not get to see.
  */
 export function lifecycleProgram(module: string, slots: number, runtime: ResolvedRuntime): HttpProgram {
@@ -22,6 +23,7 @@ export function lifecycleProgram(module: string, slots: number, runtime: Resolve
   assert.ok(interpreter, "lifecycle modules need an interpreter");
   return {
     hasPort: false,
+    closesIdleConnections: false,
     launch: (places, environment) => ({
       command: [interpreter, "--enable-source-maps", join(places.runtimeDir, "lifecycle.mjs")],
       environment: {
@@ -34,11 +36,7 @@ export function lifecycleProgram(module: string, slots: number, runtime: Resolve
       },
       workingDir: places.codeDir,
     }),
-    async connect(sandbox) {
-      const socket = connect({ path: join(sandbox.socketDir, SOCKET) });
-      await once(socket, "connect");
-      return socket;
-    },
+    open: (sandbox) => new DialledIn(join(sandbox.socketDir, SOCKET), slots + CONNECTIONS_SPARE),
     probe: {
       request: {
         kind: "request",

@@ -15,6 +15,7 @@ export function serverProgram(
 ): HttpProgram {
   return {
     hasPort: true,
+    closesIdleConnections: true,
     probe: undefined,
     launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
       assert.ok(places.port !== undefined, "the driver gives a port where it is asked for");
@@ -29,7 +30,12 @@ export function serverProgram(
         workingDir: places.codeDir,
       };
     },
-    connect: (sandbox) => sandbox.connect(),
+    open: (sandbox) => ({
+      connect: () => sandbox.connect(),
+      async [Symbol.asyncDispose]() {
+        // The port closes with the sandbox.
+      },
+    }),
     address: (_call, input) => input,
   };
 }
