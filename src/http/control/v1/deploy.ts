@@ -15,6 +15,7 @@ import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
 import { functionShape } from "./shapes.ts";
+import { startProblem } from "./start-problem.ts";
 import { type DeploySettings, parseDeployOptions } from "./wire.ts";
 
 const STEPS = 4;
@@ -138,7 +139,7 @@ async function start(
     if (isPlatformError(error) && errorFacts(error.code).fault === "platform") {
       parts.log.warn("a deployed version did not start", { function: name, error });
     }
-    return { readyError: error instanceof Error ? error.message : String(error) };
+    return { readyError: startProblem(error) };
   }
 }
 
