@@ -191,7 +191,11 @@ function runWithCallback(handler, event, context, reply) {
     const result = handler(event, context, callback);
     if (typeof result?.then !== "function") return;
     if (!isDone) reply.onLoopEmpty = whenPromised;
-    result.then(succeed, fail);
+    // As in runAsync: a rejection that was left behind unhandled is the answer.
+    result.then(
+      (value) => setImmediate(succeed, value),
+      (error) => setImmediate(fail, error),
+    );
   } catch (error) {
     fail(error);
   }

@@ -16,8 +16,8 @@ export const RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge";
 export class Answer {
   readonly sink: ResponseSink | undefined;
   readonly #settle: (outcome: InvocationOutcome) => void;
-  /** Pieces of a stream that nobody reads while it is made. */
-  #collected: Buffer[] = [];
+  /** A stream that nobody reads while it is made; copied, since a million tiny pieces would cost more than their bytes. */
+  #collected = Buffer.alloc(0);
   #bytes = 0;
   #head: ResponseHead | undefined;
   #state: "waiting" | "streaming" | "answered" | "over" = "waiting";
@@ -35,7 +35,7 @@ export class Answer {
   /** From now on the caller listens no more: nothing is settled and nothing goes to the sink. */
   abandon(): void {
     this.#isSettled = true;
-    this.#collected = [];
+    this.#collected = Buffer.alloc(0);
   }
 
   /** Settles with `outcome` unless there is one already. */
@@ -93,14 +93,25 @@ export class Answer {
       this.#tooLarge(bytesMax);
       return true;
     }
-    if (this.sink) return this.sink.write(body);
-    this.#collected.push(body);
+    if (this.sink) return body.length === 0 || this.sink.write(body);
+    this.#collect(body);
     return true;
+  }
+
+  #collect(body: Buffer): void {
+    if (this.#bytes > this.#collected.length) {
+      const larger = Buffer.allocUnsafe(
+        Math.max(2 * this.#collected.length, this.#bytes, COLLECTED_BYTES_MIN),
+      );
+      this.#collected.copy(larger);
+      this.#collected = larger;
+    }
+    body.copy(this.#collected, this.#bytes - body.length);
   }
 
   #endStream(): void {
     this.#state = "answered";
-    const payload = Buffer.concat(this.#collected);
+    const payload = this.#collected.subarray(0, this.sink ? 0 : this.#bytes);
     this.#end({ kind: "returned", payload, head: this.#head, isStreamed: this.#isStreamed });
   }
 
@@ -111,12 +122,14 @@ export class Answer {
   }
 
   #end(outcome: InvocationOutcome): void {
-    this.#collected = [];
+    this.#collected = Buffer.alloc(0);
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#settle(outcome);
   }
 }
+
+const COLLECTED_BYTES_MIN = 4 * 1024;
 
 const CONTENT_TYPE = /^[\x20-\x7e]{1,256}$/;
 

@@ -310,11 +310,13 @@ describe("a Node handler that fails", () => {
       128,
     ],
   ] as const) {
-    it(`is answered with ${what}, and the process ends`, async () => {
-      await using fn = await startFunction({ files: { "index.js": `exports.handler = ${body}` } });
-      assert.partialDeepStrictEqual(await fn.error({}), wanted);
-      assert.equal((await fn.sandbox.exited).exitCode, exitCode);
-    });
+    for (const runtime of ["nodejs22.x", "nodejs24.x"]) {
+      it(`is answered with ${what}, and the process ends (${runtime})`, async () => {
+        await using fn = await startFunction({ runtime, files: { "index.js": `exports.handler = ${body}` } });
+        assert.partialDeepStrictEqual(await fn.error({}), wanted);
+        assert.equal((await fn.sandbox.exited).exitCode, exitCode);
+      });
+    }
   }
 
   for (const [what, body, exitCode] of [

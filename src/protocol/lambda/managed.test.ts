@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { describe, it } from "node:test";
+import fc from "fast-check";
 import { newSandboxId } from "../../core/ids.ts";
 import type { InvocationOutcome } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
@@ -288,6 +289,43 @@ describe("a managed channel", () => {
       await closed;
     });
   }
+
+  it("settles each call and throws nothing, whatever a runtime sends", async () => {
+    const type = fc.constantFrom(...Object.values(FRAME), 0, 255);
+    const frame = fc.tuple(type, fc.constantFrom(0, 1, 2), fc.string(), fc.string());
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(frame, { maxLength: 8 }),
+        fc.uint8Array({ maxLength: 64 }),
+        async (frames, bytes) => {
+          const { puppet, outcome } = await startCalledPuppet();
+          await using _ = puppet;
+          for (const [kind, callId, label, body] of frames) puppet.send(kind, callId, label, body);
+          // A length that no frame can have, so that the end does not look like a frame which is still to come.
+          puppet.socket.write(Buffer.concat([Buffer.alloc(4, 0xff), bytes]));
+          assert.match((await outcome).kind, /^(returned|threw|crashed)$/);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it("collects a stream of single bytes and empty pieces without holding each", async () => {
+    const { puppet, outcome } = await startCalledPuppet();
+    await using _ = puppet;
+    puppet.send(FRAME.streamHead, 1, "a/b");
+    const piece = Buffer.concat([encodeFrameHead(FRAME.streamChunk, 1, "", 1), Buffer.from("x")]);
+    const empty = encodeFrameHead(FRAME.streamChunk, 1, "", 0);
+    const before = process.memoryUsage().arrayBuffers;
+    puppet.socket.write(Buffer.concat(Array.from({ length: 200_000 }, (_, n) => (n % 2 ? piece : empty))));
+    puppet.send(FRAME.streamEnd, 1);
+
+    const result = await outcome;
+
+    assert.ok(result.kind === "returned");
+    assert.equal(Buffer.from(result.payload).toString(), "x".repeat(100_000));
+    assert.ok(process.memoryUsage().arrayBuffers - before < 64 * 1024 * 1024);
+  });
 
   it("keeps an answer that came before a second one broke the protocol", async () => {
     const { puppet, outcome } = await startCalledPuppet();
