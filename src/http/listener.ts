@@ -239,6 +239,11 @@ function guardedUpgrade(onUpgrade: UpgradeHandler, log: Log, upgraded: Set<Duple
     socket.once("close", () => upgraded.delete(socket));
     // Whoever reads the socket learns of its end by `close`; without a listener a reset would end the process.
     socket.on("error", () => undefined);
+    const problem = problemOf(request);
+    if (problem) {
+      endWithError(socket, problem, newInvocationId());
+      return;
+    }
     const failed = (error: unknown) => {
       log.error("upgrade failed unexpectedly", { error });
       socket.destroy();

@@ -7,6 +7,7 @@ import type { CallInput, InvocationOutcome, RequestInput } from "../../core/invo
 import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { InvocationResult } from "../../invoker/invocations.ts";
 import { errorBody, sendErrorBody, sendJson } from "../error-response.ts";
+import { discardRest } from "../listener.ts";
 import { rawInput, rawOutcome } from "../raw-invoke.ts";
 import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";
 import { type Failure, failureOf, invalidResponse } from "./function-failure.ts";
@@ -37,6 +38,8 @@ export async function callFunction(parts: ServingParts, exchange: Exchange): Pro
   const sink = isFilter ? undefined : new StreamedResponse(response, reply);
   const { outcome } = await invoke(parts, exchange, { input, sink });
   if (response.destroyed) return;
+  // A server may answer without having read all of a streamed body.
+  discardRest(exchange.request);
   try {
     answer(exchange, outcome, sink);
   } catch (error) {

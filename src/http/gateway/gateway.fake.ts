@@ -1,7 +1,10 @@
+import assert from "node:assert/strict";
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { PlatformError } from "../../core/errors.ts";
 import type { EntryKind, FunctionRecord, FunctionUrl, Version } from "../../core/function.ts";
-import type { FunctionName } from "../../core/ids.ts";
+import { type FunctionName, parseFunctionName } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import { type FakeFunction, type FakeInvocations, fakeInvocations } from "../../invoker/invocations.fake.ts";
 import type { Tunnel } from "../../invoker/invocations.ts";
@@ -47,7 +50,8 @@ export function fakeFunctions(known: Readonly<Record<string, FakeFunctionFacts>>
 }
 
 export function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: string): Target {
-  const functionName = name as FunctionName;
+  const functionName = parseFunctionName(name);
+  assert.ok(functionName, name);
   const version: Version = {
     functionName,
     label: "$LATEST",
@@ -137,6 +141,40 @@ export async function startGateway(facts: TestGatewayFacts = {}): Promise<TestGa
     invocations,
     [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
   };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+  readonly text: string;
+}
+
+export interface CallFacts {
+  readonly method?: string;
+  /** `greet.localhost` if none is given. */
+  readonly host?: string;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
+  readonly body?: string | Uint8Array;
+}
+
+/** One request on a connection of its own. Rejects if the response is cut off. */
+export async function call(port: number, path: string, facts: CallFacts = {}): Promise<Answer> {
+  const { method = "GET", host = "greet.localhost", headers = {}, body } = facts;
+  const request = httpRequest({
+    port,
+    host: "127.0.0.1",
+    path,
+    method,
+    agent: false,
+    headers: { Host: host, ...headers },
+  });
+  request.end(body);
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request.on("response", resolve).on("error", reject);
+  });
+  const bytes = await buffer(response);
+  return { status: response.statusCode ?? 0, headers: response.headers, body: bytes, text: bytes.toString() };
 }
 
 /**

@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { PlatformError } from "../../core/errors.ts";
+import type { FunctionUrl } from "../../core/function.ts";
+import { returned } from "../../invoker/invocations.fake.ts";
+import { type CallFacts, call, startGateway, type TestGatewayFacts } from "./gateway.fake.ts";
+
+const URL_ID = "abc123";
+const HOST = `${URL_ID}.lambda-url.us-east-1.localhost`;
+const RAW = "/2015-03-31/functions/function/invocations";
+
+function url(facts: Partial<FunctionUrl> = {}): FunctionUrl {
+  return {
+    qualifier: undefined,
+    urlId: URL_ID,
+    authType: "NONE",
+    invokeMode: "BUFFERED",
+    cors: undefined,
+    createdAt: 0,
+    modifiedAt: 0,
+    ...facts,
+  };
+}
+
+/** One call to a function with that URL. */
+async function callUrl(of: FunctionUrl, path: string, facts: CallFacts = {}, parts: TestGatewayFacts = {}) {
+  await using gateway = await startGateway({
+    functions: { greet: { urls: [of], aliases: ["live"] }, web: { kind: "server" } },
+    run: () =>
+      returned(
+        JSON.stringify({
+          statusCode: 200,
+          headers: { "Access-Control-Allow-Origin": "http://evil" },
+          body: "ok",
+        }),
+      ),
+    ...parts,
+  });
+  const answer = await call(gateway.port, path, { host: HOST, ...facts });
+  return { answer, calls: gateway.invocations.calls };
+}
+
+describe("a function URL", () => {
+  it("reaches its function and says so in the event", async () => {
+    const { answer, calls } = await callUrl(url({ qualifier: "live" }), "/a?b=c");
+    assert.equal(answer.text, "ok");
+    const [made] = calls;
+    assert.equal(made?.target.qualifier, "live");
+    assert.equal(made?.request.input.kind, "event");
+    const { requestContext } = JSON.parse(Buffer.from(made.request.input.payload).toString());
+    assert.deepEqual(
+      [
+        requestContext.apiId,
+        requestContext.domainName,
+        requestContext.domainPrefix,
+        requestContext.accountId,
+      ],
+      [URL_ID, HOST, URL_ID, "anonymous"],
+    );
+  });
+
+  it("is not found under another id", async () => {
+    const { answer } = await callUrl(url(), "/", { host: HOST.replace("abc", "xyz") });
+    assert.deepEqual([answer.status, JSON.parse(answer.text).error.code], [404, "FunctionNotFound"]);
+  });
+
+  it("is not found if its alias is gone", async () => {
+    assert.equal((await callUrl(url({ qualifier: "gone" }), "/")).answer.status, 404);
+  });
+
+  it("has no raw invoke", async () => {
+    const { calls } = await callUrl(url(), RAW, { method: "POST", body: '{"raw":true}' });
+    assert.equal(calls[0]?.request.input.kind, "event");
+    assert.equal(JSON.parse(Buffer.from(calls[0].request.input.payload).toString()).rawPath, RAW);
+  });
+});
+
+describe("a function URL with CORS", () => {
+  const cors = {
+    AllowOrigins: ["http://app.example"],
+    AllowMethods: ["GET", "PUT"],
+    AllowHeaders: ["x-a", "x-b"],
+    ExposeHeaders: ["x-c"],
+    AllowCredentials: true,
+    MaxAge: 300,
+  };
+  const preflight = {
+    method: "OPTIONS",
+    headers: { Origin: "http://app.example", "Access-Control-Request-Method": "PUT" },
+  };
+
+  it("answers a preflight without the function", async () => {
+    const { answer, calls } = await callUrl(url({ cors }), "/", preflight);
+    assert.deepEqual([answer.status, answer.text, calls.length], [200, "", 0]);
+    assert.equal(answer.headers["access-control-allow-origin"], "http://app.example");
+    assert.equal(answer.headers["access-control-allow-methods"], "GET,PUT");
+    assert.equal(answer.headers["access-control-allow-headers"], "x-a,x-b");
+    assert.equal(answer.headers["access-control-allow-credentials"], "true");
+    assert.equal(answer.headers["access-control-max-age"], "300");
+    assert.equal(answer.headers.vary, "Origin");
+  });
+
+  it("speaks in place of the function", async () => {
+    const { answer } = await callUrl(url({ cors }), "/", { headers: { Origin: "http://app.example" } });
+    assert.equal(answer.headers["access-control-allow-origin"], "http://app.example");
+    assert.equal(answer.headers["access-control-expose-headers"], "x-c");
+  });
+
+  it("says nothing to another origin, nor lets the function", async () => {
+    for (const facts of [
+      { headers: { Origin: "http://evil" } },
+      { ...preflight, headers: { ...preflight.headers, Origin: "http://evil" } },
+    ]) {
+      const { answer } = await callUrl(url({ cors }), "/", facts);
+      assert.equal(answer.headers["access-control-allow-origin"], undefined);
+      assert.equal(answer.headers["access-control-allow-methods"], undefined);
+    }
+  });
+
+  it("does not name an origin for a star, so that browsers send no credentials", async () => {
+    const { answer } = await callUrl(
+      url({ cors: { AllowOrigins: ["*"], AllowCredentials: true } }),
+      "/",
+      preflight,
+    );
+    assert.equal(answer.headers["access-control-allow-origin"], "*");
+  });
+
+  it("speaks on failures as well", async () => {
+    const { answer } = await callUrl(
+      url({ cors }),
+      "/",
+      { headers: { Origin: "http://app.example" } },
+      { run: () => ({ kind: "timed-out", afterMs: 1, isStreamed: false }) },
+    );
+    assert.deepEqual(
+      [answer.status, answer.headers["access-control-allow-origin"]],
+      [504, "http://app.example"],
+    );
+  });
+
+  it("leaves CORS to the function where the URL has none", async () => {
+    const { answer, calls } = await callUrl(url(), "/", preflight);
+    assert.deepEqual([answer.headers["access-control-allow-origin"], calls.length], ["http://evil", 1]);
+  });
+});
+
+describe("a function URL with AWS_IAM", () => {
+  const iam = url({ authType: "AWS_IAM" });
+  const caller = {
+    accessKey: "AK",
+    accountId: "123456789012",
+    userArn: "arn:aws:iam::123456789012:user/u",
+    userId: "U",
+  };
+
+  it("is closed while signatures cannot be checked", async () => {
+    const { answer, calls } = await callUrl(iam, "/");
+    assert.deepEqual(
+      [answer.status, JSON.parse(answer.text).error.code, calls.length],
+      [403, "Forbidden", 0],
+    );
+  });
+
+  it("checks the signature over the body, names the caller, and hides the signature", async () => {
+    const checked: unknown[] = [];
+    const { answer, calls } = await callUrl(
+      iam,
+      "/p?q=1",
+      {
+        method: "POST",
+        headers: { Authorization: "AWS4-HMAC-SHA256 x", "Content-Type": "text/plain" },
+        body: "hi",
+      },
+      {
+        verifySignature: async ({ method, path, query, rawHeaders, body }) => {
+          checked.push([
+            method,
+            path,
+            query,
+            rawHeaders.includes("AWS4-HMAC-SHA256 x"),
+            Buffer.from(body).toString(),
+          ]);
+          return caller;
+        },
+      },
+    );
+    assert.equal(answer.status, 200);
+    assert.deepEqual(checked, [["POST", "/p", "q=1", true, "hi"]]);
+    assert.equal(calls[0]?.request.input.kind, "event");
+    const event = JSON.parse(Buffer.from(calls[0].request.input.payload).toString());
+    assert.deepEqual([event.body, event.headers.authorization], ["hi", undefined]);
+    assert.equal(event.requestContext.authorizer.iam.userArn, caller.userArn);
+  });
+
+  it("gives a server the signed body", async () => {
+    const { calls } = await callUrl(
+      iam,
+      "/",
+      { method: "POST", body: "x".repeat(100_000) },
+      { functions: { web: { kind: "server", urls: [iam] } }, verifySignature: async () => caller },
+    );
+    assert.equal(calls[0]?.request.input.kind, "request");
+    assert.ok(Buffer.isBuffer(calls[0].request.input.body));
+  });
+
+  it("runs nothing when the signature is wrong", async () => {
+    const { answer, calls } = await callUrl(
+      iam,
+      "/",
+      {},
+      { verifySignature: () => Promise.reject(new PlatformError("SignatureInvalid", "no")) },
+    );
+    assert.deepEqual([answer.status, calls.length], [403, 0]);
+  });
+});
