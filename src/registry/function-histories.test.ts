@@ -97,8 +97,9 @@ class Model {
         return true;
       case "remove version": {
         const isUsed = [...this.aliases.values()].some((versions) => versions.includes(step.number));
-        if (isUsed || this.live === step.number) return false;
+        if (isUsed) return false;
         this.versions.delete(step.number);
+        if (this.live === step.number) this.live = undefined;
         return true;
       }
       case "remove":

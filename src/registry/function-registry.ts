@@ -178,17 +178,18 @@ class FunctionRegistry implements Functions {
     return await this.#registry.listVersions(name, page);
   }
 
-  removeVersion(name: FunctionName, number: number): Promise<void> {
-    return this.#turns.take(name, async () => {
-      const record = await this.get(name);
-      const alias = record.aliases.find((candidate) => pointsAt(candidate, number));
-      if (alias)
+  async removeVersion(name: FunctionName, number: number): Promise<void> {
+    await this.#change(name, (current) => {
+      const alias = current.aliases.find((candidate) => pointsAt(candidate, number));
+      if (alias) {
         throw conflict(
           `version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`,
         );
-      if (record.liveVersion === number) {
-        throw conflict(`version ${number} of "${name}" is live; deploy or roll back to another first`);
       }
+      // `$LATEST` goes on as it is; it merely equals no number any more.
+      return current.liveVersion === number ? changeRecord(current, { liveVersion: undefined }) : undefined;
+    });
+    await this.#turns.take(name, async () => {
       await this.#registry.deleteVersion(name, number);
       this.#router.removeVersion(name, number);
       this.#changed(name);

@@ -54,7 +54,7 @@ export interface Functions {
     name: FunctionName,
     page: { readonly after: number; readonly limit: number },
   ): Promise<Version[]>;
-  /** No error if that version is not there. @throws `ResourceConflict` if an alias points at it or it is live. */
+  /** No error if that version is not there. What is live goes on running. @throws `ResourceConflict` if an alias points at it. */
   removeVersion(name: FunctionName, number: number): Promise<void>;
   /** @throws `AliasExists`, `InvalidRequest` for a bad name or weight, `VersionNotFound` for what it points at. */
   createAlias(name: FunctionName, alias: NewAlias): Promise<Alias>;
