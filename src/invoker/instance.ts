@@ -229,6 +229,8 @@ export class Instance implements AsyncDisposable {
     if (!isFit) await this[Symbol.asyncDispose]();
     // What it printed is on its way through a pipe of its own and belongs to this call.
     if (this.#writesPlainly) await nextTurn();
+    if (outcome.kind === "timed-out")
+      recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
     recorder.end({
       outcome: outcome.kind,
       errorType: outcome.kind === "threw" || outcome.kind === "crashed" ? outcome.errorType : undefined,
@@ -291,6 +293,11 @@ export class Instance implements AsyncDisposable {
     if (active) return (stream, text) => active.recorder.line(stream, text);
     return (stream, text) => this.#parts.records.line(this.#origin, stream, text);
   }
+}
+
+/** As Lambda logs it. */
+function timedOutLine(invocationId: InvocationId, afterMs: number): string {
+  return `${new Date().toISOString()} ${invocationId} Task timed out after ${(afterMs / 1_000).toFixed(2)} seconds`;
 }
 
 /** Remembers whether a response has begun, and whether it goes on. */

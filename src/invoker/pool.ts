@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { PlatformError } from "../core/errors.ts";
 import type { Version } from "../core/function.ts";
 import { WAITING_CALLS_MAX } from "../core/limits.ts";
@@ -18,6 +19,7 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+const CORES = availableParallelism();
 /** What a start costs before the first one has been measured. */
 const START_GUESS_MS = 60;
 
@@ -213,6 +215,7 @@ export class Pool {
         serviceMs: this.#serviceMs.isMeasured ? this.#serviceMs.ms : undefined,
         startMs: this.#startMs.ms,
         sufferedMs: this.#sufferedMs,
+        cores: CORES,
       })
     ) {
       this.#sufferedMs = 0;

@@ -14,6 +14,8 @@ export interface PoolLoad {
   readonly startMs: number;
   /** Waiting that calls have suffered, summed up, since the last start or the last moment without a queue. */
   readonly sufferedMs: number;
+  /** Of this host. */
+  readonly cores: number;
 }
 
 /**
@@ -21,21 +23,23 @@ export interface PoolLoad {
  * nothing serves and too little is on its way; a waiting call expects to wait longer than a start takes; or the calls
  * have together waited so long that a start, had it been made, would have paid for itself (the rule by which one buys
  * skis once renting has cost as much).
+ *
+ * The last reason holds for calls that are much shorter than a start. Those are bound by CPU, so it never asks for more
+ * instances than there are cores: beyond that they only take the processor from each other, and from the gateway.
  */
 export function isAnotherInstanceWorthIt(load: PoolLoad): boolean {
   const onTheirWay = load.starting * load.slotsPerInstance;
   if (onTheirWay >= load.waiting) return false;
-  if (!load.isReusable) return true;
-  if (load.serving === 0) return load.starting === 0 || load.serviceMs === undefined || isWaitLong(load);
-  if (load.serviceMs === undefined) return true;
-  return isWaitLong(load) || load.sufferedMs > load.startMs * SUFFERING_PER_START;
+  if (!load.isReusable || load.serviceMs === undefined) return true;
+  if (load.serving === 0 && load.starting === 0) return true;
+  if (isWaitLongerThanStart(load, load.serviceMs)) return true;
+  return load.serving + load.starting < load.cores && load.sufferedMs > load.startMs * SUFFERING_PER_START;
 }
 
 /** A start costs CPU that the waiting calls would have got; so it has to pay for itself several times. */
 const SUFFERING_PER_START = 10;
 
-function isWaitLong(load: PoolLoad): boolean {
-  if (load.serviceMs === undefined) return true;
-  const slots = Math.max(1, (load.serving + load.starting) * load.slotsPerInstance);
-  return (load.waiting * load.serviceMs) / slots > load.startMs;
+function isWaitLongerThanStart(load: PoolLoad, serviceMs: number): boolean {
+  const slots = (load.serving + load.starting) * load.slotsPerInstance;
+  return (load.waiting * serviceMs) / slots > load.startMs;
 }
