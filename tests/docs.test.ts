@@ -22,7 +22,10 @@ describe("docs/errors.md", () => {
     for (const code of ERROR_CODES) {
       const section = text.slice(text.indexOf(`\n## ${code}\n`)).split("\n## ")[1] ?? "";
       const { status, awsName } = errorFacts(code);
-      assert.ok(section.includes(`${status}`) && section.includes(awsName), `${code}: expected ${status} and ${awsName}`);
+      assert.ok(
+        section.includes(`${status}`) && section.includes(awsName),
+        `${code}: expected ${status} and ${awsName}`,
+      );
     }
   });
 });
@@ -34,7 +37,8 @@ describe("docs/configuration.md", () => {
     for (const { name, fallback, meaning } of CONFIG_KEYS) {
       const row = text.split("\n").find((line) => line.startsWith(`| \`${name}\``));
       assert.ok(row, `${name} has no row`);
-      for (const part of [environmentName(name), fallback, meaning]) assert.ok(row.includes(part.replaceAll("|", "\\|")), `${name}: ${part}`);
+      for (const part of [environmentName(name), fallback, meaning])
+        assert.ok(row.includes(part.replaceAll("|", "\\|")), `${name}: ${part}`);
     }
   });
 

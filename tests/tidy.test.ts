@@ -7,7 +7,19 @@ import { describe, it } from "node:test";
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "lambda.ts": ["cli", "core"],
   "lambdad.ts": ["server.ts", "config.ts", "core"],
-  "server.ts": ["config.ts", "http", "events", "invoker", "registry", "protocol", "sandbox", "code", "records", "store", "core"],
+  "server.ts": [
+    "config.ts",
+    "http",
+    "events",
+    "invoker",
+    "registry",
+    "protocol",
+    "sandbox",
+    "code",
+    "records",
+    "store",
+    "core",
+  ],
   cli: ["core"],
   http: ["invoker", "registry", "code", "records", "store", "core"],
   events: ["invoker", "registry", "records", "store", "core"],
@@ -23,7 +35,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Folders that implement a port. Only `server.ts` and their own files may name them. */
-const ADAPTERS = ["sandbox/local", "sandbox/docker", "store/sqlite", "store/etcd", "protocol/lambda", "protocol/http", "protocol/stdio"];
+const ADAPTERS = [
+  "sandbox/local",
+  "sandbox/docker",
+  "store/sqlite",
+  "store/etcd",
+  "protocol/lambda",
+  "protocol/http",
+  "protocol/stdio",
+];
 
 /** npm packages, and where they may be imported. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -60,7 +80,8 @@ function complaints({ file, text }: Source): string[] {
     const target = relative(".", join(dirname(file), specifier));
     if (isTest && !target.startsWith("..")) continue;
     if (target.startsWith("..")) {
-      if (!isTest && target !== "../package.json") found.push(`${file}: imports ${specifier}, which is outside src`);
+      if (!isTest && target !== "../package.json")
+        found.push(`${file}: imports ${specifier}, which is outside src`);
       continue;
     }
     if (TEST_ONLY.test(target)) found.push(`${file}: only tests may import ${target}`);
@@ -72,18 +93,25 @@ function complaints({ file, text }: Source): string[] {
     }
   }
   if (isTest) return found;
-  if (/\bprocess\.env\b/.test(code) && !["lambdad.ts", "lambda.ts"].includes(file) && partOf(file) !== "cli") {
+  if (
+    /\bprocess\.env\b/.test(code) &&
+    !["lambdad.ts", "lambda.ts"].includes(file) &&
+    partOf(file) !== "cli"
+  ) {
     found.push(`${file}: only config.ts is given the environment; take values in parts`);
   }
   if (/\bas any\b|:\s*any\b|<any>/.test(code)) found.push(`${file}: no any`);
   if (/\b(TODO|FIXME|XXX)\b/.test(text)) found.push(`${file}: no TODO; do it or write a decision`);
   if (/\bEventEmitter\b/.test(code)) found.push(`${file}: no EventEmitter between modules; call a function`);
-  if (/shell:\s*true|import\s*\{[^}]*\bexec(Sync)?\b[^}]*\}\s*from\s*["']node:child_process/.test(code)) found.push(`${file}: no shell; pass an argument list`);
+  if (/shell:\s*true|import\s*\{[^}]*\bexec(Sync)?\b[^}]*\}\s*from\s*["']node:child_process/.test(code))
+    found.push(`${file}: no shell; pass an argument list`);
   return found;
 }
 
 function packageComplaints(file: string, specifier: string): string[] {
-  const name = specifier.startsWith("@") ? specifier.split("/").slice(0, 2).join("/") : (specifier.split("/")[0] ?? "");
+  const name = specifier.startsWith("@")
+    ? specifier.split("/").slice(0, 2).join("/")
+    : (specifier.split("/")[0] ?? "");
   const allowed = PACKAGES[name];
   if (!allowed) return [`${file}: the package ${name} has no line in tidy.test.ts`];
   return allowed.some((place) => file === place || file.startsWith(`${place}/`))
@@ -96,7 +124,9 @@ function partOf(file: string): string {
 }
 
 function imports(code: string): string[] {
-  const statements = code.matchAll(/^(?:import|export)\b[^;"'`]*["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']/gm);
+  const statements = code.matchAll(
+    /^(?:import|export)\b[^;"'`]*["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']/gm,
+  );
   return [...statements].map((match) => match[1] ?? match[2] ?? "");
 }
 
@@ -109,14 +139,23 @@ describe("the house", () => {
 
   it("has imports that point one way, and nothing that the rules keep out", () => {
     const files = globSync("**/*.ts", { cwd: join(root, "src") });
-    const found = files.flatMap((file) => complaints({ file, text: readFileSync(join(root, "src", file), "utf8") }));
+    const found = files.flatMap((file) =>
+      complaints({ file, text: readFileSync(join(root, "src", file), "utf8") }),
+    );
     assert.deepEqual(found, []);
   });
 
   it("has no folder without a meaning", () => {
     const folders = readdirSync(join(root, "src"), { recursive: true, withFileTypes: true });
-    assert.deepEqual(folders.filter((entry) => entry.isDirectory() && NO_FOLDERS.test(entry.name)).map((entry) => entry.name), []);
-    const parts = readdirSync(join(root, "src")).filter((name) => !TEST_ONLY.test(name) && !(name in MAY_IMPORT));
+    assert.deepEqual(
+      folders
+        .filter((entry) => entry.isDirectory() && NO_FOLDERS.test(entry.name))
+        .map((entry) => entry.name),
+      [],
+    );
+    const parts = readdirSync(join(root, "src")).filter(
+      (name) => !TEST_ONLY.test(name) && !(name in MAY_IMPORT),
+    );
     assert.deepEqual(parts, []);
   });
 
@@ -126,11 +165,16 @@ describe("the house", () => {
   });
 
   it("has no large files but those that say why", () => {
-    const files = globSync(["src/**/*.ts", "runtimes/**/*"], { cwd: root, withFileTypes: true }).filter((entry) => entry.isFile());
+    const files = globSync(["src/**/*.ts", "runtimes/**/*"], { cwd: root, withFileTypes: true }).filter(
+      (entry) => entry.isFile(),
+    );
     const large = files
       .map((entry) => join(entry.parentPath, entry.name))
       .filter((file) => !TEST_ONLY.test(file) && readFileSync(file, "utf8").split("\n").length > LINES_MAX);
-    assert.deepEqual(large.map((file) => relative(root, file)), []);
+    assert.deepEqual(
+      large.map((file) => relative(root, file)),
+      [],
+    );
   });
 });
 
@@ -138,12 +182,32 @@ const LINES_MAX = 500;
 
 describe("the check of the house", () => {
   for (const [why, file, text, expected] of [
-    ["an import that points up", "store/x.ts", 'import { a } from "../http/a.ts";', "store may not import http"],
-    ["an adapter named elsewhere", "invoker/x.ts", 'import { a } from "../sandbox/local/a.ts";', "only server.ts may name"],
+    [
+      "an import that points up",
+      "store/x.ts",
+      'import { a } from "../http/a.ts";',
+      "store may not import http",
+    ],
+    [
+      "an adapter named elsewhere",
+      "invoker/x.ts",
+      'import { a } from "../sandbox/local/a.ts";',
+      "only server.ts may name",
+    ],
     ["a fake in product code", "invoker/x.ts", 'import { a } from "./a.fake.ts";', "only tests may import"],
     ["a package without a place", "core/x.ts", 'import a from "left-pad";', "has no line"],
-    ["a package in the wrong place", "core/x.ts", 'import * as z from "zod";', "may be imported in http/control only"],
-    ["a dynamic import that points up", "core/x.ts", 'await import("../cli/a.ts");', "core may not import cli"],
+    [
+      "a package in the wrong place",
+      "core/x.ts",
+      'import * as z from "zod";',
+      "may be imported in http/control only",
+    ],
+    [
+      "a dynamic import that points up",
+      "core/x.ts",
+      'await import("../cli/a.ts");',
+      "core may not import cli",
+    ],
     ["the environment", "invoker/x.ts", "const a = process.env.HOME;", "only config.ts"],
     ["any", "core/x.ts", "const a: any = 1;", "no any"],
     ["a TODO", "core/x.ts", "// TODO later", "no TODO"],
