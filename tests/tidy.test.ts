@@ -125,7 +125,7 @@ function partOf(file: string): string {
 
 function imports(code: string): string[] {
   const statements = code.matchAll(
-    /^(?:import|export)\b[^;"'`]*["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']/gm,
+    /^(?:import|export)\s(?:[\w\s{},*$]*\sfrom\s*)?["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']/gm,
   );
   return [...statements].map((match) => match[1] ?? match[2] ?? "");
 }
