@@ -2,12 +2,13 @@
 import { createHash } from "node:crypto";
 import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Jail, startBox } from "./box.ts";
+import type { Jail } from "./box.ts";
 import type { BoxUser } from "./bubblewrap.ts";
 import type { CgroupLayout } from "./cgroups.ts";
 import { findHostWorld, findTool } from "./host-world.ts";
 import type { HostAbilities, SpawnerSettings, StartRequest } from "./messages.ts";
 import { encodeFilter, filterMachine, filterProgram } from "./seccomp.ts";
+import { startBox } from "./start-box.ts";
 import type { Syscalls } from "./syscalls.ts";
 
 export interface FoundHost {
@@ -86,10 +87,7 @@ async function tryJail(prober: Prober, jail: Omit<Jail, "user">): Promise<string
     const parts = { runDir: settings.runDir, layout, syscalls, jail: { ...jail, user } };
     const request = probeRequest(settings.runDir);
     const box = await startBox(parts, request);
-    const said = openSync(
-      join(settings.runDir, request.id, "stderr"),
-      constants.O_RDWR | constants.O_NONBLOCK,
-    );
+    const said = openSync(join(box.tracks.folder, "stderr"), constants.O_RDWR | constants.O_NONBLOCK);
     try {
       const exit = await box.exited;
       if (exit.exitCode === 0) return undefined;
@@ -103,12 +101,9 @@ async function tryJail(prober: Prober, jail: Omit<Jail, "user">): Promise<string
   }
 }
 
-let probes = 0;
-
 function probeRequest(runDir: string): StartRequest {
-  probes += 1;
   return {
-    id: `probe-${probes}`,
+    id: "probe",
     codeDir: join(runDir, "etc"),
     runtimeDir: null,
     toolDirs: [],

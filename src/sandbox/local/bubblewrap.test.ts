@@ -111,7 +111,7 @@ describe("bubblewrapOptions", () => {
 
 describe("innerCommand", () => {
   it("keeps what loaders obey from helpers with rights, and all else off the command line", () => {
-    const command = innerCommand(host, asRoot, request);
+    const command = innerCommand(host, asRoot.user, request);
     const options = bubblewrapOptions(host, asRoot, request);
     assert.ok(!options.includes("LD_PRELOAD"));
     assert.ok(has(options, "--clearenv", "--setenv", "SECRET", "s3cret"));
@@ -138,19 +138,19 @@ describe("innerCommand", () => {
     it(`sets ${name} late`, () => {
       const late = { ...request, environment: { [name]: "x" } };
       assert.ok(!bubblewrapOptions(host, asRoot, late).includes(name));
-      assert.ok(innerCommand(host, asRoot, late).includes(`${name}=x`));
+      assert.ok(innerCommand(host, asRoot.user, late).includes(`${name}=x`));
     });
   }
 
   it("needs no helper without rights", () => {
-    assert.deepEqual(innerCommand(host, asUser, request), [
+    assert.deepEqual(innerCommand(host, asUser.user, request), [
       ...["/usr/bin/env", "--unset=PWD", "/var/task/bootstrap", "--flag"],
     ]);
     assert.ok(has(bubblewrapOptions(host, asUser, request), "--setenv", "LD_PRELOAD", "/var/task/evil.so"));
   });
 
   it("leaves PWD to who asked for it", () => {
-    const command = innerCommand(host, asUser, { ...request, environment: { PWD: "/elsewhere" } });
+    const command = innerCommand(host, asUser.user, { ...request, environment: { PWD: "/elsewhere" } });
     assert.ok(command.includes("PWD=/elsewhere"));
     assert.ok(!command.includes("--unset=PWD"));
   });

@@ -70,11 +70,11 @@ export function bubblewrapOptions(host: HostWorld, box: BoxWorld, request: Start
 }
 
 /** Program and arguments for bubblewrap to run: the way down to the sandbox's user, then the program. */
-export function innerCommand(host: HostWorld, box: BoxWorld, request: StartRequest): readonly string[] {
+export function innerCommand(host: HostWorld, user: BoxUser, request: StartRequest): readonly string[] {
   const { environment } = request;
-  const late = Object.entries(environment).filter(([name]) => isSetLate(box, name));
+  const late = Object.entries(environment).filter(([name]) => isSetLate(user, name));
   return [
-    ...dropPrivileges(host, box),
+    ...dropPrivileges(host, user),
     host.env,
     // bubblewrap sets it by itself, but the environment is to be what was asked for.
     ...(environment.PWD === undefined ? ["--unset=PWD"] : [`PWD=${environment.PWD}`]),
@@ -111,10 +111,10 @@ function namespaces(host: HostWorld, box: BoxWorld): readonly string[] {
   return [...common, "--unshare-user", ...further, "--uid", uid, "--gid", uid];
 }
 
-function dropPrivileges(host: HostWorld, box: BoxWorld): readonly string[] {
-  if (box.user.kind === "namespace") return [];
+function dropPrivileges(host: HostWorld, user: BoxUser): readonly string[] {
+  if (user.kind === "namespace") return [];
   if (host.setpriv === undefined) throw new Error("setpriv is missing");
-  const uid = String(box.user.uid);
+  const uid = String(user.uid);
   return [
     host.setpriv,
     ...["--reuid", uid, "--regid", uid, "--clear-groups"],
@@ -122,13 +122,13 @@ function dropPrivileges(host: HostWorld, box: BoxWorld): readonly string[] {
   ];
 }
 
-function isSetLate(box: BoxWorld, name: string): boolean {
-  return box.user.kind === "host" && LOADER_VARIABLE.test(name);
+function isSetLate(user: BoxUser, name: string): boolean {
+  return user.kind === "host" && LOADER_VARIABLE.test(name);
 }
 
 function environmentOptions(box: BoxWorld, request: StartRequest): readonly string[] {
   const early = Object.entries(request.environment).filter(
-    ([name]) => name !== "PWD" && !isSetLate(box, name),
+    ([name]) => name !== "PWD" && !isSetLate(box.user, name),
   );
   return ["--clearenv", ...early.flatMap(([name, value]) => ["--setenv", name, value])];
 }

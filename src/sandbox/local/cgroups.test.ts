@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { countOomKills, makeGroup, openCgroups, parseMounts, readPeakMib } from "./cgroups.ts";
+import { countOomKills, makeGroup, openCgroups, parseMounts, readPeakMib, setLimits } from "./cgroups.ts";
 
 /** A folder that looks like a mounted cgroup v2 tree; the kernel's own behaviour is not imitated. */
 function fakeUnified(
@@ -91,11 +91,12 @@ describe("openCgroups", () => {
   });
 });
 
-describe("makeGroup", () => {
+describe("a group", () => {
   it("sets the limits in the words of version 2", (test) => {
     const { root, mountinfo } = fakeUnified(test, ["lambdad", "lambdad/main"]);
     const layout = openCgroups({ instanceName: "main", mountinfo, ownGroups: "", isRoot: true });
-    const group = makeGroup(layout, "sb-1", { memoryMib: 128, cpus: 0.5, pidsMax: 20 });
+    const group = makeGroup(layout, "sb-1");
+    setLimits(layout, group, { memoryMib: 128, cpus: 0.5, pidsMax: 20 });
     const folder = join(root, "lambdad/main/sb-1");
     const read = (name: string) => readFileSync(join(folder, name), "utf8");
     assert.deepEqual(
@@ -113,14 +114,13 @@ describe("makeGroup", () => {
   it("makes no group twice", (test) => {
     const { mountinfo } = fakeUnified(test, ["lambdad", "lambdad/main"]);
     const layout = openCgroups({ instanceName: "main", mountinfo, ownGroups: "", isRoot: true });
-    const limits = { memoryMib: 128, cpus: 1, pidsMax: 20 };
-    makeGroup(layout, "sb-1", limits);
-    assert.throws(() => makeGroup(layout, "sb-1", limits), { code: "EEXIST" });
+    makeGroup(layout, "sb-1");
+    assert.throws(() => makeGroup(layout, "sb-1"), { code: "EEXIST" });
   });
 
   it("makes nothing without hierarchies", () => {
     const layout = openCgroups({ instanceName: "main", mountinfo: "", ownGroups: "", isRoot: true });
-    assert.deepEqual(makeGroup(layout, "sb-1", { memoryMib: 128, cpus: 1, pidsMax: 20 }), {
+    assert.deepEqual(makeGroup(layout, "sb-1"), {
       entrances: [],
       processesFile: undefined,
       memoryPeakFile: undefined,

@@ -40,7 +40,7 @@ export interface GroupLimits {
   readonly pidsMax: number;
 }
 
-/** A sandbox's groups. */
+/** A sandbox's groups, one in each hierarchy of the layout, in its order. */
 export interface Group {
   /** Where a process writes its number to enter; all of them, before it does anything else. */
   readonly entrances: readonly string[];
@@ -184,8 +184,8 @@ function passOn(folder: string, controllers: readonly Controller[]): void {
   }
 }
 
-/** Makes the groups of one sandbox and sets its limits; of what is missing nothing is set. */
-export function makeGroup(layout: CgroupLayout, id: string, limits: GroupLimits): Group {
+/** Makes the groups of one sandbox, without limits yet. */
+export function makeGroup(layout: CgroupLayout, id: string): Group {
   const folders: string[] = [];
   let memoryPeakFile: string | undefined;
   let processesFile: string | undefined;
@@ -193,8 +193,6 @@ export function makeGroup(layout: CgroupLayout, id: string, limits: GroupLimits)
     const own = join(folder, id);
     mkdirSync(own);
     folders.push(own);
-    if (version === 2) setUnified(own, controllers, limits);
-    else setLegacy(own, controllers, limits);
     if (controllers.includes("memory")) {
       memoryPeakFile = join(own, version === 2 ? "memory.peak" : "memory.max_usage_in_bytes");
     }
@@ -206,6 +204,16 @@ export function makeGroup(layout: CgroupLayout, id: string, limits: GroupLimits)
     memoryPeakFile,
     folders,
   };
+}
+
+/** Of what is missing nothing is set. */
+export function setLimits(layout: CgroupLayout, group: Group, limits: GroupLimits): void {
+  for (const [index, { version, controllers }] of layout.hierarchies.entries()) {
+    const folder = group.folders[index];
+    if (folder === undefined) continue;
+    if (version === 2) setUnified(folder, controllers, limits);
+    else setLegacy(folder, controllers, limits);
+  }
 }
 
 function setUnified(folder: string, controllers: readonly Controller[], limits: GroupLimits): void {

@@ -138,7 +138,7 @@ class LocalDriver implements Driver {
         this.#starting.set(spec.id, {
           started: (found, listener) => {
             try {
-              resolve(this.#attach(host, spec, { places, folder, tracks: found, listener, gate }));
+              resolve(this.#attach(host, spec, { places, tracks: found, listener, gate }));
               tracks.resolve(found);
             } catch (cause) {
               listener?.close();
@@ -165,7 +165,6 @@ class LocalDriver implements Driver {
     spec: SandboxSpec,
     made: {
       readonly places: SandboxPlaces;
-      readonly folder: string;
       readonly tracks: Tracks;
       readonly listener: Server | undefined;
       readonly gate: RuntimeApiGate | undefined;

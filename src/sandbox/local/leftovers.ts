@@ -12,7 +12,7 @@ import { findStartTime, isSameProcess, markedProcesses, tryKill } from "./proces
 const OWNER_FILE = "owner";
 
 /** Folders of sandboxes; anything else in a run folder is not touched. */
-const SANDBOX_FOLDER = /^(sb-[0-9a-f]{16}|probe-\d+)$/;
+const SANDBOX_FOLDER = /^sb-[0-9a-f]{16}$/;
 
 const PREDECESSOR_MS_MAX = 2_000;
 const GONE_MS_MAX = 5_000;

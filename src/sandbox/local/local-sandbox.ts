@@ -12,8 +12,6 @@ import { type OutputPipe, openInput, openOutput } from "./pipes.ts";
 export interface LocalSandboxParts {
   readonly id: SandboxId;
   readonly places: SandboxPlaces;
-  /** Its folder below the run folder. */
-  readonly folder: string;
   readonly hasInput: boolean;
   readonly tracks: Tracks;
   /** What listens for it on this host and goes with it. */
@@ -53,13 +51,13 @@ export class LocalSandbox implements Sandbox {
     this.#parts = parts;
     this.id = parts.id;
     this.places = parts.places;
-    this.socketDir = join(parts.folder, SOCKET_FOLDER);
-    const [stdout, stderr, telemetry] = openOutputs(parts.folder);
+    this.socketDir = join(parts.tracks.folder, SOCKET_FOLDER);
+    const [stdout, stderr, telemetry] = openOutputs(parts.tracks.folder);
     this.stdout = stdout.stream;
     this.stderr = stderr.stream;
     this.telemetry = telemetry.stream;
     this.#outputs = [stdout, stderr, telemetry];
-    this.stdin = parts.hasInput ? openInput(join(parts.folder, "stdin")) : undefined;
+    this.stdin = parts.hasInput ? openInput(join(parts.tracks.folder, "stdin")) : undefined;
     this.exited = this.#exit.promise;
     this.#firstSample = setTimeout(() => void this.#sample(), FIRST_SAMPLE_MS).unref();
   }

@@ -83,6 +83,8 @@ export type FromSpawner =
 
 /** Where the driver can watch a sandbox from outside. */
 export interface Tracks {
+  /** Its folder below the run folder. */
+  readonly folder: string;
   /** File with the most memory used so far, in bytes. */
   readonly memoryPeakFile: string | null;
   /** Files that list its processes, one number a line. */

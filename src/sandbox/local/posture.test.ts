@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import {
   census,
@@ -230,8 +231,12 @@ describe("a sandbox", { skip: without("bwrap") }, () => {
     assert.equal(said, "41,16,3,0 allowed\n135,0xffffffff allowed\n");
   });
 
-  it("leaves nothing behind", async () => {
-    await host.run("(setsid sleep 1000 &) ; echo x > /tmp/x");
-    assert.deepEqual(await census(host.runDir, host.instanceName), []);
+  it("leaves nothing behind when the driver is closed", async () => {
+    const other = await openTestDriver();
+    await other.run("(setsid sleep 1000 &) ; echo x > /tmp/x");
+    await other.driver[Symbol.asyncDispose]();
+    assert.deepEqual(await census(other.runDir, other.instanceName), []);
+    assert.deepEqual(await readdir(other.runDir), ["cache"]);
+    await other[Symbol.asyncDispose]();
   });
 });

@@ -9,13 +9,18 @@ import { Server, Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { type FoundHost, findAbilities, firstUid, INNER_UID, UIDS_PER_INSTANCE } from "./abilities.ts";
-import { type Box, type BoxParts, type Jail, startBox } from "./box.ts";
+import type { Box, BoxParts, Jail } from "./box.ts";
 import { type CgroupLayout, closeCgroups, openCgroups } from "./cgroups.ts";
 import { leaveRunDir, removeLeftovers, takeOver } from "./leftovers.ts";
 import type { FromSpawner, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
+import { canUseReadyShell, discard, type ReadyShell, startBox, startReadyShell } from "./start-box.ts";
 import { loadSyscalls, type Syscalls } from "./syscalls.ts";
 
 const CONNECT_MS_MAX = 1_000;
+
+/** A megabyte each. More than one, since two starts often come together. */
+const READY_SHELLS_MAX = 2;
+const REFILL_MS = 20;
 
 class Spawner {
   readonly #settings: SpawnerSettings;
@@ -25,6 +30,9 @@ class Spawner {
   readonly #boxes = new Map<string, Box>();
   readonly #uids = new Set<number>();
   #uidsGiven = 0;
+  #ready: ReadyShell[] = [];
+  #filling = 0;
+  #isClosing = false;
 
   constructor(made: {
     readonly settings: SpawnerSettings;
@@ -59,6 +67,8 @@ class Spawner {
 
   /** Kills and removes everything. */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#dropReady();
     for (const box of this.#boxes.values()) box.kill();
     await Promise.all([...this.#boxes.keys()].map((id) => this.#release(id)));
     closeCgroups(this.#layout);
@@ -68,25 +78,69 @@ class Spawner {
     leaveRunDir(this.#settings.runDir);
   }
 
+  /** Has shells ready for the next starts. Not at once after one: that is when its program wants the CPU. */
+  prepare(afterMs: number): void {
+    setTimeout(() => void this.#fill(), afterMs);
+  }
+
   async #start(request: StartRequest): Promise<void> {
     let jail: Jail | undefined;
     try {
-      jail = this.#jail();
-      const box = await startBox(this.#parts(jail), request);
+      const ready = this.#takeReady(request);
+      jail = ready?.jail ?? this.#newJail();
+      const box = await startBox(this.#parts(jail), request, ready);
       this.#boxes.set(request.id, box);
-      await sendStarted(box);
+      await sendStarted(request.id, box);
       void box.exited.then((exit) => send({ type: "exited", id: request.id, ...exit }));
     } catch (error) {
       if (jail?.user.kind === "host") this.#uids.delete(jail.user.uid);
       send({ type: "failed", id: request.id, message: sentence(error) });
     }
+    this.prepare(REFILL_MS);
+  }
+
+  #takeReady(request: StartRequest): ReadyShell | undefined {
+    const first = this.#ready[0];
+    if (!first || !canUseReadyShell(this.#parts(first.jail), request)) return undefined;
+    for (let shell = this.#ready.shift(); shell; shell = this.#ready.shift()) {
+      if (shell.box.isAlive) return shell;
+      void this.#drop(shell.box);
+    }
+    return undefined;
+  }
+
+  async #fill(): Promise<void> {
+    while (!this.#isClosing && this.#ready.length + this.#filling < READY_SHELLS_MAX) {
+      const jail = this.#newJail();
+      if (!jail) return;
+      this.#filling += 1;
+      try {
+        this.#ready.push(await startReadyShell(this.#parts(jail), jail));
+      } catch {
+        // The next start will say what is wrong.
+        if (jail.user.kind === "host") this.#uids.delete(jail.user.uid);
+        return;
+      } finally {
+        this.#filling -= 1;
+      }
+    }
+    if (this.#isClosing) await this.#dropReady();
+  }
+
+  async #dropReady(): Promise<void> {
+    await Promise.all(this.#ready.splice(0).map((shell) => this.#drop(shell.box)));
+  }
+
+  async #drop(box: Box): Promise<void> {
+    await discard(box);
+    if (box.tracks.uid !== null) this.#uids.delete(box.tracks.uid);
   }
 
   #parts(jail: Jail | undefined): BoxParts {
     return { runDir: this.#settings.runDir, layout: this.#layout, syscalls: this.#syscalls, jail };
   }
 
-  #jail(): Jail | undefined {
+  #newJail(): Jail | undefined {
     const { jail, abilities } = this.#host;
     if (!jail) return undefined;
     if (abilities.mode !== "root") return { ...jail, user: { kind: "namespace", uid: INNER_UID } };
@@ -148,8 +202,8 @@ async function untilConnected(syscalls: Syscalls, fd: number): Promise<void> {
   }
 }
 
-async function sendStarted(box: Box): Promise<void> {
-  const message: FromSpawner = { type: "started", id: box.id, tracks: box.tracks };
+async function sendStarted(id: string, box: Box): Promise<void> {
+  const message: FromSpawner = { type: "started", id, tracks: box.tracks };
   if (box.listenerFd === undefined) return send(message);
   const listener = new Server();
   await new Promise<void>((resolve, reject) => {
@@ -206,7 +260,10 @@ process.on("disconnect", () => {
   void opening.then(({ spawner }) => spawner.close()).finally(() => process.exit(0));
 });
 
-opening.then(({ host }) => send({ type: "ready", host: host.abilities }), fail);
+opening.then(({ spawner, host }) => {
+  send({ type: "ready", host: host.abilities });
+  spawner.prepare(0);
+}, fail);
 
 function fail(error: unknown): void {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

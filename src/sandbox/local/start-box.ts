@@ -1,0 +1,301 @@
+/**
+ * Starts sandboxes. Each has a folder while it lives:
+ *
+ *   runDir/BOX/   stdin stdout stderr telemetry   FIFOs
+ *                 s/                              /run/lambdad inside: sockets of the daemon, passwd, group
+ *                 record tmp/                     its first process; the temporary folder of a plain process
+ *
+ * A jailed one begins as a shell that enters the groups, sets limits, reads what to become and becomes bubblewrap.
+ * Entering a group makes the kernel wait for all of its CPUs (7 ms on an idle machine, more than everything else
+ * together), so shells are kept ready that have that behind them.
+ *
+ * Whatever a caller gave is passed as arguments, never as shell text.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Writable } from "node:stream";
+import { OPEN_FILES_MAX } from "../../core/limits.ts";
+import { Box, type BoxParts, type Jail } from "./box.ts";
+import { closeAll, openPipes } from "./box-pipes.ts";
+import {
+  ARGUMENTS_FD,
+  bubblewrapOptions,
+  FILTER_FD,
+  INFO_FD,
+  innerCommand,
+  SOCKET_FOLDER,
+  userFiles,
+} from "./bubblewrap.ts";
+import { type Group, makeGroup, removeGroup, setLimits } from "./cgroups.ts";
+import { InnerNetwork } from "./inner-network.ts";
+import { MARKER, RUNTIME_API_PORT, type StartRequest } from "./messages.ts";
+import { findStartTime } from "./processes.ts";
+
+/** A shell in its groups that waits to be told what to become. */
+export interface ReadyShell {
+  readonly box: Box;
+  readonly jail: Jail;
+  readonly group: Group;
+  readonly orders: Writable;
+  /** Whether it was told its command when it was started. */
+  readonly knowsCommand: boolean;
+}
+
+/** bubblewrap and the first process of the sandbox are in the groups, too. */
+const PROCESSES_OF_OURS = 2;
+
+/** Connections to the Runtime API that wait to be accepted. */
+const LISTENER_BACKLOG = 128;
+
+/**
+ * Arguments: how many groups, the groups, then the command if it is known. Orders, on the descriptor that bubblewrap
+ * then reads its options from: a line `WORDS STDIN`, then so many lines with a word of the command each. A shell reads
+ * no further than it must. If there are no orders the sandbox was not needed.
+ */
+const PRELUDE = `
+groups=$1; shift
+while [ "$groups" -gt 0 ]; do echo $$ > "$1" || exit 125; shift; groups=$((groups - 1)); done
+echo 500 2>/dev/null > /proc/self/oom_score_adj
+ulimit -c 0
+ulimit -n ${OPEN_FILES_MAX}
+IFS=' ' read -r words stdin <&${ARGUMENTS_FD} || exit 0
+while [ "$words" -gt 0 ]; do
+  IFS= read -r word <&${ARGUMENTS_FD} || exit 0
+  set -- "$@" "$word"
+  words=$((words - 1))
+done
+[ "$stdin" = empty ] && exec < /dev/null
+exec "$@"
+`;
+
+/** Starts a sandbox, from a shell that is ready if there is one. @throws with a sentence if it cannot; nothing is left then. */
+export async function startBox(parts: BoxParts, request: StartRequest, ready?: ReadyShell): Promise<Box> {
+  const { jail } = parts;
+  if (!jail) return startPlain(parts, request);
+  const shell = ready ?? (await startShell(parts, jail, request));
+  try {
+    order(parts, shell, request);
+    return shell.box;
+  } catch (error) {
+    await discard(shell.box);
+    throw error;
+  }
+}
+
+/** Whether a shell that was started before anybody asked can become this. */
+export function canUseReadyShell(parts: BoxParts, request: StartRequest): boolean {
+  if (!parts.jail) return false;
+  return !needsNetwork(parts, request) && !hasLineBreak(parts.jail, request);
+}
+
+export async function startReadyShell(parts: BoxParts, jail: Jail): Promise<ReadyShell> {
+  return startShell(parts, jail, undefined);
+}
+
+/** Ends and removes a box that nobody waits for. */
+export async function discard(box: Box): Promise<void> {
+  box.kill();
+  await box.exited;
+  await box.release();
+}
+
+/** With a request, what cannot be ordered afterwards is there from the beginning. */
+async function startShell(
+  parts: BoxParts,
+  jail: Jail,
+  request: StartRequest | undefined,
+): Promise<ReadyShell> {
+  const { user, filterFile } = jail;
+  const uid = user.kind === "host" ? user.uid : undefined;
+  return inNewFolder(parts, newBoxId(), async (made) => {
+    const names = userFiles(user.uid);
+    writeFileSync(join(made.folder, SOCKET_FOLDER, "passwd"), names.passwd, { mode: 0o644 });
+    writeFileSync(join(made.folder, SOCKET_FOLDER, "group"), names.group, { mode: 0o644 });
+    const network = request && openNetwork(parts, request);
+    made.undo(() => network?.[Symbol.dispose]());
+    // Before the program, which may ask at once.
+    const listenerFd = request?.wantsListener ? openListener(parts, network) : undefined;
+    if (listenerFd !== undefined) made.undo(() => closeSync(listenerFd));
+    const pipes = openPipes(made.folder, { syscalls: parts.syscalls, uid });
+    made.undo(() => closeAll(pipes.kept));
+    const filter = openSync(filterFile ?? "/dev/null", "r");
+    const { entrances } = made.group;
+    const knowsCommand = request !== undefined && hasLineBreak(jail, request);
+    const command = knowsCommand ? commandOf(jail, made.group, request) : [];
+    const launch = () =>
+      spawn("/bin/sh", ["-c", PRELUDE, "sh", String(entrances.length), ...entrances, ...command], {
+        stdio: [...pipes.given, "pipe", filter, needsInfo(made.group) ? "pipe" : "ignore"],
+        env: {},
+        cwd: "/",
+      });
+    let child: ChildProcess;
+    try {
+      child = network ? network.inside(launch) : launch();
+    } finally {
+      closeAll([...pipes.given, filter]);
+    }
+    const pid = await pidOf(child);
+    writeRecord(made.folder, pid);
+    const orders = child.stdio[ARGUMENTS_FD];
+    if (!orders || !("end" in orders)) throw new Error("the shell has no descriptor for orders");
+    // It exited, which its exit says.
+    orders.on("error", () => undefined);
+    return {
+      box: new Box({ ...made, parts, network, listenerFd, child, pid, kept: pipes.kept }),
+      jail,
+      group: made.group,
+      orders,
+      knowsCommand,
+    };
+  });
+}
+
+function order(parts: BoxParts, shell: ReadyShell, request: StartRequest): void {
+  const { jail, group } = shell;
+  setLimits(parts.layout, group, { ...request, pidsMax: request.pidsMax + PROCESSES_OF_OURS });
+  const words = shell.knowsCommand ? [] : commandOf(jail, group, request);
+  const lines = [`${words.length} ${request.hasInput ? "given" : "empty"}`, ...words];
+  const options = bubblewrapOptions(
+    jail.world,
+    {
+      folder: shell.box.tracks.folder,
+      user: jail.user,
+      unshareNetwork: request.isOffline && !shell.box.network,
+    },
+    request,
+  );
+  shell.orders.end(Buffer.concat([encodeWith("\n", lines), encodeWith("\0", options)]));
+}
+
+function commandOf(jail: Jail, group: Group, request: StartRequest): readonly string[] {
+  return [
+    jail.world.bubblewrap,
+    ...["--args", String(ARGUMENTS_FD)],
+    ...(jail.filterFile === undefined ? [] : ["--seccomp", String(FILTER_FD)]),
+    ...(needsInfo(group) ? ["--info-fd", String(INFO_FD)] : []),
+    "--",
+    ...innerCommand(jail.world, jail.user, request),
+  ];
+}
+
+/** Without groups, who is inside is only known by its first process. */
+function needsInfo(group: Group): boolean {
+  return group.entrances.length === 0;
+}
+
+/** Such a command cannot be sent line by line. */
+function hasLineBreak(jail: Jail, request: StartRequest): boolean {
+  return innerCommand(jail.world, jail.user, request).some((word) => word.includes("\n"));
+}
+
+/** @throws if one of them holds the end mark, with which it could pass for several. */
+function encodeWith(end: "\n" | "\0", words: readonly string[]): Buffer {
+  const bad = words.find((word) => word.includes(end));
+  if (bad !== undefined) throw new Error(`${JSON.stringify(end)} is in ${JSON.stringify(bad)}`);
+  return Buffer.from(words.map((word) => word + end).join(""));
+}
+
+async function startPlain(parts: BoxParts, request: StartRequest): Promise<Box> {
+  return inNewFolder(parts, request.id, async (made) => {
+    setLimits(parts.layout, made.group, request);
+    mkdirSync(join(made.folder, "tmp"), { mode: 0o700 });
+    const pipes = openPipes(made.folder, { syscalls: parts.syscalls, uid: undefined });
+    made.undo(() => closeAll(pipes.kept));
+    const [stdin = 0, ...outputs] = pipes.given;
+    const [program = "", ...args] = request.command;
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, {
+        stdio: [request.hasInput ? stdin : "ignore", ...outputs],
+        env: { ...request.environment, [MARKER]: request.id },
+        cwd: request.workingDir,
+        detached: true,
+      });
+    } finally {
+      closeAll(pipes.given);
+    }
+    const pid = await pidOf(child);
+    enterLate(made.group, pid);
+    writeRecord(made.folder, pid);
+    return new Box({
+      ...made,
+      parts,
+      network: undefined,
+      listenerFd: undefined,
+      child,
+      pid,
+      kept: pipes.kept,
+    });
+  });
+}
+
+interface Made {
+  readonly id: string;
+  readonly folder: string;
+  readonly group: Group;
+  /** Steps back, last first, if `work` fails. */
+  readonly undo: (step: () => void) => void;
+}
+
+async function inNewFolder<T>(parts: BoxParts, id: string, work: (made: Made) => Promise<T>): Promise<T> {
+  const folder = join(parts.runDir, id);
+  const steps: (() => void)[] = [];
+  const undo = (step: () => void) => void steps.push(step);
+  try {
+    mkdirSync(folder, { mode: 0o711 });
+    undo(() => rmSync(folder, { recursive: true, force: true }));
+    mkdirSync(join(folder, SOCKET_FOLDER), { mode: 0o711 });
+    const group = makeGroup(parts.layout, id);
+    undo(() => removeGroup(group));
+    return await work({ id, folder, group, undo });
+  } catch (error) {
+    for (const step of steps.reverse()) step();
+    throw error;
+  }
+}
+
+function needsNetwork(parts: BoxParts, request: StartRequest): boolean {
+  return request.isOffline && parts.syscalls !== undefined && parts.jail?.user.kind === "host";
+}
+
+/** Undefined if it shares the host's, or bubblewrap makes one into which we cannot reach. */
+function openNetwork(parts: BoxParts, request: StartRequest): InnerNetwork | undefined {
+  return parts.syscalls && needsNetwork(parts, request) ? new InnerNetwork(parts.syscalls) : undefined;
+}
+
+function openListener(parts: BoxParts, network: InnerNetwork | undefined): number {
+  const { syscalls } = parts;
+  if (!network || !syscalls) throw new Error("a socket inside needs a network that can be entered");
+  return network.inside(() => syscalls.listenOnLoopback(RUNTIME_API_PORT, LISTENER_BACKLOG));
+}
+
+/** @throws what kept it from being started. */
+async function pidOf(child: ChildProcess): Promise<number> {
+  if (child.pid === undefined) throw await once(child, "error").then(([error]) => error);
+  // A process that cannot be signalled reports it here; `tryKill` deals with those.
+  child.on("error", () => undefined);
+  return child.pid;
+}
+
+/** For a successor, should this process be killed. */
+function writeRecord(folder: string, pid: number): void {
+  writeFileSync(join(folder, "record"), `${pid} ${findStartTime(pid) ?? ""}`);
+}
+
+/** Plain processes enter their groups after they have begun; what they started before is found by its mark. */
+function enterLate(group: Group, pid: number): void {
+  for (const entrance of group.entrances) {
+    try {
+      writeFileSync(entrance, String(pid));
+    } catch {
+      // It has exited already.
+    }
+  }
+}
+
+function newBoxId(): string {
+  return `sb-${randomBytes(8).toString("hex")}`;
+}
