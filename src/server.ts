@@ -2,9 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BUILD_MS_MAX, buildEnvironment } from "./code/build/tool.ts";
-import { openDepot } from "./code/depot.ts";
-import { prepareCode } from "./code/prepare.ts";
+import { type CodeDepot, openDepot } from "./code/depot.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
 import { isPlatformError, PlatformError } from "./core/errors.ts";
@@ -14,20 +12,19 @@ import type { Log } from "./core/log.ts";
 import { Scope } from "./core/scope.ts";
 import { openControl } from "./http/control/control.ts";
 import { openKeyRing } from "./http/control/keys.ts";
+import type { PrepareCode } from "./http/control/parts.ts";
 import { openGateway } from "./http/gateway/gateway.ts";
 import { Invoker } from "./invoker/invoker.ts";
-import { httpAdapter } from "./protocol/http/adapter.ts";
-import { managedAdapter } from "./protocol/lambda/managed.ts";
-import { runtimeApiAdapter } from "./protocol/lambda/runtime-api.ts";
 import type { ProtocolAdapter } from "./protocol/protocol.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
-import { stdioAdapter } from "./protocol/stdio/adapter.ts";
 import { openRecords } from "./records/file-records.ts";
 import { openFunctions } from "./registry/function-registry.ts";
 import type { Functions } from "./registry/functions.ts";
 import type { Driver } from "./sandbox/driver.ts";
 import { openLocalDriver } from "./sandbox/local/driver.ts";
 import { openSqliteStore } from "./store/sqlite/sqlite-store.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface Server extends AsyncDisposable {
   readonly gatewayUrl: string;
@@ -44,7 +41,7 @@ const PACKAGE_ROOT = join(import.meta.dirname, "..");
 export async function startServer(parts: {
   readonly config: Config;
   /** The daemon's own, for what build tools need of it (registries, proxies). */
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
   readonly log: Log;
 }): Promise<Server> {
   const { config, environment, log } = parts;
@@ -116,8 +113,6 @@ export async function startServer(parts: {
       instances: invoker.counts(),
       isolation: await driver.isolation(),
     });
-    // Below the depot, which clears it at its start.
-    const stagingDir = join(config.dataDir, "code", "staging");
     const control = scope.own(
       await openControl({
         ...config.control,
@@ -132,24 +127,7 @@ export async function startServer(parts: {
         records,
         keys,
         runtimes: { resolve: (runtime) => runtimes.resolve(runtime, "handler"), list: () => runtimes.list() },
-        prepare: (upload, settings, options) =>
-          prepareCode(
-            {
-              depot,
-              runtimes,
-              build: {
-                stagingDir,
-                cacheDir: join(config.dataDir, "cache"),
-                environment: buildEnvironment(environment),
-                nodeBinDir: bundled(`node-${process.platform}-${process.arch}/bin`),
-                esbuild: bundled(`@esbuild/${process.platform}-${process.arch}/bin/esbuild`),
-                timeLimitMs: BUILD_MS_MAX,
-              },
-            },
-            upload,
-            settings,
-            options,
-          ),
+        prepare: codePreparation(config, environment, depot, runtimes),
         warm: (target, options) => invoker.warm(target, options),
         events: undefined,
         architecture: process.arch === "arm64" ? "arm64" : "x86_64",
@@ -178,22 +156,58 @@ export function version(): string {
   return JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")).version;
 }
 
-/** One adapter per protocol; handlers of runtimes that are ours are spoken to by frames, all others by the Runtime API. */
-function adapters(log: Log): (config: FunctionConfig) => ProtocolAdapter {
-  const managed = managedAdapter({ log });
-  const runtimeApi = runtimeApiAdapter();
-  const http = httpAdapter();
-  const stdio = stdioAdapter();
+/**
+ * One adapter per protocol; handlers of runtimes that are ours are spoken to by frames, all others by the Runtime API.
+ * Each is loaded when the first function needs it: the daemon's start is waited for, HTTP clients take their time to load.
+ */
+function adapters(log: Log): (config: FunctionConfig) => Promise<ProtocolAdapter> {
+  const managed = once(async () => (await import("./protocol/lambda/managed.ts")).managedAdapter({ log }));
+  const runtimeApi = once(async () => (await import("./protocol/lambda/runtime-api.ts")).runtimeApiAdapter());
+  const http = once(async () => (await import("./protocol/http/adapter.ts")).httpAdapter());
+  const stdio = once(async () => (await import("./protocol/stdio/adapter.ts")).stdioAdapter());
   return ({ entry, runtime }) => {
     switch (entry.kind) {
       case "handler":
-        return /^(nodejs|python)/.test(runtime) ? managed : runtimeApi;
+        return /^(nodejs|python)/.test(runtime) ? managed() : runtimeApi();
       case "lifecycle":
       case "server":
-        return http;
+        return http();
       case "filter":
-        return stdio;
+        return stdio();
     }
+  };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** Detection and builds, loaded with the first deploy. */
+function codePreparation(
+  config: Config,
+  environment: Environment,
+  depot: CodeDepot,
+  runtimes: Runtimes,
+): PrepareCode {
+  return async (upload, settings, options) => {
+    const [{ prepareCode }, { BUILD_MS_MAX, buildEnvironment }] = await Promise.all([
+      import("./code/prepare.ts"),
+      import("./code/build/tool.ts"),
+    ]);
+    const build = {
+      // Below the depot, which clears it at its start.
+      stagingDir: join(config.dataDir, "code", "staging"),
+      cacheDir: join(config.dataDir, "cache"),
+      environment: buildEnvironment(environment),
+      nodeBinDir: bundled(`node-${process.platform}-${process.arch}/bin`),
+      esbuild: bundled(`@esbuild/${process.platform}-${process.arch}/bin/esbuild`),
+      timeLimitMs: BUILD_MS_MAX,
+    };
+    return await prepareCode({ depot, runtimes, build }, upload, settings, options);
   };
 }
 
@@ -245,7 +259,7 @@ function instanceName(dataDir: string): string {
 }
 
 /** Where sockets and pipes of running sandboxes are. */
-function runRoot(environment: Readonly<Record<string, string | undefined>>): string {
+function runRoot(environment: Environment): string {
   const uid = process.getuid?.() ?? 0;
   if (uid === 0 && existsSync("/run")) return "/run/lambdad";
   return join(environment.XDG_RUNTIME_DIR ?? tmpdir(), `lambdad-${uid}`);

@@ -53,8 +53,8 @@ export class Instance implements AsyncDisposable {
   #state: InstanceState = "starting";
   #claimed = 0;
   #initMs: number | undefined;
-  /** Set once the program has written to stdout or stderr directly, so that its lines are waited for. */
-  #writesPlainly = false;
+  /** Set once the program has written anything, so that its lines are waited for from then on. */
+  #prints = false;
   #lastUsedAt = performance.now();
 
   constructor(parts: InstanceParts) {
@@ -66,12 +66,12 @@ export class Instance implements AsyncDisposable {
       liveVersion: parts.liveVersion,
       sandboxId: sandbox.id,
     };
-    readLines(sandbox.stderr, (line) => this.#plainLine("stderr", line));
+    readLines(sandbox.stderr, (line) => this.#line(undefined, "stderr", line));
     // A filter's stdout is its result; the channel reads it.
     if (version.config.entry.kind !== "filter") {
-      readLines(sandbox.stdout, (line) => this.#plainLine("stdout", line));
+      readLines(sandbox.stdout, (line) => this.#line(undefined, "stdout", line));
     }
-    readTelemetry(sandbox.telemetry, (text) => this.#recordOf(requestIdOf(text))("stdout", text));
+    readTelemetry(sandbox.telemetry, (text) => this.#line(requestIdOf(text), "stdout", text));
     void sandbox.exited.then((exit) => this.#programLeft(exit));
   }
 
@@ -228,7 +228,7 @@ export class Instance implements AsyncDisposable {
     const isFit = !isOver && (await this.#becomesIdle(call.deadlineAt));
     if (!isFit) await this[Symbol.asyncDispose]();
     // What it printed is on its way through a pipe of its own and belongs to this call.
-    if (this.#writesPlainly) await nextTurn();
+    if (this.#prints) await nextTurn();
     if (outcome.kind === "timed-out")
       recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
     recorder.end({
@@ -280,18 +280,14 @@ export class Instance implements AsyncDisposable {
     if (this.#state !== "starting" && this.#parts.channel.isReusable) await this[Symbol.asyncDispose]();
   }
 
-  #plainLine(stream: LogStream, text: string): void {
-    this.#writesPlainly = true;
-    this.#recordOf(undefined)(stream, text);
-  }
-
-  /** Where a line goes: to the invocation it names, else to the only one there is, else to none. */
-  #recordOf(requestId: string | undefined): (stream: LogStream, text: string) => void {
+  /** Notes a line with the invocation it names, else with the only one there is, else with none. */
+  #line(requestId: string | undefined, stream: LogStream, text: string): void {
+    this.#prints = true;
     const named = requestId === undefined ? undefined : this.#active.get(requestId as InvocationId);
     const [only] = this.#active.size === 1 ? this.#active.values() : [];
     const active = named ?? only;
-    if (active) return (stream, text) => active.recorder.line(stream, text);
-    return (stream, text) => this.#parts.records.line(this.#origin, stream, text);
+    if (active) active.recorder.line(stream, text);
+    else this.#parts.records.line(this.#origin, stream, text);
   }
 }
 

@@ -19,7 +19,8 @@ export interface StarterParts {
   readonly driver: Driver;
   readonly depot: Pick<CodeDepot, "openTree">;
   readonly resolveRuntime: (config: FunctionConfig) => Promise<ResolvedRuntime>;
-  readonly adapterOf: (config: FunctionConfig) => ProtocolAdapter;
+  /** May have to load it first. */
+  readonly adapterOf: (config: FunctionConfig) => Promise<ProtocolAdapter>;
   readonly records: Records;
   readonly identity: Identity;
   readonly log: Log;
@@ -60,14 +61,15 @@ export async function startInstance(
 ): Promise<Instance> {
   const { config } = version;
   const startedAt = performance.now();
-  const [codeDir, runtime] = await Promise.all([
+  const [codeDir, runtime, adapter] = await Promise.all([
     parts.depot.openTree(version.code.treeId),
     parts.resolveRuntime(config),
+    parts.adapterOf(config),
   ]);
   const sandboxId = newSandboxId();
   const failed = (outcome: InvocationOutcome) =>
     new StartFailed(outcome, sandboxId, performance.now() - startedAt);
-  const channel = parts.adapterOf(config).open(version, runtime);
+  const channel = adapter.open(version, runtime);
   const environment = functionEnvironment(
     version,
     parts.identity,

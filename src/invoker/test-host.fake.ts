@@ -121,7 +121,7 @@ export function openTestHost(
     driver,
     depot: { openTree: async () => "/code" },
     resolveRuntime: async () => ({ interpreter: undefined, runtimeDir: undefined, toolDirs: [] }),
-    adapterOf: () => ({ open: openChannel }),
+    adapterOf: async () => ({ open: openChannel }),
     records,
     identity: { accountId: "000000000000", region: "us-east-1" },
     clock: systemClock,
