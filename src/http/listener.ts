@@ -5,20 +5,16 @@
  * headers …) is answered 400 and the connection ends, as RFC 9112 section 6.3 asks, so that a proxy in front and we
  * never disagree about where a request ends.
  */
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerOptions,
-  ServerResponse,
-} from "node:http";
-import { type AddressInfo, isIPv6, type Socket } from "node:net";
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ErrorCode, PlatformError } from "../core/errors.ts";
 import { newInvocationId } from "../core/ids.ts";
 import { CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { endWithError, errorBody, sendError, sendErrorBody } from "./error-response.ts";
+import { nodeHttp } from "./node-http.ts";
+import { PerIpLimit } from "./per-ip-limit.ts";
 
 const HEADERS_MS_MAX = 10_000;
 const KEEP_ALIVE_MS = 75_000;
@@ -77,7 +73,7 @@ export interface Address {
  * @throws PlatformError `PortInUse`; `ConfigurationInvalid` if the address cannot be bound for another reason.
  */
 export async function listen(parts: ListenParts): Promise<Listener> {
-  const server = createServer(serverOptions(parts));
+  const server = nodeHttp.createServer(serverOptions(parts));
   // One more than allowed, so that a request with too many is seen as such.
   server.maxHeadersCount = HEADERS_MAX + 1;
   server.maxConnections = CONNECTIONS_MAX;
@@ -108,12 +104,7 @@ export async function listen(parts: ListenParts): Promise<Listener> {
 
 /** `HOST:PORT`, with brackets around an IPv6 address. */
 export function authorityOf(host: string, port: number): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** Whether an address, as a socket gives it, is this machine's own. */
-export function isLoopbackAddress(address: string): boolean {
-  return address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.");
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /**
@@ -270,27 +261,20 @@ function answerParseError(error: NodeJS.ErrnoException, socket: Duplex): void {
 /** node:http keeps the response of a connection in `_httpMessage`; its own handler of parse errors asks the same. */
 function hasBegunAnswer(socket: Duplex): boolean {
   const response = "_httpMessage" in socket ? socket._httpMessage : undefined;
-  return response instanceof ServerResponse && response.headersSent;
+  return response instanceof nodeHttp.ServerResponse && response.headersSent;
 }
 
-/** Loopback is spared: there a proxy on this machine speaks for everybody. */
 function limitPerIp(server: Server, refused: (why: string, from: string | undefined) => void): void {
-  const counts = new Map<string, number>();
+  const limit = new PerIpLimit(CONNECTIONS_PER_IP_MAX);
   server.on("connection", (socket) => {
     const ip = socket.remoteAddress;
-    if (ip === undefined || isLoopbackAddress(ip)) return;
-    const count = (counts.get(ip) ?? 0) + 1;
-    if (count > CONNECTIONS_PER_IP_MAX) {
-      refused("too many connections from one address", ip);
-      socket.destroy();
+    if (ip === undefined) return;
+    if (limit.enter(ip)) {
+      socket.once("close", () => limit.leave(ip));
       return;
     }
-    counts.set(ip, count);
-    socket.once("close", () => {
-      const left = (counts.get(ip) ?? 1) - 1;
-      if (left === 0) counts.delete(ip);
-      else counts.set(ip, left);
-    });
+    refused("too many connections from one address", ip);
+    socket.destroy();
   });
 }
 

@@ -14,7 +14,7 @@ import { type Failure, failureOf, invalidResponse } from "./function-failure.ts"
 import { answerOf, eventOf } from "./payload-v2.ts";
 import { callerGone, hasBody, readBody, streamBody } from "./request-body.ts";
 import { forwardedHeaders, headerOf, provenanceHeaders } from "./request-headers.ts";
-import { checkedStatus, InvalidFunctionResponse } from "./response-headers.ts";
+import { InvalidFunctionResponse, isBodiless } from "./response-headers.ts";
 import { StreamedResponse, WRITE_STALL_MS_MAX } from "./response-sink.ts";
 
 /** Smaller bodies are read before the call: a client that trickles must not occupy an instance. */
@@ -216,7 +216,7 @@ function sendWhole(
   body: string | Uint8Array,
 ): void {
   const length = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
-  if (checkedStatus(status) !== 204 && status !== 304) headers.push("content-length", String(length));
+  if (!isBodiless(status)) headers.push("content-length", String(length));
   if (length > UNWATCHED_ANSWER_BYTES_MAX) response.socket?.setTimeout(WRITE_STALL_MS_MAX);
   response.writeHead(status, headers);
   if (typeof body === "string" || length > ONE_WRITE_BYTES_MAX) response.end(body);
