@@ -1,6 +1,7 @@
 /**
  * `npm run quickstart`: starts a daemon with its data in this checkout, deploys the examples that can run here, calls
- * each by HTTP and by the CLI, and stays up until Ctrl-C. With --once it ends after the calls, with 0 if all went well.
+ * each by HTTP and by the CLI, and stays up until Ctrl-C. With --once it ends after the calls, with 0 if all went well;
+ * --data DIR keeps the data elsewhere than in .lambdad/.
  *
  * Runs under any Node since 20; what it starts brings its own.
  */
@@ -10,15 +11,27 @@ import { once } from "node:events";
 import { accessSync, constants, createWriteStream, mkdirSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const dataDir = join(root, ".lambdad", "data");
-const logFile = join(root, ".lambdad", "lambdad.log");
+const { values: flags } = parseArgs({
+  options: {
+    once: { type: "boolean", default: false },
+    data: { type: "string", default: join(root, ".lambdad") },
+  },
+});
+const dataDir = join(resolve(flags.data), "data");
+const logFile = join(resolve(flags.data), "lambdad.log");
 const PORT_TRIES = 100;
+const EXIT_INTERRUPTED = 130;
 const READY_MS_MAX = 30_000;
+
+/** How Go says that it cannot reach its module proxy. */
+const NO_NETWORK =
+  /dial tcp|no such host|i\/o timeout|proxyconnect|connection refused|network is unreachable/;
 
 /** What is deployed, how it is called, and what this machine needs for it (programs on PATH). */
 const EXAMPLES = [
@@ -31,7 +44,14 @@ const EXAMPLES = [
     data: '{"name":"CLI"}',
     needs: "python3",
   },
-  { folder: "hello-go", way: "handler, Go", path: "/?name=World", data: '{"name":"CLI"}', needs: "go" },
+  {
+    folder: "hello-go",
+    way: "handler, Go",
+    path: "/?name=World",
+    data: '{"name":"CLI"}',
+    needs: "go",
+    fetches: NO_NETWORK,
+  },
   {
     folder: "hello-shell",
     way: "handler, shell and curl",
@@ -44,10 +64,19 @@ const EXAMPLES = [
   { folder: "upper-filter", way: "filter", path: "/", body: "from http", data: "from the cli" },
 ];
 
-const isOnce = process.argv.includes("--once");
 const isPainted = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code, text) => (isPainted ? `\u001b[${code}m${text}\u001b[0m` : text);
 const say = (text = "") => process.stdout.write(`${text}\n`);
+
+let isStopping = false;
+const stopAsked = new Promise((resolve) => {
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => {
+      isStopping = true;
+      resolve();
+    });
+  }
+});
 
 process.exitCode = await main();
 
@@ -68,14 +97,15 @@ async function main() {
     const cli = { env: { ...process.env, LAMBDA_SERVER: daemon.control, LAMBDA_KEY: adminKey() } };
     const failed = [];
     for (const example of EXAMPLES) {
-      if (daemon.hasEnded()) break;
+      if (daemon.hasEnded() || isStopping) break;
       if (!(await show(example, cli, gatewayPort))) failed.push(example.folder);
     }
+    if (isStopping) return EXIT_INTERRUPTED;
     if (failed.length > 0)
       say(`${paint(31, "failed")}: ${failed.join(", ")} (the daemon's log: ${logFile})\n`);
-    if (!isOnce && !daemon.hasEnded()) {
+    if (!flags.once && !daemon.hasEnded()) {
       sayGoodbyeTo(daemon, gatewayPort);
-      await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM"), daemon.ended]);
+      await Promise.race([stopAsked, daemon.ended]);
       say("\nstopping…");
     }
     if (daemon.hasEnded()) {
@@ -134,10 +164,10 @@ function parseChecks(text) {
   }
 }
 
-async function startDaemon(flags) {
+async function startDaemon(daemonFlags) {
   const log = createWriteStream(logFile, { mode: 0o600 });
   await once(log, "open");
-  const child = spawn(join(root, "bin", "lambdad"), flags, {
+  const child = spawn(join(root, "bin", "lambdad"), daemonFlags, {
     // Its own group, so that Ctrl-C reaches it through us, once. The pipe tells it when we are gone.
     detached: true,
     stdio: ["ignore", "pipe", log, "pipe"],
@@ -158,7 +188,9 @@ async function startDaemon(flags) {
   clearTimeout(timer);
   if (ready === undefined) {
     await ended;
-    say(`${paint(31, "lambdad did not start")}:\n${lastLines()}`);
+    const said = lastLines();
+    say(`${paint(31, "lambdad did not start")}:\n${said}`);
+    if (said.includes("DataFolderMismatch")) say(`To begin anew, without what was deployed: rm -r ${dataDir}`);
     return undefined;
   }
   return {
@@ -202,7 +234,13 @@ async function show(example, cli, gatewayPort) {
     say(`  skipped: ${needs} is not installed\n`);
     return true;
   }
+  if (process.stdout.isTTY) process.stdout.write("  deploying…");
   const deployed = await runLambda(["deploy", join("examples", folder), "--name", folder, "--json"], cli);
+  if (process.stdout.isTTY) process.stdout.write("\r\u001b[K");
+  if (deployed.exitCode !== 0 && example.fetches?.test(deployed.stderr)) {
+    say(`  skipped: what it depends on cannot be fetched from here\n${indent(deployed.stderr)}\n`);
+    return true;
+  }
   if (deployed.exitCode !== 0) {
     say(`  ${paint(31, "not deployed")}:\n${indent(deployed.stderr)}\n`);
     return false;
@@ -219,7 +257,9 @@ async function show(example, cli, gatewayPort) {
 
   const invoked = await runLambda(["invoke", folder, "--data", example.data], cli);
   say(`  CLI       lambda invoke ${folder} --data '${example.data}'`);
-  say(`            ${mark(invoked.exitCode === 0)} ${(invoked.stdout || invoked.stderr).trimEnd()}\n`);
+  say(
+    `            ${mark(invoked.exitCode === 0)} ${(invoked.exitCode === 0 ? invoked.stdout : invoked.stderr).trimEnd()}\n`,
+  );
   return answer.status < 400 && invoked.exitCode === 0;
 }
 

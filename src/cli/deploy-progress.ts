@@ -28,11 +28,12 @@ export class DeployProgress {
     this.#begin({ step: PACKAGING, of: STEPS, title: `Packaging ${label}`, detail });
   }
 
+  /** The server's own words for packaging are left out: it has been said what was packed. */
   show(event: Exclude<DeployEvent, { readonly type: "done" | "error" }>): void {
     if (event.type === "output") {
       this.end();
       this.#output.note(event.text.replace(/\n$/, ""), "dim");
-    } else if (event.step !== PACKAGING) this.#begin(event);
+    } else if (!event.title.startsWith("Packaging")) this.#begin(event);
   }
 
   /** The function answers calls. */

@@ -10,6 +10,7 @@ const DEPLOY = "POST /v1/functions/greet/deploy";
 const PROGRESS = [
   { type: "step", step: 1, of: 4, title: "Packaging", detail: "1.1 KiB" },
   { type: "step", step: 2, of: 4, title: "Building" },
+  { type: "step", step: 2, of: 4, title: "Packaging", detail: "2 files, 38 B" },
   { type: "step", step: 2, of: 4, title: "Building", detail: "nothing to build" },
   { type: "step", step: 3, of: 4, title: "Publishing version 1" },
   { type: "step", step: 4, of: 4, title: "Starting" },
@@ -189,7 +190,7 @@ describe("lambda deploy", () => {
     await using server = await startFakeControl();
     await using lambda = await openLambda(server.url);
     await openFolder(lambda.dir);
-    server.on(DEPLOY, { lines: PROGRESS.slice(0, 4) });
+    server.on(DEPLOY, { lines: PROGRESS.slice(0, 5) });
     const ran = await lambda.run(["deploy", "hello", "--name", "greet"]);
     assert.equal(ran.exitCode, 6);
     assert.match(ran.stderr, /ended the deployment of greet without saying how/);
