@@ -5,10 +5,11 @@
  * The gateway and our own API send `{"error":{"code","message","requestId"}}` (`sendError`); the AWS API shapes an
  * `ErrorAnswer` in its own way.
  */
-import { type ServerResponse, STATUS_CODES } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ErrorCode, errorFacts, isPlatformError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
+import { nodeHttp } from "./node-http.ts";
 
 /** What the caller may know of an error. */
 export interface ErrorAnswer {
@@ -140,7 +141,7 @@ export function endWithError(
   }
   const body = errorBody(answer.code, answer.message, requestId);
   const head = [
-    `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? "Error"}`,
+    `HTTP/1.1 ${answer.status} ${nodeHttp.STATUS_CODES[answer.status] ?? "Error"}`,
     "content-type: application/json",
     `content-length: ${Buffer.byteLength(body)}`,
     `x-amzn-requestid: ${requestId}`,
