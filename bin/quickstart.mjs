@@ -190,7 +190,8 @@ async function startDaemon(daemonFlags) {
     await ended;
     const said = lastLines();
     say(`${paint(31, "lambdad did not start")}:\n${said}`);
-    if (said.includes("DataFolderMismatch")) say(`To begin anew, without what was deployed: rm -r ${dataDir}`);
+    if (said.includes("DataFolderMismatch"))
+      say(`To begin anew, without what was deployed: rm -r ${dataDir}`);
     return undefined;
   }
   return {
