@@ -151,7 +151,9 @@ class LocalDriver implements Driver {
             reject(new PlatformError("SandboxStartFailed", `cannot start ${request.command[0]}: ${message}`));
           },
         });
-        this.#spawner.send({ type: "start", request });
+        if (!this.#spawner.send({ type: "start", request })) {
+          this.#take(this.#starting, spec.id)?.failed(SPAWNER_DIED);
+        }
       });
     } catch (error) {
       await gate?.[Symbol.asyncDispose]();
@@ -251,7 +253,9 @@ class LocalDriver implements Driver {
         connected: resolve,
         refused: (message) => reject(new Error(`sandbox ${id} does not listen on port ${port}: ${message}`)),
       });
-      this.#spawner.send({ type: "connect", id, call, port });
+      if (!this.#spawner.send({ type: "connect", id, call, port })) {
+        this.#take(this.#connecting, call)?.refused(SPAWNER_DIED);
+      }
     });
   }
 
@@ -299,11 +303,11 @@ class LocalDriver implements Driver {
   async #spawnerDied(): Promise<void> {
     for (const [id, starting] of this.#starting) {
       this.#starting.delete(id);
-      starting.failed("the spawner process died");
+      starting.failed(SPAWNER_DIED);
     }
     for (const [call, connecting] of this.#connecting) {
       this.#connecting.delete(call);
-      connecting.refused("the spawner process died");
+      connecting.refused(SPAWNER_DIED);
     }
     const lost = [...this.#sandboxes.values()];
     await this.#spawner.ready().catch(() => undefined);
@@ -320,6 +324,8 @@ class LocalDriver implements Driver {
     return value;
   }
 }
+
+const SPAWNER_DIED = "the spawner process died";
 
 /** What programs with a network of their own are told to listen on. */
 const INNER_PORT = 8080;

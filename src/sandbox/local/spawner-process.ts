@@ -42,19 +42,22 @@ export class SpawnerProcess implements AsyncDisposable {
     return this.#running.ready;
   }
 
-  /** Nothing happens if it is dead: `died` is called for that. */
-  send(message: ToSpawner): void {
+  /** False if nobody is there to hear it. If it dies afterwards, `died` is called. */
+  send(message: ToSpawner): boolean {
     const child = this.#running?.child;
-    if (child?.connected) child.send(message, () => undefined);
+    if (!child?.connected) return false;
+    child.send(message, () => undefined);
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     const running = this.#running;
     if (!running) return;
-    // One that is waiting out its backoff is told, too: it never starts then.
+    // One that is waiting out its backoff starts now: it has to clean up after the one that died.
     running.cancel.abort();
-    if (running.child?.connected) running.child.send({ type: "close" } satisfies ToSpawner, () => undefined);
+    await running.ready.catch(() => undefined);
+    this.send({ type: "close" });
     await running.gone;
   }
 
@@ -79,7 +82,7 @@ export class SpawnerProcess implements AsyncDisposable {
     running: Running,
   ): Promise<{ readonly ready: Promise<HostAbilities>; readonly gone: Promise<void> }> {
     try {
-      if (waitMs > 0) await sleepFor(waitMs, undefined, { signal: running.cancel.signal });
+      if (waitMs > 0) await sleepFor(waitMs, undefined, running.cancel).catch(() => undefined);
       const child = spawnChild(this.#settings);
       running.child = child;
       return this.#watch(child);
