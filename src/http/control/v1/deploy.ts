@@ -19,6 +19,8 @@ import { startProblem } from "./start-problem.ts";
 import { type DeploySettings, parseDeployOptions } from "./wire.ts";
 
 const STEPS = 4;
+/** More than any start may take; a deploy must end even if whoever starts instances does not say so. */
+const START_MS_MAX = 60_000;
 
 export async function deployFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const name = nameOf(request);
@@ -57,17 +59,18 @@ interface Deployment {
 async function deploy(parts: ControlParts, deployment: Deployment): Promise<void> {
   const { name, settings, upload, request, progress } = deployment;
   progress.step(1, "Packaging");
-  const before = await find(parts, name);
   const prepare = (prepareSettings: PrepareSettings) =>
     parts.prepare({ file: upload.file, name: settings.fileName }, prepareSettings, {
       signal: request.signal,
       output: (text) => progress.send({ type: "output", text }),
       step: (title, detail) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
     });
-  const prepared = await prepareAsBefore(prepare, settings.prepare, before);
+  const prepared = await prepareAsBefore(prepare, settings.prepare, await find(parts, name));
   // Up to 250 MiB that nobody needs while an instance starts.
   await rm(upload.file, { force: true });
 
+  // Read again: while a build took its minutes, somebody may have changed the function.
+  const before = await find(parts, name);
   const config = configOf(
     settings,
     before?.latest.config,
@@ -134,7 +137,8 @@ async function start(
   if (record.concurrencyMax === 0) return {};
   try {
     const target = await parts.functions.resolve(name, undefined);
-    return { readyMs: Math.round(await parts.warm(target, { signal: request.signal })) };
+    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(START_MS_MAX)]);
+    return { readyMs: Math.round(await parts.warm(target, { signal })) };
   } catch (error) {
     if (isPlatformError(error) && errorFacts(error.code).fault === "platform") {
       parts.log.warn("a deployed version did not start", { function: name, error });
