@@ -62,11 +62,12 @@ export function newClient(parts: ClientParts): ApiClient {
     );
   };
 
-  const send = async (method: Method, path: string, options: CallOptions): Promise<IncomingMessage> => {
+  const send = (method: Method, path: string, options: CallOptions): Promise<IncomingMessage> => {
     const key = requireKey();
     const url = `${server}${path}${queryOf(options.query)}`;
     const body = options.body === undefined ? options.upload : Buffer.from(JSON.stringify(options.body));
-    const { request } = await (server.startsWith("https:") ? import("node:https") : import("node:http"));
+    // Not by import: that reads every export, of which one loads all of undici, ten times the cost of the rest.
+    const { request } = process.getBuiltinModule(server.startsWith("https:") ? "node:https" : "node:http");
     const startedAt = performance.now();
     parts.onTraffic?.(`> ${method} ${url}`);
     return new Promise((resolve, reject) => {
