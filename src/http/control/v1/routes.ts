@@ -55,7 +55,12 @@ export const V1_ROWS = [
   row("deployFunction", `POST ${F}/deploy`, "deploy", "Takes code in, builds, publishes, starts.", ARCHIVE),
   row("rollbackFunction", `POST ${F}/rollback`, "deploy", "Makes an earlier version live.", JSON_BODY),
   row("listVersions", `GET ${F}/versions`, "read", "Published versions, ascending."),
-  row("deleteVersion", `DELETE ${F}/versions/{number}`, "deploy", "Removes a version that no alias points at."),
+  row(
+    "deleteVersion",
+    `DELETE ${F}/versions/{number}`,
+    "deploy",
+    "Removes a version that no alias points at.",
+  ),
   row("listAliases", `GET ${F}/aliases`, "read", "Aliases by name."),
   row("putAlias", `PUT ${F}/aliases/{alias}`, "deploy", "Creates or moves an alias.", JSON_BODY),
   row("deleteAlias", `DELETE ${F}/aliases/{alias}`, "deploy", "Removes an alias."),
