@@ -41,7 +41,7 @@ describe("npm run quickstart", () => {
   async function start(args: readonly string[], programs: readonly string[]): Promise<Quickstart> {
     const bin = join(dir, "bin");
     await mkdir(bin);
-    for (const program of ["sh", "grep", "readlink", ...programs]) {
+    for (const program of ["sh", "grep", "readlink", "true", ...programs]) {
       const found = findOnPath(program);
       if (found !== undefined) await symlink(found, join(bin, program));
     }
