@@ -47,6 +47,7 @@ const CATALOG = {
   FunctionNotFound: caller(404, "ResourceNotFoundException"),
   VersionNotFound: caller(404, "ResourceNotFoundException"),
   AliasNotFound: caller(404, "ResourceNotFoundException"),
+  EventNotFound: caller(404, "ResourceNotFoundException"),
   ResourceNotFound: caller(404, "ResourceNotFoundException"),
   RouteNotFound: caller(404, "UnknownOperationException"),
   MethodNotAllowed: caller(405, "UnknownOperationException", 404),
@@ -56,10 +57,14 @@ const CATALOG = {
   RevisionChanged: caller(412, "PreconditionFailedException"),
   PayloadTooLarge: caller(413, "RequestEntityTooLargeException"),
   TooManyInvocations: retryable(caller(429, "TooManyRequestsException")),
+  /** The event queue holds as much as it may. */
+  TooManyEvents: retryable(caller(429, "TooManyRequestsException")),
   /** The caller went away; nobody reads the answer, the status is for the log. */
   CallerGone: caller(499, "ServiceException", 500),
   SandboxStartFailed: platform(502, 500),
   IsolationUnavailable: platform(503, 500),
+  /** The container engine is absent, stopped, not for this user, slow, or gone in the middle. */
+  EngineUnavailable: platform(503, 500),
   StoreUnavailable: platform(503, 500),
   ShuttingDown: platform(503, 500),
   StorageFull: platform(507, 500),

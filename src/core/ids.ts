@@ -12,8 +12,12 @@ export type SandboxId = string & { readonly __brand: "SandboxId" };
 /** Names a key: 20 characters of `A-Z 0-9`, as AWS access key ids look, so that AWS tools accept it. */
 export type KeyId = string & { readonly __brand: "KeyId" };
 
+/** Names an event: `evt_` and 11 characters of `0-9 a-z`. Later ones sort behind earlier ones. */
+export type EventId = string & { readonly __brand: "EventId" };
+
 const FUNCTION_NAME = /^[A-Za-z0-9-][A-Za-z0-9-_]{0,63}$/;
 const KEY_ID = /^[A-Z0-9]{16,32}$/;
+const EVENT_ID = /^evt_[0-9a-z]{11}$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The grammar in words, for error messages. */
@@ -29,6 +33,10 @@ export function parseKeyId(text: string): KeyId | undefined {
 
 export function parseInvocationId(text: string): InvocationId | undefined {
   return UUID.test(text) ? (text as InvocationId) : undefined;
+}
+
+export function parseEventId(text: string): EventId | undefined {
+  return EVENT_ID.test(text) ? (text as EventId) : undefined;
 }
 
 export function newInvocationId(): InvocationId {

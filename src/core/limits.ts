@@ -29,6 +29,23 @@ export const ENVIRONMENT_BYTES_MAX = 4 * KIB;
 export const ARCHIVE_BYTES_MAX = 250 * MIB;
 export const CODE_BYTES_MAX = 262_144_000;
 export const CODE_FILES_MAX = 65_536;
+/** Layers of one function. */
+export const LAYERS_MAX = 5;
+
+/** Events that wait or run, of one function and in all; the next one gets 429. */
+export const EVENTS_PER_FUNCTION_MAX = 100_000;
+export const EVENTS_MAX = 1_000_000;
+/** Of what a call by an event returned, what is kept. */
+export const EVENT_RESULT_BYTES_MAX = 1 * MIB;
+/** Events that run at once, over all functions; each holds its payload in memory. */
+export const EVENTS_IN_FLIGHT_MAX = 200;
+/** Attempts that are kept of one event: the first few and the last. */
+export const ATTEMPTS_KEPT_MAX = 50;
+/** Events that may lead to one another by destinations before that counts as a loop: Lambda's figure. */
+export const EVENT_DEPTH_MAX = 16;
+/** An event with a key that was used in this time is the one that used it. */
+export const IDEMPOTENCY_MS = 24 * 3_600_000;
+export const IDEMPOTENCY_KEY_LENGTH_MAX = 256;
 
 /** Instances of one function when it sets no limit of its own; calls beyond wait in the queue. */
 export const INSTANCES_PER_FUNCTION_DEFAULT = 10;
