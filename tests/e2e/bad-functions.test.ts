@@ -1,0 +1,238 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { after, before, describe, it } from "node:test";
+import {
+  makeFolder,
+  processesWith,
+  send,
+  skipWithout,
+  startDaemon,
+  type TestDaemon,
+  until,
+} from "./daemon.fake.ts";
+
+const noSandbox = skipWithout("bubblewrap", spawnSync("bwrap", ["--version"]).status === 0);
+
+describe("functions that misbehave", () => {
+  let daemon: TestDaemon;
+  before(async () => {
+    daemon = await startDaemon();
+  });
+  after(() => daemon[Symbol.asyncDispose]());
+
+  async function deploy(name: string, code: string, ...flags: string[]): Promise<void> {
+    using folder = makeFolder({ "index.mjs": code });
+    await daemon.deploy(folder.path, name, ...flags);
+  }
+
+  const errorOf = (text: string) => JSON.parse(text).error;
+
+  it("ends one that never answers at its timeout, with all that it has started", async () => {
+    const mark = `never-${process.pid}`;
+    await deploy(
+      "never",
+      `import { spawn } from "node:child_process";
+       export const handler = () => {
+         spawn("sh", ["-c", "trap '' TERM; (setsid sleep 1000.${process.pid} &) ; sleep 1000.${process.pid}"], { detached: true, stdio: "ignore", env: { MARK: "${mark}", PATH: "/usr/bin:/bin" } });
+         return new Promise(() => setTimeout(() => undefined, 1e6));
+       };`,
+      "--timeout",
+      "1",
+    );
+    const answer = await daemon.call("never");
+    assert.deepEqual([answer.status, errorOf(answer.text).code], [504, "FunctionTimedOut"]);
+    await until(() => processesWith(mark).length === 0, 1_500);
+    const id = String(answer.headers["x-amzn-requestid"]);
+    const { stdout } = await daemon.lambda("logs", "never", "--id", id);
+    assert.match(stdout, /Task timed out after 1\.00 seconds/);
+    assert.match(stdout, /REPORT .*Status: timeout/);
+  });
+
+  it("says how one left that exits, and starts it anew for the next call", async () => {
+    await deploy(
+      "exits",
+      `export const handler = (e) => { if (e.rawPath === "/go") process.exit(7); return "here"; };`,
+    );
+    assert.equal((await daemon.call("exits")).text, "here");
+    const answer = await daemon.call("exits", "/go");
+    assert.deepEqual([answer.status, errorOf(answer.text).code], [502, "FunctionCrashed"]);
+    assert.match(errorOf(answer.text).message, /exit status 7/);
+    assert.equal((await daemon.call("exits")).text, "here");
+  });
+
+  it("shows file and line of a syntax error at the first call", async () => {
+    await deploy("syntax", "export const handler = async () => {\n  return {{;\n};\n");
+    const answer = await daemon.call("syntax");
+    assert.deepEqual([answer.status, errorOf(answer.text).code], [502, "FunctionThrew"]);
+    assert.match(errorOf(answer.text).message, /index\.mjs:2/);
+    const invoked = await daemon.lambda("invoke", "syntax");
+    assert.equal(invoked.code, 1);
+    assert.match(invoked.stdout + invoked.stderr, /Runtime\.UserCodeSyntaxError/);
+  });
+
+  it("gives the caller of one that throws its error, and serves on", async () => {
+    await deploy(
+      "throws",
+      `export const handler = (e) => { if (e.rawPath === "/t") throw new TypeError("no good"); return 1; };`,
+    );
+    const answer = await daemon.call("throws", "/t");
+    assert.deepEqual([answer.status, errorOf(answer.text).errorType], [502, "TypeError"]);
+    const invoked = await daemon.lambda("invoke", "throws", "--data", '{"rawPath":"/t"}');
+    assert.deepEqual([invoked.code, JSON.parse(invoked.stdout).errorType], [1, "TypeError"]);
+    assert.equal((await daemon.call("throws")).text, "1");
+  });
+
+  it("cuts the log of one that prints without end, and says so", async () => {
+    await deploy(
+      "prints",
+      `export const handler = async () => { const line = "x".repeat(1000) + "\\n"; for (let i = 0; i < 20000; i++) { if (!process.stdout.write(line)) await new Promise((r) => process.stdout.once("drain", r)); } return "done"; };`,
+      "--timeout",
+      "30",
+    );
+    const answer = await daemon.call("prints");
+    assert.equal(answer.text, "done");
+    const { stdout } = await daemon.lambda(
+      "logs",
+      "prints",
+      "--id",
+      String(answer.headers["x-amzn-requestid"]),
+    );
+    assert.ok(stdout.length < 2_500_000, `${stdout.length} bytes are shown`);
+    assert.match(stdout, /truncated/);
+    assert.match(stdout, /REPORT RequestId/);
+  });
+
+  it("stops one that forks without end, and others do not notice", { skip: noSandbox }, async () => {
+    await deploy("calm", `export const handler = () => "calm";`);
+    using folder = makeFolder({ "bomb.sh": "#!/bin/sh\nbomb() { bomb | bomb & }\nbomb\nsleep 2\n" });
+    await daemon.deploy(folder.path, "bomb", "--kind", "filter", "--command", "./bomb.sh", "--timeout", "2");
+    const bombed = daemon.call("bomb", "/", { body: "" });
+    for (let i = 0; i < 20; i++) assert.equal((await daemon.call("calm")).text, "calm");
+    assert.ok([502, 504, 200].includes((await bombed).status));
+    await until(() => processesWith("bomb.sh").length === 0, 3_000);
+  });
+
+  it("ends one that takes more memory than it has, and says that it was memory", {
+    skip: noSandbox,
+  }, async () => {
+    await deploy(
+      "hungry",
+      `export const handler = () => { const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1)); };`,
+      "--timeout",
+      "20",
+    );
+    const answer = await daemon.call("hungry");
+    assert.deepEqual([answer.status, errorOf(answer.text).code], [502, "FunctionCrashed"]);
+    assert.match(errorOf(answer.text).message, /memory/);
+  });
+
+  it("refuses a response that is too large", async () => {
+    await deploy("large", `export const handler = () => "x".repeat(7_000_000);`);
+    const invoked = await daemon.lambda("invoke", "large");
+    assert.equal(invoked.code, 1);
+    assert.match(invoked.stdout, /Function\.ResponseSizeTooLarge/);
+  });
+
+  it("keeps functions apart: no sibling's files, processes or sockets", { skip: noSandbox }, async () => {
+    await deploy(
+      "spy",
+      `import { readdirSync, existsSync } from "node:fs";
+       export const handler = () => ({
+         pids: readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name)).length,
+         task: readdirSync("/var/task"),
+         run: readdirSync("/run"),
+         data: existsSync(${JSON.stringify("DATA")}),
+         uid: process.getuid(),
+         env: Object.keys(process.env).filter((name) => /KEY|SECRET|TOKEN|LAMBDAD/.test(name)),
+       });`.replace('"DATA"', JSON.stringify(daemon.dataDir)),
+    );
+    const seen = JSON.parse((await daemon.call("spy")).text);
+    assert.ok(seen.pids <= 5, `${seen.pids} processes are visible`);
+    assert.notEqual(seen.uid, 0);
+    assert.deepEqual([seen.task, seen.run, seen.data, seen.env], [["index.mjs"], ["lambdad"], false, []]);
+  });
+});
+
+describe("calls that are refused", () => {
+  let daemon: TestDaemon;
+  before(async () => {
+    daemon = await startDaemon();
+    using folder = makeFolder({
+      "index.mjs": `export const handler = () => new Promise((r) => setTimeout(r, 300, "ok"));`,
+    });
+    await daemon.deploy(folder.path, "slow", "--max", "1");
+  });
+  after(() => daemon[Symbol.asyncDispose]());
+
+  it("answers each in JSON with a code and the id of the request", async () => {
+    const large = "x".repeat(6 * 1024 * 1024 + 1);
+    const table: readonly (readonly [number, string, Promise<{ status: number; text: string }>])[] = [
+      [404, "FunctionNotFound", daemon.call("nobody")],
+      [404, "VersionNotFound", send(daemon.gatewayPort, "/slow:9/", {})],
+      [404, "AliasNotFound", send(daemon.gatewayPort, "/slow:prod/", {})],
+      [413, "PayloadTooLarge", daemon.call("slow", "/", { body: large })],
+      [
+        401,
+        "Unauthenticated",
+        daemon.control("GET", "/v1/functions", undefined, { authorization: "Bearer X.Y" }),
+      ],
+      [403, "HostRefused", daemon.control("GET", "/v1/functions", undefined, { host: "evil.example" })],
+      [
+        403,
+        "HostRefused",
+        daemon.control("GET", "/v1/functions", undefined, { origin: "http://evil.example" }),
+      ],
+      [404, "RouteNotFound", daemon.control("GET", "/v1/nothing")],
+    ];
+    for (const [status, code, sent] of table) {
+      const answer = await sent;
+      const { error } = JSON.parse(answer.text);
+      assert.deepEqual([answer.status, error.code], [status, code]);
+      assert.match(error.requestId, /^[0-9a-f-]{36}$/);
+    }
+  });
+
+  it("answers 429 with Retry-After beyond the function's limit", async () => {
+    const answers = await Promise.all([1, 2, 3].map(() => daemon.call("slow")));
+    const refused = answers.filter((answer) => answer.status === 429);
+    assert.equal(refused.length, 2);
+    assert.match(String(refused[0]?.headers["retry-after"]), /^\d+$/);
+  });
+
+  it("refuses to deploy what cannot run, with the value and the remedy, and changes nothing", async () => {
+    using empty = makeFolder();
+    using nothing = makeFolder({ "readme.txt": "no code" });
+    for (const [folder, name, pattern] of [
+      [empty.path, "empty", /empty|no files/i],
+      [nothing.path, "nothing", /readme\.txt[\s\S]*--handler/],
+      [nothing.path, "bad name!", /A-Z, a-z, 0-9/],
+      [`${nothing.path}/missing`, "missing", /missing/],
+    ] as const) {
+      const { code, stderr } = await daemon.lambda("deploy", folder, "--name", name);
+      assert.notEqual(code, 0);
+      assert.match(stderr, pattern);
+    }
+    const { stdout } = await daemon.lambda("list", "--json");
+    assert.deepEqual(
+      JSON.parse(stdout).functions.map((made: { name: string }) => made.name),
+      ["slow"],
+    );
+  });
+
+  it("never starts a call whose client has gone", async () => {
+    using folder = makeFolder({
+      "index.mjs": `export const handler = async (e) => { console.log("began", e.rawPath); await new Promise((r) => setTimeout(r, e.rawPath === "/busy" ? 3000 : 0)); return 1; };`,
+    });
+    await daemon.deploy(folder.path, "queue", "--timeout", "20");
+    const busy = Array.from({ length: 10 }, () => daemon.call("queue", "/busy"));
+    await until(async () => /"busy":\s*10/.test((await daemon.lambda("info", "queue", "--json")).stdout));
+    const gone = new AbortController();
+    const waiting = daemon.call("queue", "/gone", { signal: gone.signal });
+    waiting.catch(() => undefined);
+    gone.abort();
+    await assert.rejects(waiting);
+    await Promise.all(busy);
+    await daemon.call("queue", "/last");
+    assert.doesNotMatch((await daemon.lambda("logs", "queue")).stdout, /began \/gone/);
+  });
+});
