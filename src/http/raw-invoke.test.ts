@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { isPlatformError } from "../core/errors.ts";
 import { newInvocationId } from "../core/ids.ts";
 import type { InvocationOutcome, ResponseHead } from "../core/invocation.ts";
-import { rawInput, rawOutcome } from "./raw-invoke.ts";
+import { rawOutcome } from "../invoker/raw-outcome.ts";
+import { rawInput } from "./raw-invoke.ts";
 
 const ID = newInvocationId();
 

@@ -136,7 +136,7 @@ export class Instance implements AsyncDisposable {
     const durationMs = performance.now() - startedAt;
     const ended = this.#end(call, recorder, outcome, durationMs);
     if (wantsTail) await ended;
-    return { outcome, durationMs, initMs, logTail: wantsTail ? recorder.tail() : "" };
+    return { outcome, durationMs, sandboxId: this.id, initMs, logTail: wantsTail ? recorder.tail() : "" };
   }
 
   /** Passes an upgraded connection through in a claimed slot; resolves when it is over. */

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { InvocationId } from "../core/ids.ts";
+import type { InvocationId, SandboxId } from "../core/ids.ts";
 import type { CallInput, InvocationOutcome, ResponseSink } from "../core/invocation.ts";
 import type { TunnelRequest } from "../protocol/protocol.ts";
 import type { Target } from "../registry/target.ts";
@@ -36,6 +36,8 @@ export interface InvocationRequest {
 export interface InvocationResult {
   readonly outcome: InvocationOutcome;
   readonly durationMs: number;
+  /** Where it ran. */
+  readonly sandboxId?: SandboxId | undefined;
   /** Set when this call had to start its instance. */
   readonly initMs: number | undefined;
   /** Last 4 KiB of the log if `wantsTail`, else empty. */

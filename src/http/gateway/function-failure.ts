@@ -1,7 +1,7 @@
 /** Invocations that ran and failed, as responses: the function's fault, so 502 or 504, never one of our own errors. */
 import type { FunctionName, InvocationId } from "../../core/ids.ts";
 import type { InvocationOutcome } from "../../core/invocation.ts";
-import { timedOutMessage } from "../raw-invoke.ts";
+import { timedOutMessage } from "../../invoker/raw-outcome.ts";
 import type { InvalidFunctionResponse } from "./response-headers.ts";
 
 export interface Failure {
