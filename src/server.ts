@@ -125,6 +125,7 @@ export async function startServer(parts: {
         invocations: invoker,
         depot,
         records,
+        layers: store.layers,
         keys,
         runtimes: { resolve: (runtime) => runtimes.resolve(runtime, "handler"), list: () => runtimes.list() },
         prepare: codePreparation(config, environment, depot, runtimes),

@@ -9,6 +9,7 @@ import { ARCHIVE_BYTES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inParallel } from "./in-parallel.ts";
 import { copyFolder, type Unpacked, unpackArchive } from "./intake.ts";
+import { mergeManifests, writeMerged } from "./merge.ts";
 import { asStorageError, hasCode } from "./storage-error.ts";
 import {
   exists,
@@ -38,6 +39,15 @@ export interface CodeDepot {
     archive: Pick<CodeRef, "archiveSha256" | "archiveBytes">,
     options: { readonly signal: AbortSignal },
   ): Promise<CodeRef>;
+  /**
+   * Makes one tree of several, in order: of two files with one path the later is there. One tree is itself.
+   *
+   * @throws PlatformError `StoreUnavailable` if one of them is missing or was changed, `StorageFull`.
+   */
+  merge(
+    treeIds: readonly [string, ...string[]],
+    options: { readonly signal: AbortSignal },
+  ): Promise<{ readonly treeId: string; readonly treeBytes: number }>;
   /**
    * The folder with the tree. Its content was verified when it was unpacked and once again since the daemon started.
    *
@@ -143,6 +153,26 @@ class DiskDepot implements CodeDepot {
     });
   }
 
+  async merge(
+    treeIds: readonly [string, ...string[]],
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<{ readonly treeId: string; readonly treeBytes: number }> {
+    const trees = await Promise.all(
+      treeIds.map(async (treeId) => {
+        const dir = await this.openTree(treeId);
+        return { dir, manifest: parseManifest(await readManifest(`${dir}.json`)) };
+      }),
+    );
+    const merged = mergeManifests(trees);
+    return await this.#inStaging(async (scratch) => {
+      const staged = join(scratch, "tree");
+      const treeId = await this.#findTree(treeIdOf(manifestText(merged.manifest)));
+      if (treeId !== undefined) return { treeId, treeBytes: merged.bytes };
+      await writeMerged(staged, merged, { signal });
+      return { treeId: await this.#keepTree(scratch, staged, merged), treeBytes: merged.bytes };
+    });
+  }
+
   async openTree(treeId: string): Promise<string> {
     if (!TREE_ID.test(treeId))
       throw new PlatformError("StoreUnavailable", `"${treeId}" is not the id of a code tree`);
@@ -224,20 +254,30 @@ class DiskDepot implements CodeDepot {
     }
   }
 
-  async #keepTree(scratch: string, staged: string, { manifest }: Unpacked): Promise<string> {
+  /** The id again if that tree is here and as it should be. */
+  async #findTree(treeId: string): Promise<string | undefined> {
+    this.#touch(treeId);
+    if (!(await exists(join(this.#places.trees, treeId)))) return undefined;
+    try {
+      await this.openTree(treeId);
+      return treeId;
+    } catch (error) {
+      if (isPlatformError(error, "StoreUnavailable")) return undefined;
+      throw error;
+    }
+  }
+
+  async #keepTree(
+    scratch: string,
+    staged: string,
+    { manifest }: Pick<Unpacked, "manifest">,
+  ): Promise<string> {
     const text = manifestText(manifest);
     const treeId = treeIdOf(text);
     const place = join(this.#places.trees, treeId);
     this.#touch(treeId);
     if (await exists(place)) {
-      const isGood = await this.openTree(treeId).then(
-        () => true,
-        (error: unknown) => {
-          if (isPlatformError(error, "StoreUnavailable")) return false;
-          throw error;
-        },
-      );
-      if (isGood) return treeId;
+      if ((await this.#findTree(treeId)) !== undefined) return treeId;
       this.#parts.log.warn("a code tree was damaged and is replaced by a new upload of it", { treeId });
       renameSync(place, join(scratch, "damaged"));
     }

@@ -54,8 +54,53 @@ export interface FunctionConfig {
 }
 
 /** Reference to code in the depot. */
+  /** What is unpacked at `/opt`, in order: of two files with one path the later layer's is there. At most `LAYERS_MAX`. */
+  readonly layers: readonly LayerUse[];
+  /** The layers merged, as a tree in the depot; undefined without layers. */
+  readonly optTreeId: string | undefined;
+  readonly logging: Logging;
 export interface CodeRef {
   /** SHA-256 of the tree, hex: names the unpacked folder. */
+/** A layer version as a function refers to it. Its code is named here, so that deleting the layer takes nothing away. */
+export interface LayerUse {
+  /** Of the version: `arn:aws:lambda:REGION:ACCOUNT:layer:NAME:NUMBER`. */
+  readonly arn: string;
+  readonly code: CodeRef;
+}
+
+/** A number of a layer: code for `/opt`, which never changes. */
+export interface LayerVersion {
+  readonly layerName: string;
+  readonly number: number;
+  readonly description: string;
+  readonly license: string | undefined;
+  /** Told to whoever looks for layers; nothing is refused by them. */
+  readonly compatibleRuntimes: readonly string[];
+  readonly compatibleArchitectures: readonly string[];
+  readonly code: CodeRef;
+  readonly createdAt: number;
+}
+
+export type LogLevel = "TRACE" | "DEBUG" | "INFO" | "WARN" | "ERROR" | "FATAL";
+
+/** How a function's log is written. Levels only hold for JSON; with Text both are undefined. */
+export interface Logging {
+  readonly format: "Text" | "JSON";
+  /** The least that the function's own lines need. */
+  readonly applicationLevel: LogLevel | undefined;
+  /** The least that the platform's lines need. */
+  readonly systemLevel: "DEBUG" | "INFO" | "WARN" | undefined;
+  /** What functions are told as their log group; undefined is `/aws/lambda/NAME`. */
+  readonly group: string | undefined;
+}
+
+export const TEXT_LOGGING: Logging = {
+  format: "Text",
+  applicationLevel: undefined,
+  systemLevel: undefined,
+  group: undefined,
+};
+
   readonly treeId: string;
   /** SHA-256 of the archive as it was uploaded, base64: AWS's CodeSha256. */
   readonly archiveSha256: string;

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { systemClock } from "../core/clock.ts";
-import type { FunctionConfig, FunctionRecord, Version } from "../core/function.ts";
+import { type FunctionConfig, type FunctionRecord, TEXT_LOGGING, type Version } from "../core/function.ts";
 import { type InvocationId, newInvocationId, parseFunctionName } from "../core/ids.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../core/invocation.ts";
 import { silentLog } from "../core/log.ts";
@@ -172,6 +172,9 @@ export function targetOf(
       slotsPerInstance: 1,
       architecture: "x86_64",
       role: "",
+      layers: [],
+      optTreeId: undefined,
+      logging: TEXT_LOGGING,
       ...config,
     },
   };

@@ -5,7 +5,7 @@ import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Duplex, Readable, type Writable } from "node:stream";
-import type { Entry, FunctionConfig, Version } from "../core/function.ts";
+import { type Entry, type FunctionConfig, TEXT_LOGGING, type Version } from "../core/function.ts";
 import { newSandboxId, parseFunctionName } from "../core/ids.ts";
 import type { SandboxExit } from "../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../sandbox/driver.ts";
@@ -145,6 +145,9 @@ export function testVersion(entry: Entry, config: Partial<FunctionConfig> = {}):
       slotsPerInstance: 1,
       architecture: process.arch === "arm64" ? "arm64" : "x86_64",
       role: "arn:aws:iam::000000000000:role/none",
+      layers: [],
+      optTreeId: undefined,
+      logging: TEXT_LOGGING,
       ...config,
     },
     modifiedAt: 0,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import type { FunctionConfig, Version } from "../core/function.ts";
+import { type FunctionConfig, TEXT_LOGGING, type Version } from "../core/function.ts";
 import { sampleVersion } from "../store/samples.fake.ts";
 import { changedMembers } from "./version-diff.ts";
 
@@ -23,6 +23,14 @@ const changes: { [M in keyof FunctionConfig]: FunctionConfig[M] } = {
   slotsPerInstance: 2,
   architecture: "arm64",
   role: "arn:aws:iam::000000000000:role/r",
+  layers: [
+    {
+      arn: "arn:aws:lambda:us-east-1:000000000000:layer:l:1",
+      code: { treeId: "l", archiveSha256: "l", archiveBytes: 1, treeBytes: 1 },
+    },
+  ],
+  optTreeId: "l",
+  logging: { ...TEXT_LOGGING, format: "JSON" },
 };
 for (const [member, value] of Object.entries(changes)) {
   it(`finds a change of ${member}`, () => {

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import type { FunctionRecord, Version, VersionLabel } from "../core/function.ts";
+import {
+  type FunctionRecord,
+  type LayerVersion,
+  TEXT_LOGGING,
+  type Version,
+  type VersionLabel,
+} from "../core/function.ts";
 import { type FunctionName, type KeyId, parseFunctionName, parseKeyId } from "../core/ids.ts";
 import type { KeyRecord } from "./store.ts";
 
@@ -34,6 +40,9 @@ export function sampleVersion(name: string, label: VersionLabel = "$LATEST", cod
       slotsPerInstance: 1,
       architecture: "x86_64",
       role: "",
+      layers: [],
+      optTreeId: undefined,
+      logging: TEXT_LOGGING,
     },
     modifiedAt: 1,
   };
@@ -66,5 +75,22 @@ export function sampleKey(id: string, more: Partial<KeyRecord> = {}): KeyRecord 
     revokedAt: undefined,
     importedSecret: undefined,
     ...more,
+  };
+}
+
+export function sampleLayer(layerName: string, code = "a"): Omit<LayerVersion, "number"> {
+  return {
+    layerName,
+    description: "dépendances",
+    license: undefined,
+    compatibleRuntimes: ["nodejs24.x"],
+    compatibleArchitectures: [],
+    code: {
+      treeId: `layer-tree-${code}`,
+      archiveSha256: `layer-archive-${code}`,
+      archiveBytes: 1,
+      treeBytes: 2,
+    },
+    createdAt: 1,
   };
 }

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { isPlatformError } from "../core/errors.ts";
 import type { FunctionUrl } from "../core/function.ts";
-import { sampleFunction, sampleKey, sampleKeyId, sampleName, sampleVersion } from "./samples.fake.ts";
+import {
+  sampleFunction,
+  sampleKey,
+  sampleKeyId,
+  sampleLayer,
+  sampleName,
+  sampleVersion,
+} from "./samples.fake.ts";
 import type { Store } from "./store.ts";
 
 /** The promises of store.ts. `open` gives an empty store. */
@@ -206,6 +213,62 @@ export function describeStore(name: string, open: () => Promise<Store>): void {
     it("finds no key where none is", async () => {
       assert.equal(await store.keys.findKey(sampleKeyId("AAAAAAAAAAAAAAAAAAAA")), undefined);
       assert.deepEqual(await store.keys.listKeys(), []);
+    });
+  });
+
+  describe(`${name}: Layers`, () => {
+    it("numbers versions from 1, and never gives a number twice", async () => {
+      assert.equal(await store.layers.publish(sampleLayer("tools")), 1);
+      assert.equal(await store.layers.publish(sampleLayer("tools", "b")), 2);
+      assert.equal(await store.layers.publish(sampleLayer("other")), 1);
+      assert.equal(await store.layers.deleteVersion("tools", 2), true);
+      assert.equal(await store.layers.deleteVersion("tools", 2), false);
+      assert.equal(await store.layers.publish(sampleLayer("tools", "c")), 3);
+    });
+
+    it("gives numbers apart to publishers at the same time", async () => {
+      const numbers = await Promise.all(
+        ["a", "b", "c"].map((code) => store.layers.publish(sampleLayer("l", code))),
+      );
+      assert.deepEqual(numbers.sort(), [1, 2, 3]);
+    });
+
+    it("gives back a version as it was published", async () => {
+      const full = { ...sampleLayer("full"), license: "Apache-2.0" };
+      await store.layers.publish(full);
+      await store.layers.publish(sampleLayer("bare"));
+      assert.deepEqual(await store.layers.findVersion("full", 1), { ...full, number: 1 });
+      assert.deepEqual(await store.layers.findVersion("bare", 1), { ...sampleLayer("bare"), number: 1 });
+      assert.equal(await store.layers.findVersion("bare", 2), undefined);
+      assert.equal(await store.layers.findVersion("nobody", 1), undefined);
+    });
+
+    it("lists versions from the newest, and names that have one, in pages", async () => {
+      for (const code of ["a", "b", "c"]) await store.layers.publish(sampleLayer("m", code));
+      for (const name of ["z", "k"]) await store.layers.publish(sampleLayer(name));
+      await store.layers.deleteVersion("z", 1);
+      const numbers = async (before: number | undefined, limit: number) =>
+        (await store.layers.listVersions("m", { before, limit })).map(({ number }) => number);
+      assert.deepEqual(await numbers(undefined, 2), [3, 2]);
+      assert.deepEqual(await numbers(2, 2), [1]);
+      assert.deepEqual(await store.layers.listNames({ after: undefined, limit: 10 }), ["k", "m"]);
+      assert.deepEqual(await store.layers.listNames({ after: "k", limit: 10 }), ["m"]);
+      assert.deepEqual(await store.layers.listNames({ after: undefined, limit: 1 }), ["k"]);
+    });
+
+    it("keeps the code of layers, and of functions whose layer was deleted", async () => {
+      await store.layers.publish(sampleLayer("kept", "kept"));
+      await store.layers.publish(sampleLayer("gone", "gone"));
+      const { code } = sampleLayer("gone", "gone");
+      const version = sampleVersion("f");
+      const layers = [{ arn: "arn:aws:lambda:eu-central-1:123456789012:layer:gone:1", code }];
+      const latest = { ...version, config: { ...version.config, layers, optTreeId: "merged" } };
+      await store.registry.saveFunction(sampleFunction("f", { latest }));
+      assert.deepEqual(await store.registry.findFunction(sampleName("f")), sampleFunction("f", { latest }));
+      await store.layers.deleteVersion("gone", 1);
+      const inUse = await store.registry.codeInUse();
+      assert.deepEqual([...inUse.treeIds].sort(), ["layer-tree-gone", "layer-tree-kept", "merged", "tree-a"]);
+      assert.deepEqual([...inUse.archives].sort(), ["archive-a", "layer-archive-gone", "layer-archive-kept"]);
     });
   });
 

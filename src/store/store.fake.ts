@@ -1,13 +1,19 @@
 import { PlatformError } from "../core/errors.ts";
-import type { FunctionRecord, Version } from "../core/function.ts";
-import type { KeyRecord, KeyStore, Registry, Store } from "./store.ts";
+import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
+import type { KeyRecord, KeyStore, Layers, Registry, Store } from "./store.ts";
 
 /** A store in memory, for tests. Values are copied on the way in and out, as a database does. */
 export function fakeStore(): Store {
-  return { registry: fakeRegistry(), keys: fakeKeys(), async [Symbol.asyncDispose]() {} };
+  const layers = fakeLayers();
+  return {
+    registry: fakeRegistry(layers.all),
+    keys: fakeKeys(),
+    layers,
+    async [Symbol.asyncDispose]() {},
+  };
 }
 
-export function fakeRegistry(): Registry {
+export function fakeRegistry(layerVersions: () => readonly LayerVersion[] = () => []): Registry {
   const functions = new Map<string, FunctionRecord>();
   const versions = new Map<string, Map<number, Version>>();
 
@@ -67,9 +73,12 @@ export function fakeRegistry(): Registry {
       return structuredClone(sorted().find(({ urls }) => urls.some((url) => url.urlId === urlId)));
     },
     async codeInUse() {
+      const uses = all().flatMap(({ config }) => config.layers);
+      const codes = [...all(), ...uses, ...layerVersions()].map(({ code }) => code);
+      const merged = all().flatMap(({ config }) => config.optTreeId ?? []);
       return {
-        treeIds: new Set(all().map(({ code }) => code.treeId)),
-        archives: new Set(all().map(({ code }) => code.archiveSha256)),
+        treeIds: new Set([...codes.map(({ treeId }) => treeId), ...merged]),
+        archives: new Set(codes.map(({ archiveSha256 }) => archiveSha256)),
       };
     },
   };
@@ -95,6 +104,39 @@ function fakeKeys(): KeyStore {
     },
     async saveKey(key) {
       keys.set(key.id, structuredClone(key));
+    },
+  };
+}
+
+export function fakeLayers(): Layers & { readonly all: () => readonly LayerVersion[] } {
+  const newest = new Map<string, number>();
+  let versions: LayerVersion[] = [];
+  return {
+    all: () => versions,
+    async publish(layer) {
+      const number = (newest.get(layer.layerName) ?? 0) + 1;
+      newest.set(layer.layerName, number);
+      versions.push(structuredClone({ ...layer, number }));
+      return number;
+    },
+    async findVersion(layerName, number) {
+      return structuredClone(versions.find((each) => each.layerName === layerName && each.number === number));
+    },
+    async listVersions(layerName, { before, limit }) {
+      const found = versions.filter(
+        (each) => each.layerName === layerName && (before === undefined || each.number < before),
+      );
+      return structuredClone(found.sort((a, b) => b.number - a.number).slice(0, limit));
+    },
+    async listNames({ after, limit }) {
+      const names = [...new Set(versions.map(({ layerName }) => layerName))].sort();
+      return names.filter((name) => after === undefined || name > after).slice(0, limit);
+    },
+    async deleteVersion(layerName, number) {
+      const kept = versions.filter((each) => each.layerName !== layerName || each.number !== number);
+      const wasThere = kept.length < versions.length;
+      versions = kept;
+      return wasThere;
     },
   };
 }

@@ -1,10 +1,11 @@
-import type { FunctionRecord, Version } from "../core/function.ts";
+import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
 import type { FunctionName, KeyId } from "../core/ids.ts";
 
 /** What survives a restart. Each port is an interface of its own, so that a part sees only what it needs. */
 export interface Store extends AsyncDisposable {
   readonly registry: Registry;
   readonly keys: KeyStore;
+  readonly layers: Layers;
 }
 
 /**
@@ -40,7 +41,7 @@ export interface Registry {
   deleteVersion(name: FunctionName, number: number): Promise<boolean>;
   /** The function a function URL belongs to. */
   findFunctionByUrlId(urlId: string): Promise<FunctionRecord | undefined>;
-  /** Tree ids and archive hashes (base64) that some version still needs; what is not named may be collected. */
+  /** Tree ids and archive hashes (base64) that some version or layer still needs; what is not named may be collected. */
   codeInUse(): Promise<{ readonly treeIds: ReadonlySet<string>; readonly archives: ReadonlySet<string> }>;
 }
 
@@ -65,4 +66,20 @@ export interface KeyStore {
   listKeys(): Promise<KeyRecord[]>;
   /** Creates or replaces. */
   saveKey(key: KeyRecord): Promise<void>;
+}
+
+/** Layers by name and number. Writes are durable when the promise resolves; errors as `Registry`. */
+export interface Layers {
+  /** Stores it as the layer's next number, and gives that. Numbers count from 1 and are never used again. */
+  publish(layer: Omit<LayerVersion, "number">): Promise<number>;
+  findVersion(layerName: string, number: number): Promise<LayerVersion | undefined>;
+  /** Newest first; `before` is exclusive. */
+  listVersions(
+    layerName: string,
+    page: { readonly before: number | undefined; readonly limit: number },
+  ): Promise<LayerVersion[]>;
+  /** Names of the layers that have a version, ascending; `after` is exclusive. */
+  listNames(page: { readonly after: string | undefined; readonly limit: number }): Promise<string[]>;
+  /** False if it was not there. */
+  deleteVersion(layerName: string, number: number): Promise<boolean>;
 }

@@ -101,6 +101,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
         forgotten.push(name);
       },
     },
+    layers: store.layers,
     keys,
     runtimes: {
       resolve(runtime) {

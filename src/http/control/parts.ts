@@ -9,6 +9,7 @@ import type { Invocations } from "../../invoker/invocations.ts";
 import type { Records } from "../../records/records.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
+import type { Layers } from "../../store/store.ts";
 import type { KeyRing } from "./keys.ts";
 
 export interface ControlParts {
@@ -26,8 +27,9 @@ export interface ControlParts {
   readonly drainMs: number;
   readonly functions: Functions;
   readonly invocations: Pick<Invocations, "invoke">;
-  readonly depot: Pick<CodeDepot, "takeIn" | "findArchive">;
+  readonly depot: Pick<CodeDepot, "takeIn" | "findArchive" | "merge">;
   readonly records: Pick<Records, "read" | "forget">;
+  readonly layers: Layers;
   readonly keys: KeyRing;
   readonly runtimes: Runtimes;
   readonly prepare: PrepareCode;

@@ -3,7 +3,13 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { connect, type Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { PlatformError } from "../../core/errors.ts";
-import type { EntryKind, FunctionRecord, FunctionUrl, Version } from "../../core/function.ts";
+import {
+  type EntryKind,
+  type FunctionRecord,
+  type FunctionUrl,
+  TEXT_LOGGING,
+  type Version,
+} from "../../core/function.ts";
 import { type FunctionName, parseFunctionName } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import { type FakeFunction, type FakeInvocations, fakeInvocations } from "../../invoker/invocations.fake.ts";
@@ -69,6 +75,9 @@ export function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: s
       slotsPerInstance: 1,
       architecture: "x86_64",
       role: "",
+      layers: [],
+      optTreeId: undefined,
+      logging: TEXT_LOGGING,
     },
     modifiedAt: 0,
   };

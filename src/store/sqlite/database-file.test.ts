@@ -163,45 +163,45 @@ it("never gives a wrong answer from a damaged database", async () => {
 });
 
 describe("migrations", () => {
-  const [first] = readMigrations();
-  assert.ok(first);
-  const second: Migration = {
-    number: 2,
-    name: "0002-more.sql",
+  const present = readMigrations();
+  const number = present.length + 1;
+  const more: Migration = {
+    number,
+    name: "9998-more.sql",
     sql: "CREATE TABLE more (x INTEGER) STRICT",
     checksum: "c2",
   };
 
   it("bring an older database up to date, and keep what is in it", async () => {
     const { file } = await usedFolder();
-    const { reader } = openDatabaseFile(file, [first, second], 5);
-    assert.equal(reader.get("PRAGMA user_version")?.user_version, 2);
+    const { reader } = openDatabaseFile(file, [...present, more], 5);
+    assert.equal(reader.get("PRAGMA user_version")?.user_version, number);
     assert.equal(reader.get("SELECT count(*) AS n FROM function")?.n, 1);
     assert.deepEqual(
-      { ...reader.get("SELECT * FROM migration WHERE number = 2") },
-      { number: 2, name: "0002-more.sql", checksum: "c2", applied_at: 5 },
+      { ...reader.get("SELECT * FROM migration WHERE number = ?", number) },
+      { number, name: "9998-more.sql", checksum: "c2", applied_at: 5 },
     );
     reader.close();
     await assert.rejects(
-      async () => openDatabaseFile(file, [first], 6),
+      async () => openDatabaseFile(file, present, 6),
       (error) => isPlatformError(error, "DataFolderMismatch"),
     );
   });
 
   it("leave an older database as it was if one of them fails", async () => {
     const { dir, file } = await usedFolder();
-    const third: Migration = {
-      number: 3,
-      name: "0003-bad.sql",
+    const bad: Migration = {
+      number: number + 1,
+      name: "9999-bad.sql",
       sql: "CREATE TABLE x (y INTEGER) STRICT; SELECT nothing",
       checksum: "c3",
     };
     assert.throws(
-      () => openDatabaseFile(file, [first, second, third], 5),
+      () => openDatabaseFile(file, [...present, more, bad], 5),
       (error) => isPlatformError(error, "StoreUnavailable"),
     );
     const connection = Connection.open(file);
-    assert.equal(connection.get("PRAGMA user_version")?.user_version, 1);
+    assert.equal(connection.get("PRAGMA user_version")?.user_version, present.length);
     assert.equal(connection.get("SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('more', 'x')")?.n, 0);
     connection.close();
     await using _store = await open(dir);

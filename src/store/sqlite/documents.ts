@@ -4,7 +4,16 @@
  */
 import { crc32 } from "node:zlib";
 import { PlatformError } from "../../core/errors.ts";
-import type { Alias, CodeRef, FunctionRecord, FunctionUrl, Version } from "../../core/function.ts";
+import {
+  type Alias,
+  type CodeRef,
+  type FunctionRecord,
+  type FunctionUrl,
+  type LayerVersion,
+  TEXT_LOGGING,
+  type Version,
+} from "../../core/function.ts";
+import type { ScheduleRecord } from "../schedules.ts";
 import type { KeyRecord } from "../store.ts";
 import type { Row } from "./connection.ts";
 
@@ -20,11 +29,15 @@ type Columns = readonly (string | number)[];
 const FUNCTION_COLUMNS = ["name", "generation", "tree_id", "archive_sha256"] as const;
 const VERSION_COLUMNS = ["function_name", "number", "tree_id", "archive_sha256"] as const;
 const KEY_COLUMNS = ["id"] as const;
+const SCHEDULE_COLUMNS = ["id", "function_name"] as const;
+const LAYER_COLUMNS = ["layer_name", "number", "tree_id", "archive_sha256"] as const;
 
 /** What to select so that a row can be parsed. */
 export const FUNCTION_ROW = [...FUNCTION_COLUMNS, "document", "checksum"].join(", ");
 export const VERSION_ROW = [...VERSION_COLUMNS, "document", "checksum"].join(", ");
 export const KEY_ROW = [...KEY_COLUMNS, "document", "checksum"].join(", ");
+export const SCHEDULE_ROW = [...SCHEDULE_COLUMNS, "next_at", "document", "checksum"].join(", ");
+export const LAYER_ROW = [...LAYER_COLUMNS, "document", "checksum"].join(", ");
 
 export function functionDocument(record: FunctionRecord): Document {
   const { code } = record.latest;
@@ -40,10 +53,30 @@ export function keyDocument(key: KeyRecord): Document {
   return newDocument(key, [key.id]);
 }
 
+export function layerDocument(layer: LayerVersion): Document {
+  const { layerName, number, code } = layer;
+  return newDocument(layer, [layerName, number, code.treeId, code.archiveSha256]);
+}
+
+/** When it fires next moves with every firing and is a column only. */
+export function scheduleDocument({ id, functionName, definition }: ScheduleRecord): Document {
+  return newDocument(definition, [id, functionName]);
+}
+
+export function parseSchedule(row: Row): ScheduleRecord {
+  return {
+    id: String(row.id),
+    functionName: String(row.function_name) as ScheduleRecord["functionName"],
+    nextAt: row.next_at === null ? undefined : Number(row.next_at),
+    definition: JSON.parse(checkedText(row, SCHEDULE_COLUMNS)) as ScheduleRecord["definition"],
+  };
+}
+
 export function parseFunction(row: Row): FunctionRecord {
   const stored = JSON.parse(checkedText(row, FUNCTION_COLUMNS)) as FunctionRecord;
   return {
     ...stored,
+    latest: completed(stored.latest),
     liveVersion: stored.liveVersion,
     concurrencyMax: stored.concurrencyMax,
     aliases: stored.aliases.map(parseAlias),
@@ -52,7 +85,12 @@ export function parseFunction(row: Row): FunctionRecord {
 }
 
 export function parseVersion(row: Row): Version {
-  return JSON.parse(checkedText(row, VERSION_COLUMNS)) as Version;
+  return completed(JSON.parse(checkedText(row, VERSION_COLUMNS)) as Version);
+}
+
+export function parseLayer(row: Row): LayerVersion {
+  const stored = JSON.parse(checkedText(row, LAYER_COLUMNS)) as LayerVersion;
+  return { ...stored, license: stored.license };
 }
 
 export function parseKey(row: Row): KeyRecord {
@@ -65,10 +103,50 @@ export function parseKey(row: Row): KeyRecord {
   };
 }
 
-/** The code that the row of a function or a version refers to. */
-export function parseCode(row: Row): Pick<CodeRef, "treeId" | "archiveSha256"> {
-  checkedText(row, "generation" in row ? FUNCTION_COLUMNS : VERSION_COLUMNS);
-  return { treeId: String(row.tree_id), archiveSha256: String(row.archive_sha256) };
+/** All code that the row of a function, a version or a layer refers to: its own, and that of the layers it uses. */
+export function parseCode(row: Row): {
+  readonly treeIds: readonly string[];
+  readonly archives: readonly string[];
+} {
+  const text = checkedText(row, columnsOf(row));
+  const own = { treeIds: [String(row.tree_id)], archives: [String(row.archive_sha256)] };
+  // Most functions have no layers, and reading a document costs more than all the rest.
+  if (!text.includes('"optTreeId":')) return own;
+  const { config } = "generation" in row ? parseFunction(row).latest : parseVersion(row);
+  const layers = config.layers.map(({ code }) => code);
+  return {
+    treeIds: [
+      ...own.treeIds,
+      ...layers.map(({ treeId }) => treeId),
+      ...(config.optTreeId === undefined ? [] : [config.optTreeId]),
+    ],
+    archives: [...own.archives, ...layers.map(({ archiveSha256 }: CodeRef) => archiveSha256)],
+  };
+}
+
+function columnsOf(row: Row): readonly string[] {
+  if ("layer_name" in row) return LAYER_COLUMNS;
+  return "generation" in row ? FUNCTION_COLUMNS : VERSION_COLUMNS;
+}
+
+/** Versions stored before there were layers and JSON logs have neither. */
+function completed(stored: Version): Version {
+  const config: Partial<Version["config"]> = stored.config;
+  const logging = config.logging ?? TEXT_LOGGING;
+  return {
+    ...stored,
+    config: {
+      ...stored.config,
+      layers: config.layers ?? [],
+      optTreeId: config.optTreeId,
+      logging: {
+        ...logging,
+        applicationLevel: logging.applicationLevel,
+        systemLevel: logging.systemLevel,
+        group: logging.group,
+      },
+    },
+  };
 }
 
 function parseAlias(stored: Alias): Alias {
@@ -79,7 +157,10 @@ function parseUrl(stored: FunctionUrl): FunctionUrl {
   return { ...stored, qualifier: stored.qualifier, cors: stored.cors };
 }
 
-function newDocument(value: FunctionRecord | Version | KeyRecord, columns: Columns): Document {
+function newDocument(
+  value: FunctionRecord | Version | KeyRecord | LayerVersion | ScheduleRecord["definition"],
+  columns: Columns,
+): Document {
   const text = JSON.stringify(value);
   return { text, checksum: checksumOf(columns, text) };
 }

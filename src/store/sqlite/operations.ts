@@ -1,5 +1,6 @@
 import type { Connection } from "./connection.ts";
 import { type KeyOperations, keyOperations } from "./key-operations.ts";
+import { type LayerOperations, layerOperations } from "./layer-operations.ts";
 import type { Performers } from "./performers.ts";
 import { type RegistryOperations, registryOperations } from "./registry-operations.ts";
 
@@ -7,11 +8,15 @@ import { type RegistryOperations, registryOperations } from "./registry-operatio
  * Everything that the writer can do, by name. Arguments and results cross a thread, so they are plain values. Each
  * runs inside a transaction that it shares with others, in a savepoint of its own: it happens as a whole or throws.
  */
-export interface Operations extends RegistryOperations, KeyOperations {}
+export interface Operations extends RegistryOperations, KeyOperations, LayerOperations {}
 
 export type OperationName = keyof Operations;
 
-const PERFORMERS: Performers<Operations> = { ...registryOperations, ...keyOperations };
+const PERFORMERS: Performers<Operations> = {
+  ...registryOperations,
+  ...keyOperations,
+  ...layerOperations,
+};
 
 export function perform<N extends OperationName>(
   connection: Connection,

@@ -7,6 +7,7 @@ import type { Connection, Row } from "./connection.ts";
 import {
   FUNCTION_ROW,
   functionDocument,
+  LAYER_ROW,
   parseCode,
   parseFunction,
   parseVersion,
@@ -69,12 +70,16 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
       try {
         const treeIds = new Set<string>();
         const archives = new Set<string>();
-        for (const rowsOf of [`${FUNCTION_ROW} FROM function`, `${VERSION_ROW} FROM version`]) {
+        for (const rowsOf of [
+          `${FUNCTION_ROW} FROM function`,
+          `${VERSION_ROW} FROM version`,
+          `${LAYER_ROW} FROM layer_version`,
+        ]) {
           for await (const rows of pagesOf(snapshot, rowsOf)) {
             for (const row of rows) {
-              const { treeId, archiveSha256 } = parseCode(row);
-              treeIds.add(treeId);
-              archives.add(archiveSha256);
+              const code = parseCode(row);
+              for (const treeId of code.treeIds) treeIds.add(treeId);
+              for (const archive of code.archives) archives.add(archive);
             }
           }
         }

@@ -10,6 +10,7 @@ import { claimDataFolder } from "./data-folder.ts";
 import { openDatabaseFile } from "./database-file.ts";
 import { readMigrations } from "./migrations.ts";
 import { openKeys } from "./sqlite-keys.ts";
+import { openLayers } from "./sqlite-layers.ts";
 import { openRegistry } from "./sqlite-registry.ts";
 import { storeError } from "./store-error.ts";
 import { startThread } from "./thread.ts";
@@ -54,6 +55,7 @@ export async function openSqliteStore(parts: {
     return {
       registry: openRegistry(access),
       keys: openKeys(access),
+      layers: openLayers(access),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };

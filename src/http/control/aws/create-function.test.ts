@@ -296,11 +296,11 @@ describe("CreateFunction", () => {
       /VpcConfig is not supported/,
     ],
     [
-      "layers",
+      "a layer that does not exist",
       { Layers: ["arn:aws:lambda:eu-central-1:123456789012:layer:l:1"] },
       400,
       "InvalidParameterValueException",
-      /Layers is not supported/,
+      /^Layer version arn:aws:lambda:eu-central-1:123456789012:layer:l:1 does not exist\.$/,
     ],
     [
       "a dead-letter queue",
@@ -339,8 +339,8 @@ describe("CreateFunction", () => {
       /SnapStart/,
     ],
     [
-      "JSON logs",
-      { LoggingConfig: { LogFormat: "JSON" } },
+      "log levels without JSON",
+      { LoggingConfig: { LogFormat: "Text", SystemLogLevel: "WARN" } },
       400,
       "InvalidParameterValueException",
       /LoggingConfig/,

@@ -1,20 +1,24 @@
 /** The operations on functions and their configuration. */
-import { randomUUID } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
-import type { CodeRef, Entry, FunctionConfig, FunctionRecord, Version } from "../../../core/function.ts";
+import {
+  type Entry,
+  type FunctionConfig,
+  type FunctionRecord,
+  TEXT_LOGGING,
+  type Version,
+} from "../../../core/function.ts";
 import { type FunctionName, parseFunctionName } from "../../../core/ids.ts";
 import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
 import type { CodeLinks } from "../code-links.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
+import { changedLogging, checkSizeWithLayers, layersConfig } from "./function-layers.ts";
 import { namedBy, unqualified, versionOf } from "./lookup.ts";
 import { decodeMarker, encodeMarker } from "./paging.ts";
 import { unsupported } from "./refusals.ts";
 import { functionConfiguration, handlerText, type Moment } from "./shapes.ts";
+import { takeIn } from "./take-in.ts";
 import {
-  BAD_ZIP,
   type ConfigurationChange,
   parseCreateFunction,
   parsePage,
@@ -56,6 +60,8 @@ export async function createFunction(parts: ControlParts, request: ControlReques
     slotsPerInstance: 1,
     architecture: parts.architecture,
     role: configuration.role,
+    ...(await layersConfig(parts, configuration.layers ?? [], code, request.signal)),
+    logging: changedLogging(TEXT_LOGGING, configuration.logging),
   };
   const record = await parts.functions.create(
     { name: reference.name, code, config, concurrencyMax: undefined, tags: made.tags },
@@ -189,6 +195,7 @@ export async function updateFunctionCode(parts: ControlParts, request: ControlRe
   const record = await parts.functions.get(name);
   checkRevision(record, update.ifRevision);
   const code = await takeIn(parts, update.zip, request.signal);
+  checkSizeWithLayers(code, record.latest.config.layers);
   if (update.isDryRun) {
     return configurationReply(parts, 200, { ...record.latest, code }, "settled");
   }
@@ -205,7 +212,10 @@ export async function updateFunctionConfiguration(
   const change = parseUpdateConfiguration(request.json, reference.text);
   const record = await parts.functions.get(name);
   checkRevision(record, change.ifRevision);
-  const config = changedConfig(record.latest.config, change);
+  const config = {
+    ...changedConfig(record.latest.config, change),
+    ...(change.layers && (await layersConfig(parts, change.layers, record.latest.code, request.signal))),
+  };
   if (change.runtime !== undefined) await parts.runtimes.resolve(change.runtime);
   const updated = await parts.functions.update(name, {
     config,
@@ -247,6 +257,7 @@ function changedConfig(config: FunctionConfig, change: ConfigurationChange): Fun
     tmpMib: change.tmpMib ?? config.tmpMib,
     environment: change.environment ?? config.environment,
     role: change.role ?? config.role,
+    logging: changedLogging(config.logging, change.logging),
   };
 }
 
@@ -259,23 +270,6 @@ function changedEntry(entry: Entry, handler: string | undefined): Entry {
 function checkRevision(record: FunctionRecord, ifRevision: string | undefined): void {
   if (ifRevision !== undefined && ifRevision !== record.latest.revisionId) {
     throw new PlatformError("RevisionChanged", `revision ${ifRevision} is not the current one`);
-  }
-}
-
-/** Unpacks and verifies. The upload goes through a file since archives are read from their end. */
-async function takeIn(parts: ControlParts, zip: Buffer, signal: AbortSignal): Promise<CodeRef> {
-  await mkdir(parts.uploadDir, { recursive: true, mode: 0o700 });
-  const file = join(parts.uploadDir, `aws-${randomUUID()}.zip`);
-  try {
-    await writeFile(file, zip, { flag: "wx", mode: 0o600 });
-    return await parts.depot.takeIn({ file, name: undefined }, { signal });
-  } catch (error) {
-    if (isPlatformError(error, "InvalidArchive")) {
-      throw new PlatformError("InvalidArchive", `${BAD_ZIP} (${error.message})`, { cause: error });
-    }
-    throw error;
-  } finally {
-    await rm(file, { force: true });
   }
 }
 

@@ -9,6 +9,7 @@ import type { ControlRequest, Handler, Reply } from "../route.ts";
 import { inAwsWords, type Subject } from "./errors.ts";
 import * as functions from "./functions.ts";
 import { invoke, invokeWithResponseStream } from "./invoke.ts";
+import * as layers from "./layers.ts";
 import { isSupported, type SupportedOperation } from "./routes.ts";
 import * as settings from "./settings.ts";
 import * as urls from "./urls.ts";
@@ -48,6 +49,12 @@ export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: 
     UntagResource: settings.untagResource,
     ListTags: settings.listTags,
     GetAccountSettings: settings.getAccountSettings,
+    PublishLayerVersion: (own, request) => layers.publishLayerVersion(own, links, request),
+    GetLayerVersion: (own, request) => layers.getLayerVersion(own, links, request),
+    GetLayerVersionByArn: (own, request) => layers.getLayerVersionByArn(own, links, request),
+    ListLayerVersions: layers.listLayerVersions,
+    ListLayers: layers.listLayers,
+    DeleteLayerVersion: layers.deleteLayerVersion,
   };
 
   return (operation) => {

@@ -35,7 +35,6 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   DeadLetterConfig: { asks: isFilled, why: "there is no event queue yet" },
   KMSKeyArn: { asks: isFilled, why: "there is no key service" },
   TracingConfig: { asks: differs("Mode", "PassThrough"), why: "only the mode PassThrough is" },
-  Layers: { asks: isFilled, why: "put what they hold into the archive" },
   FileSystemConfigs: { asks: isFilled, why: "functions have their code and /tmp" },
   ImageConfig: { asks: isFilled, why: "functions run from archives" },
   PackageType: {
@@ -48,14 +47,6 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   CapacityProviderConfig: { asks: isFilled, why: "functions run on this host" },
   DurableConfig: { asks: isFilled, why: "there are no durable executions" },
   PublishTo: { asks: isFilled, why: "leave it out" },
-  LoggingConfig: {
-    asks: (value, functionName) =>
-      differs("LogFormat", "Text")(value) ||
-      differs("LogGroup", `/aws/lambda/${functionName}`)(value) ||
-      isFilled(member(value, "ApplicationLogLevel")) ||
-      isFilled(member(value, "SystemLogLevel")),
-    why: "lines are kept as text in /aws/lambda/NAME",
-  },
 };
 
 /** Where `Code`'s members may come from: inside `Code` on create, at the top on update. */

@@ -75,6 +75,17 @@ const SUPPORTED = [
   operation("UntagResource", "DELETE", "/2017-03-31/tags/{Resource}", "deploy"),
   operation("ListTags", "GET", "/2017-03-31/tags/{Resource}", "read"),
   operation("GetAccountSettings", "GET", "/2016-08-19/account-settings", "read"),
+  operation("PublishLayerVersion", "POST", "/2018-10-31/layers/{LayerName}/versions", "deploy"),
+  operation("GetLayerVersion", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "read"),
+  operation("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion", "read"),
+  operation("ListLayerVersions", "GET", "/2018-10-31/layers/{LayerName}/versions", "read"),
+  operation("ListLayers", "GET", "/2018-10-31/layers", "read"),
+  operation(
+    "DeleteLayerVersion",
+    "DELETE",
+    "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
+    "deploy",
+  ),
 ] as const;
 
 const REFUSED = [
@@ -115,17 +126,6 @@ const REFUSED = [
     "GET",
     "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
     "read",
-  ),
-  operation("PublishLayerVersion", "POST", "/2018-10-31/layers/{LayerName}/versions", "deploy"),
-  operation("GetLayerVersion", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", "read"),
-  operation("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion", "read"),
-  operation("ListLayerVersions", "GET", "/2018-10-31/layers/{LayerName}/versions", "read"),
-  operation("ListLayers", "GET", "/2018-10-31/layers", "read"),
-  operation(
-    "DeleteLayerVersion",
-    "DELETE",
-    "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
-    "deploy",
   ),
   operation("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", "deploy"),
   operation("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", "read"),
@@ -340,6 +340,7 @@ const JSON_BYTES_MAX = 1024 * 1024;
 const BODIES: Partial<Record<AwsOperationName, BodyRule>> = {
   CreateFunction: { kind: "json", bytesMax: CODE_REQUEST_BYTES_MAX },
   UpdateFunctionCode: { kind: "json", bytesMax: CODE_REQUEST_BYTES_MAX },
+  PublishLayerVersion: { kind: "json", bytesMax: CODE_REQUEST_BYTES_MAX },
   Invoke: { kind: "bytes", bytesMax: PAYLOAD_BYTES_MAX },
   InvokeWithResponseStream: { kind: "bytes", bytesMax: PAYLOAD_BYTES_MAX },
 };

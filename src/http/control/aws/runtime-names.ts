@@ -71,3 +71,13 @@ export function checkRuntimeName(runtime: string): void {
     );
   }
 }
+
+/** Layers may name retired runtimes, too. @throws PlatformError `ValidationFailed` */
+export function checkCompatibleRuntimes(runtimes: readonly string[]): void {
+  const unknown = runtimes.find((runtime) => !CURRENT.includes(runtime) && !DEPRECATED.has(runtime));
+  if (unknown === undefined) return;
+  throw new PlatformError(
+    "ValidationFailed",
+    `1 validation error detected: Value '[${runtimes.join(", ")}]' at 'compatibleRuntimes' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [${CURRENT.join(", ")}]]`,
+  );
+}

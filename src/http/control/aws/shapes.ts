@@ -1,5 +1,14 @@
 /** Our words turned into what AWS clients expect. The other direction is wire.ts, which needs a schema library. */
-import type { Alias, Entry, FunctionRecord, FunctionUrl, Version } from "../../../core/function.ts";
+import type {
+  Alias,
+  Entry,
+  FunctionRecord,
+  FunctionUrl,
+  LayerVersion,
+  Logging,
+  Version,
+} from "../../../core/function.ts";
+import { layerVersionArn } from "./layer-names.ts";
 import { type Account, functionArn } from "./names.ts";
 
 /**
@@ -52,7 +61,34 @@ export function functionConfiguration(
     Architectures: [config.architecture],
     EphemeralStorage: { Size: config.tmpMib },
     SnapStart: { ApplyOn: "None", OptimizationStatus: "Off" },
-    LoggingConfig: { LogFormat: "Text", LogGroup: `/aws/lambda/${version.functionName}` },
+    ...(config.layers.length > 0 && {
+      Layers: config.layers.map(({ arn, code }) => ({ Arn: arn, CodeSize: code.archiveBytes })),
+    }),
+    LoggingConfig: loggingShape(config.logging, version.functionName),
+  };
+}
+
+function loggingShape(logging: Logging, functionName: string): Record<string, unknown> {
+  const { format, applicationLevel, systemLevel, group } = logging;
+  return {
+    LogFormat: format,
+    ...(applicationLevel !== undefined && { ApplicationLogLevel: applicationLevel }),
+    ...(systemLevel !== undefined && { SystemLogLevel: systemLevel }),
+    LogGroup: group ?? `/aws/lambda/${functionName}`,
+  };
+}
+
+export function layerVersionShape(layer: LayerVersion, account: Account): Record<string, unknown> {
+  return {
+    LayerVersionArn: layerVersionArn(account, layer.layerName, layer.number),
+    Version: layer.number,
+    Description: layer.description,
+    CreatedDate: lastModified(layer.createdAt),
+    CompatibleRuntimes: layer.compatibleRuntimes,
+    ...(layer.compatibleArchitectures.length > 0 && {
+      CompatibleArchitectures: layer.compatibleArchitectures,
+    }),
+    ...(layer.license !== undefined && { LicenseInfo: layer.license }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** What AWS clients send, turned into our words. AWS's spelling, units and defaults stop at this file. */
 import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
-import type { Architecture, VersionLabel } from "../../../core/function.ts";
+import type { Architecture, Logging, VersionLabel } from "../../../core/function.ts";
 import {
   MEMORY_MIB_MAX,
   MEMORY_MIB_MIN,
@@ -10,8 +10,9 @@ import {
   TMP_MIB_MAX,
 } from "../../../core/limits.ts";
 import { checkEnvironment } from "../environment-rules.ts";
+import { LAYER_VERSION_ARN } from "./layer-names.ts";
 import { refuseCodeSource, refuseUnsupported, unsupported } from "./refusals.ts";
-import { checkRuntimeName } from "./runtime-names.ts";
+import { checkCompatibleRuntimes, checkRuntimeName } from "./runtime-names.ts";
 import { oneOf, optional, parse, stringMap, text, whole } from "./validation.ts";
 
 const ROLE = "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
@@ -28,6 +29,15 @@ const Configuration = {
   MemorySize: optional(whole(MEMORY_MIB_MIN, MEMORY_MIB_MAX)),
   Environment: optional(z.object({ Variables: optional(stringMap("[a-zA-Z]([a-zA-Z0-9_])+")) })),
   EphemeralStorage: optional(z.object({ Size: whole(TMP_MIB_DEFAULT, TMP_MIB_MAX) })),
+  Layers: optional(z.array(text({ min: 1, max: 2_048, pattern: LAYER_VERSION_ARN }))),
+  LoggingConfig: optional(
+    z.object({
+      LogFormat: optional(oneOf(["JSON", "Text"])),
+      ApplicationLogLevel: optional(oneOf(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])),
+      SystemLogLevel: optional(oneOf(["DEBUG", "INFO", "WARN"])),
+      LogGroup: optional(text({ min: 1, max: 512, pattern: "[\\.\\-_/#A-Za-z0-9]+" })),
+    }),
+  ),
 };
 
 const Architectures = optional(
@@ -55,7 +65,13 @@ export interface ConfigurationChange {
   readonly memoryMib: number | undefined;
   readonly tmpMib: number | undefined;
   readonly environment: Readonly<Record<string, string>> | undefined;
+  /** ARNs of layer versions. */
+  readonly layers: readonly string[] | undefined;
+  readonly logging: LoggingChange | undefined;
 }
+
+/** Members left out are undefined. */
+export type LoggingChange = Partial<{ readonly [Member in keyof Logging]: Logging[Member] | undefined }>;
 
 export interface FunctionCreation {
   readonly configuration: ConfigurationChange & {
@@ -142,6 +158,55 @@ export function parseUpdateCode(body: unknown, functionName: string, host: Host)
     isDryRun: request.DryRun ?? false,
     ifRevision: request.RevisionId,
   };
+}
+
+const PublishLayerRequest = z.object({
+  Content: z.object({ ZipFile: optional(z.string()) }),
+  Description: optional(text({ max: 256 })),
+  LicenseInfo: optional(text({ max: 512 })),
+  CompatibleRuntimes: optional(
+    z.array(z.string()).max(15, "Member must have length less than or equal to 15"),
+  ),
+  CompatibleArchitectures: optional(
+    z.array(oneOf(["x86_64", "arm64"])).max(2, "Member must have length less than or equal to 2"),
+  ),
+});
+
+export function parsePublishLayer(body: unknown): {
+  readonly zip: Buffer;
+  readonly description: string;
+  readonly license: string | undefined;
+  readonly compatibleRuntimes: readonly string[];
+  readonly compatibleArchitectures: readonly string[];
+} {
+  const request = parse(PublishLayerRequest, body);
+  refuseCodeSource(Reflect.get(Object(body), "Content"));
+  checkCompatibleRuntimes(request.CompatibleRuntimes ?? []);
+  if (request.Content.ZipFile === undefined) {
+    throw new PlatformError("InvalidRequest", "Please provide a source for layer content.");
+  }
+  return {
+    zip: decodeZip(request.Content.ZipFile),
+    description: request.Description ?? "",
+    license: request.LicenseInfo,
+    compatibleRuntimes: request.CompatibleRuntimes ?? [],
+    compatibleArchitectures: request.CompatibleArchitectures ?? [],
+  };
+}
+
+export interface LayerFilter {
+  readonly runtime: string | undefined;
+  readonly architecture: string | undefined;
+}
+
+/** @throws PlatformError `ValidationFailed`. */
+export function parseLayerFilter(query: URLSearchParams): LayerFilter {
+  const runtime = query.get("CompatibleRuntime") ?? undefined;
+  if (runtime !== undefined) checkCompatibleRuntimes([runtime]);
+  const Filter = z.object({ CompatibleArchitecture: optional(oneOf(["x86_64", "arm64"])) });
+  const asked = query.get("CompatibleArchitecture");
+  const { CompatibleArchitecture } = parse(Filter, { CompatibleArchitecture: asked });
+  return { runtime, architecture: CompatibleArchitecture };
 }
 
 const PublishVersionRequest = z.object({
@@ -339,6 +404,8 @@ function configurationOf(request: {
   readonly MemorySize?: number | undefined;
   readonly EphemeralStorage?: { readonly Size: number } | undefined;
   readonly Environment?: { readonly Variables?: Record<string, string> | undefined } | undefined;
+  readonly Layers?: readonly string[] | undefined;
+  readonly LoggingConfig?: z.output<typeof Configuration.LoggingConfig>;
 }): ConfigurationChange {
   if (request.Runtime !== undefined) checkRuntimeName(request.Runtime);
   return {
@@ -350,6 +417,13 @@ function configurationOf(request: {
     memoryMib: request.MemorySize,
     tmpMib: request.EphemeralStorage?.Size,
     environment: request.Environment && checkEnvironment(request.Environment.Variables ?? {}),
+    layers: request.Layers,
+    logging: request.LoggingConfig && {
+      format: request.LoggingConfig.LogFormat,
+      applicationLevel: request.LoggingConfig.ApplicationLogLevel,
+      systemLevel: request.LoggingConfig.SystemLogLevel,
+      group: request.LoggingConfig.LogGroup,
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 /** How settings become a configuration: given values win, then those before, then defaults. */
 import { PlatformError } from "../../../core/errors.ts";
-import type { Entry, EntryKind, FunctionConfig } from "../../../core/function.ts";
+import { type Entry, type EntryKind, type FunctionConfig, TEXT_LOGGING } from "../../../core/function.ts";
 import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
 import type { ControlParts, PrepareSettings } from "../parts.ts";
 import type { Settings } from "./wire.ts";
@@ -38,6 +38,9 @@ export function configOf(
     slotsPerInstance: slotsOf(settings.slotsPerInstance, before, made.entry.kind),
     architecture: parts.architecture,
     role: before?.role ?? `arn:aws:iam::${parts.account}:role/lambdad`,
+    layers: before?.layers ?? [],
+    optTreeId: before?.optTreeId,
+    logging: before?.logging ?? TEXT_LOGGING,
   };
 }
 
