@@ -51,16 +51,13 @@ export interface FunctionConfig {
   readonly architecture: Architecture;
   /** An ARN that is kept and shown as written; it has no effect here. */
   readonly role: string;
-}
-
-/** Reference to code in the depot. */
   /** What is unpacked at `/opt`, in order: of two files with one path the later layer's is there. At most `LAYERS_MAX`. */
   readonly layers: readonly LayerUse[];
   /** The layers merged, as a tree in the depot; undefined without layers. */
   readonly optTreeId: string | undefined;
   readonly logging: Logging;
-export interface CodeRef {
-  /** SHA-256 of the tree, hex: names the unpacked folder. */
+}
+
 /** A layer version as a function refers to it. Its code is named here, so that deleting the layer takes nothing away. */
 export interface LayerUse {
   /** Of the version: `arn:aws:lambda:REGION:ACCOUNT:layer:NAME:NUMBER`. */
@@ -101,6 +98,9 @@ export const TEXT_LOGGING: Logging = {
   group: undefined,
 };
 
+/** Reference to code in the depot. */
+export interface CodeRef {
+  /** SHA-256 of the tree, hex: names the unpacked folder. */
   readonly treeId: string;
   /** SHA-256 of the archive as it was uploaded, base64: AWS's CodeSha256. */
   readonly archiveSha256: string;
