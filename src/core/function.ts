@@ -29,8 +29,11 @@ export const PROTOCOL_OF: Readonly<Record<EntryKind, Protocol>> = {
   filter: "stdio",
 };
 
-/** `host` shares the host's network, `none` has a loopback of its own and nothing else. */
-export type Network = "host" | "none";
+/**
+ * `host` shares the host's network, `none` has a loopback of its own and nothing else. `public` is the internet without
+ * this host, private and link-local addresses; images have it instead of `host`, and nothing else has it.
+ */
+export type Network = "host" | "none" | "public";
 
 export type Architecture = "x86_64" | "arm64";
 
@@ -106,9 +109,43 @@ export interface CodeRef {
   readonly archiveSha256: string;
   /** Size of that archive. */
   readonly archiveBytes: number;
-  /** Size of the unpacked tree. */
+  /** Size of the unpacked tree, or of the image. */
   readonly treeBytes: number;
+  /**
+   * Set where the code is an image of the container engine. The tree is what it was built of then; if it was not built
+   * here, `treeId` is empty and `archiveSha256` is the image's.
+   */
+  readonly image?: ImageRef | undefined;
 }
+
+/** An image by digest, with what of it decides how it is run: read once, since an image never changes. */
+export interface ImageRef {
+  /** The engine's id: `sha256:` and 64 hex digits of the image's configuration. */
+  readonly id: string;
+  /** The name it was asked for by; empty for one that was built here. */
+  readonly source: string;
+  /** Program and arguments: entry point and command, after `overrides`. */
+  readonly command: readonly [string, ...string[]];
+  /** Absolute. */
+  readonly workingDir: string;
+  /** As the image says it; empty if it names nobody. */
+  readonly user: string;
+  /** The TCP port it exposes, the lowest if there are several. */
+  readonly port: number | undefined;
+  /** The image it was built on, as its Dockerfile names it, and that one's id at the time. */
+  readonly base?: { readonly name: string; readonly id: string } | undefined;
+  /** What was said in place of the image's own (AWS's ImageConfig). */
+  readonly overrides?: ImageOverrides | undefined;
+}
+
+export interface ImageOverrides {
+  readonly entryPoint?: readonly string[] | undefined;
+  readonly command?: readonly string[] | undefined;
+  readonly workingDir?: string | undefined;
+}
+
+/** The runtime's name of functions whose code is an image: it brings its own. */
+export const IMAGE_RUNTIME = "image";
 
 /** `$LATEST`, or a number as text. */
 export type VersionLabel = "$LATEST" | `${number}`;

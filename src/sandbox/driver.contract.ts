@@ -18,7 +18,10 @@ export type OptionalPromise =
   | "read-only code"
   | "tmp quota"
   | "memory limit"
+  | "memory trace"
   | "process limit"
+  | "signals from inside"
+  | "telemetry"
   | "network none"
   | "sockets in network none";
 
@@ -167,7 +170,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         assert.equal(stdout.length, 1_048_576);
       });
 
-      it("keeps the last lines before a program is killed", async () => {
+      promise("signals from inside", "keeps the last lines before a program is killed", async () => {
         const { exit, stdout } = await run("echo last words; kill -9 $$");
         assert.equal(stdout, "last words\n");
         assert.deepEqual({ ...exit }, { exitCode: null, signal: "SIGKILL", outOfMemory: false });
@@ -178,7 +181,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         assert.equal(stdout, "done\n");
       });
 
-      it("has a third stream for framed records", async () => {
+      promise("telemetry", "has a third stream for framed records", async () => {
         const { sandbox, telemetry } = await start("printf frame >&3");
         await sandbox.exited;
         assert.equal(await telemetry, "frame");
@@ -281,7 +284,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         assert.equal(exit.outOfMemory, true);
       });
 
-      promise("memory limit", "leave a trace of what was used", async () => {
+      promise("memory trace", "leave a trace of what was used", async () => {
         const { sandbox } = await start("head -c 40000000 /dev/zero | tail | wc -c");
         await sandbox.exited;
         const peak = sandbox.memoryPeakMib();
@@ -388,7 +391,8 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
           const { sandbox } = await start("", {
             network,
             hasPort: true,
-            launch: ({ port }) => perl(`${PERL_SERVER}`, { PORT: String(port) }),
+            launch: ({ port, listenHost = "127.0.0.1" }) =>
+              perl(PERL_SERVER, { PORT: String(port), HOST: listenHost }),
           });
           const socket = await untilConnected(sandbox);
           assert.equal(await text(socket), "served\n");
@@ -454,7 +458,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
 const SOCKET_CLIENT = `read line; exec perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => $ENV{SOCKET}) or die "no: $!"; print $s "hello"; close $s; sleep 1000'`;
 
 const PERL_SERVER =
-  'my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $ENV{PORT}, Listen => 5, ReuseAddr => 1) or die $!; while (my $c = $s->accept) { print $c "served\\n"; close $c }';
+  'my $s = IO::Socket::INET->new(LocalAddr => $ENV{HOST}, LocalPort => $ENV{PORT}, Listen => 5, ReuseAddr => 1) or die $!; while (my $c = $s->accept) { print $c "served\\n"; close $c }';
 
 const PERL_CLIENT =
   '$| = 1; my $s = IO::Socket::INET->new(PeerAddr => $ENV{ADDRESS}) or die "refused: $!"; print $s "hello\\n"; $s->flush; my $a = <$s>; print $a // "nothing"';

@@ -30,8 +30,22 @@ export interface Isolation {
   readonly gaps: readonly string[];
 }
 
+/** What a container is made of. */
+export interface SandboxImage {
+  /** The engine's id of the image: `sha256:` and 64 hex digits, so that no tag can change what runs. */
+  readonly id: string;
+  /** Absolute; where the program starts, and `places.codeDir`. */
+  readonly workingDir: string;
+  /** Whom the image runs as, as it says so itself; empty if it names nobody. */
+  readonly user: string;
+  /** The TCP port that its program listens on; undefined leaves it to the driver. */
+  readonly port: number | undefined;
+}
+
 export interface SandboxSpec {
   readonly id: SandboxId;
+  /** Set for code that is an image: its files are what the program sees, and `codeDir`, `runtimeDir` and `toolDirs` are not used. */
+  readonly image?: SandboxImage | undefined;
   /** Unpacked function code on this host; read-only at `places.codeDir`. */
   readonly codeDir: string;
   /** A managed runtime's files on this host; read-only at `places.runtimeDir`. */
@@ -69,6 +83,8 @@ export interface SandboxPlaces {
   readonly runtimeApi: string | undefined;
   /** Undefined without `hasPort`. */
   readonly port: number | undefined;
+  /** Where to listen on that port, if not on the loopback. */
+  readonly listenHost?: string | undefined;
 }
 
 export interface SandboxLaunch {

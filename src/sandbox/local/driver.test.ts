@@ -21,6 +21,7 @@ describeDriver("local, in bubblewrap", {
     ? {}
     : {
         "memory limit": "needs control groups, which only root always has",
+        "memory trace": "needs control groups, which only root always has",
         "process limit": "needs control groups, which only root always has",
         "sockets in network none": "needs the right to enter networks",
       },
@@ -40,6 +41,7 @@ describeDriver("local, as plain processes", {
     "read-only code": "plain processes have the rights of their user",
     "tmp quota": "a folder on the host has no quota",
     "memory limit": "enters its group after it has begun, and only where groups can be made",
+    "memory trace": "enters its group after it has begun, and only where groups can be made",
     "process limit": "enters its group after it has begun, and only where groups can be made",
     "network none": "plain processes share the host's network",
     "sockets in network none": "plain processes share the host's network",

@@ -1,0 +1,164 @@
+import { readFile } from "node:fs/promises";
+import { connect as connectTo } from "node:net";
+import { type Duplex, Readable, type Writable } from "node:stream";
+import { setTimeout as sleepFor } from "node:timers/promises";
+import type { SandboxId } from "../../core/ids.ts";
+import type { SandboxExit } from "../../core/invocation.ts";
+import type { Sandbox, SandboxPlaces } from "../driver.ts";
+import type { ContainerStreams } from "./container-streams.ts";
+import { type Engine, objectOf } from "./engine.ts";
+
+export interface DockerSandboxParts {
+  readonly id: SandboxId;
+  readonly containerId: string;
+  readonly engine: Engine;
+  readonly places: SandboxPlaces;
+  readonly socketDir: string;
+  readonly streams: ContainerStreams;
+  readonly hasInput: boolean;
+  /** Where its port is reached from this host; undefined without a network. */
+  readonly address: string | undefined;
+  /** File with the most memory used so far, in bytes. */
+  readonly memoryPeakFile: string | undefined;
+  /** The engine's answer to `wait`; rejects when the engine went away. */
+  readonly waited: Promise<unknown>;
+  /** Removes the container and what belongs to it; called once. Never rejects. */
+  readonly remove: () => Promise<void>;
+}
+
+const MIB = 1024 * 1024;
+const SAMPLE_MS = 1_000;
+const FIRST_SAMPLE_MS = 300;
+/** What a program wrote last comes through another connection than its exit. */
+const LAST_OUTPUT_MS = 300;
+const CONNECT_MS_MAX = 1_000;
+const SIGNAL_BASE = 128;
+
+/** The driver's side of a container: streams and promises. */
+export class DockerSandbox implements Sandbox {
+  readonly id: SandboxId;
+  readonly places: SandboxPlaces;
+  readonly socketDir: string;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly telemetry: Readable = new Readable({ read: () => undefined });
+  readonly stdin: Writable | undefined;
+  readonly exited: Promise<SandboxExit>;
+  readonly #parts: DockerSandboxParts;
+  readonly #firstSample: NodeJS.Timeout;
+  #hasEnded = false;
+  #removal: Promise<void> | undefined;
+  #peakMib = 0;
+  #sampledAt = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: DockerSandboxParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.places = parts.places;
+    this.socketDir = parts.socketDir;
+    this.stdout = parts.streams.stdout;
+    this.stderr = parts.streams.stderr;
+    this.stdin = parts.hasInput ? parts.streams.stdin : undefined;
+    this.exited = this.#watch();
+    this.#firstSample = setTimeout(() => void this.#sample(), FIRST_SAMPLE_MS).unref();
+  }
+
+  memoryPeakMib(): number {
+    if (!this.#hasEnded && performance.now() - this.#sampledAt > SAMPLE_MS) void this.#sample();
+    return this.#peakMib;
+  }
+
+  async connect(): Promise<Duplex> {
+    const { port } = this.places;
+    const host = this.#parts.address;
+    if (port === undefined || host === undefined)
+      throw new Error(`sandbox ${this.id} was started without a port`);
+    if (this.#hasEnded || this.#removal) throw new Error(`sandbox ${this.id} has exited`);
+    const socket = connectTo({ host, port, noDelay: true });
+    await new Promise<void>((resolve, reject) => {
+      const late = setTimeout(() => {
+        socket.destroy(new Error(`no connection to ${host}:${port} within ${CONNECT_MS_MAX} ms`));
+      }, CONNECT_MS_MAX);
+      socket.once("connect", () => {
+        clearTimeout(late);
+        resolve();
+      });
+      socket.once("error", (error) => {
+        clearTimeout(late);
+        reject(error);
+      });
+    });
+    return socket;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#removal ??= this.#remove();
+    await this.#removal;
+  }
+
+  async #remove(): Promise<void> {
+    await this.#parts.remove();
+    this.#parts.streams.finish();
+    await this.exited;
+  }
+
+  async #watch(): Promise<SandboxExit> {
+    const exit = await this.#parts.waited.then(
+      (answer) => this.#exitOf(objectOf(answer).StatusCode),
+      // The engine has gone, and what it ran is out of our hands; it is removed when the engine is back.
+      (): SandboxExit => ({ exitCode: null, signal: "SIGKILL", outOfMemory: false }),
+    );
+    this.#hasEnded = true;
+    clearTimeout(this.#firstSample);
+    this.telemetry.push(null);
+    await Promise.race([this.#parts.streams.ended, sleepFor(LAST_OUTPUT_MS, undefined, { ref: false })]);
+    return exit;
+  }
+
+  /** A status above 128 is a shell's and an engine's way of telling a signal. */
+  async #exitOf(status: unknown): Promise<SandboxExit> {
+    const code = typeof status === "number" ? status : 0;
+    if (this.#removal) return { exitCode: null, signal: "SIGKILL", outOfMemory: false };
+    if (code === 0) return { exitCode: 0, signal: null, outOfMemory: false };
+    const outOfMemory = code === SIGNAL_BASE + 9 && (await this.#ranOutOfMemory());
+    const signal = SIGNALS[code - SIGNAL_BASE];
+    return signal === undefined
+      ? { exitCode: code, signal: null, outOfMemory }
+      : { exitCode: null, signal, outOfMemory };
+  }
+
+  async #ranOutOfMemory(): Promise<boolean> {
+    const { engine, containerId } = this.#parts;
+    try {
+      const facts = objectOf(await engine.json("GET", `/containers/${containerId}/json`));
+      return objectOf(facts.State).OOMKilled === true;
+    } catch {
+      // Removed or unreachable by now: nobody can tell any more.
+      return false;
+    }
+  }
+
+  async #sample(): Promise<void> {
+    const file = this.#parts.memoryPeakFile;
+    if (file === undefined) return;
+    this.#sampledAt = performance.now();
+    const bytes = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10);
+    if (Number.isFinite(bytes)) this.#peakMib = Math.max(this.#peakMib, Math.ceil(bytes / MIB));
+  }
+}
+
+/** Signals that end programs; a status that looks like another is an exit code. */
+const SIGNALS: Readonly<Record<number, string>> = {
+  1: "SIGHUP",
+  2: "SIGINT",
+  3: "SIGQUIT",
+  4: "SIGILL",
+  6: "SIGABRT",
+  7: "SIGBUS",
+  8: "SIGFPE",
+  9: "SIGKILL",
+  11: "SIGSEGV",
+  13: "SIGPIPE",
+  15: "SIGTERM",
+  31: "SIGSYS",
+};

@@ -1,0 +1,291 @@
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { isPlatformError, PlatformError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import { inBackground } from "../../core/scope.ts";
+import type { Driver, Isolation, Sandbox, SandboxImage, SandboxPlaces, SandboxSpec } from "../driver.ts";
+import { containerBody } from "./container-spec.ts";
+import { openContainerStreams } from "./container-streams.ts";
+import { DockerSandbox } from "./docker-sandbox.ts";
+import { type Engine, objectOf } from "./engine.ts";
+import { EngineHost } from "./engine-host.ts";
+import { EngineRefusal, isRefusal } from "./engine-problem.ts";
+import { labelFilter } from "./labels.ts";
+import type { ContainerNetwork } from "./network.ts";
+import { RUNTIME_API_PORT } from "./runtime-api-listener.ts";
+
+export interface DockerDriverParts {
+  /** The engine's Unix socket, asked for anew whenever the engine has to be found. */
+  readonly findSocket: () => string;
+  /** A folder that is this driver's alone; made if missing, removed at the end. Unix sockets are made below it. */
+  readonly runDir: string;
+  /** Names this daemon on its engine: 1 to 64 letters, digits, `-` and `_`. */
+  readonly instanceName: string;
+  readonly log: Log;
+}
+
+const CREATE_MS_MAX = 20_000;
+const START_MS_MAX = 30_000;
+const REMOVE_MS_MAX = 15_000;
+const SWEEP_EVERY_MS = 3 * 60_000;
+/** Where sockets appear inside. */
+const SOCKET_DIR = "/run/lambdad";
+const FIRST_UID = 1_200_000;
+const PORT_DEFAULT = 8080;
+
+/**
+ * Opens the driver that runs images in containers of an engine on this host. Returns at once; the engine is found by the
+ * first start, and again after it was gone: nothing of it is remembered across a failure.
+ */
+export function openDockerDriver(parts: DockerDriverParts): DockerDriver {
+  return new DockerDriver(parts);
+}
+
+export class DockerDriver implements Driver {
+  readonly name = "docker";
+  readonly #parts: DockerDriverParts;
+  readonly #host: EngineHost;
+  readonly #sandboxes = new Map<string, DockerSandbox>();
+  /** Ids of containers that are being made: they are not leftovers yet. */
+  readonly #starting = new Set<string>();
+  readonly #sweeping: AsyncDisposable;
+  #isClosed = false;
+
+  constructor(parts: DockerDriverParts) {
+    this.#parts = parts;
+    this.#host = new EngineHost({ ...parts, opened: (engine) => this.#sweepQuietly(engine) });
+    this.#sweeping = inBackground(async (signal) => {
+      while (!signal.aborted) {
+        await pause(SWEEP_EVERY_MS, signal);
+        const engine = this.#host.current;
+        if (engine && !signal.aborted) await this.#sweepQuietly(engine);
+      }
+    });
+  }
+
+  /** The engine's gaps; one sentence that there is none if it cannot be used. */
+  async isolation(): Promise<Isolation> {
+    try {
+      return { isIsolated: true, gaps: (await this.#host.open()).gaps };
+    } catch (error) {
+      return { isIsolated: true, gaps: [error instanceof Error ? error.message : String(error)] };
+    }
+  }
+
+  async start(spec: SandboxSpec, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
+    signal.throwIfAborted();
+    if (this.#isClosed) throw new PlatformError("ShuttingDown", "the driver is closed");
+    const { image } = spec;
+    if (!image)
+      throw new PlatformError(
+        "SandboxStartFailed",
+        "containers are made of images, and the function has none",
+      );
+    try {
+      return await this.#start(spec, image, signal);
+    } catch (error) {
+      if (isPlatformError(error, "EngineUnavailable")) this.#host.forget();
+      if (error instanceof EngineRefusal) throw startRefused(spec, image, error);
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await this.#sweeping[Symbol.asyncDispose]();
+    await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox[Symbol.asyncDispose]()));
+    await this.#host[Symbol.asyncDispose]();
+    await rm(this.#parts.runDir, { recursive: true, force: true });
+  }
+
+  async #start(spec: SandboxSpec, image: SandboxImage, signal: AbortSignal): Promise<DockerSandbox> {
+    const host = await this.#host.open();
+    signal.throwIfAborted();
+    const { engine, listener } = host;
+    const network = networkOf(spec, host.networks);
+    const claimed = network?.addresses.claim();
+    const folder = join(this.#parts.runDir, spec.id);
+    const name = `lambdad-${this.#parts.instanceName}-${spec.id}`;
+    const waiting = new AbortController();
+    const remove = async () => {
+      if (claimed) listener.unregister(claimed.address);
+      try {
+        await removeContainer(engine, name);
+        if (claimed) network?.addresses.release(claimed.index);
+      } catch (error) {
+        // It stays what it is until the engine can be asked again; its address stays taken as well.
+        this.#parts.log.warn("a container could not be removed; it will be when the engine answers", {
+          sandboxId: spec.id,
+          error,
+        });
+        this.#host.forget();
+      }
+      waiting.abort();
+      this.#sandboxes.delete(spec.id);
+      this.#starting.delete(spec.id);
+      await rm(folder, { recursive: true, force: true });
+    };
+    this.#starting.add(spec.id);
+    try {
+      const places = placesOf(spec, image, network);
+      const launch = spec.launch(places);
+      const socketDir = join(folder, "s");
+      await mkdir(socketDir, { recursive: true, mode: 0o711 });
+      const body = containerBody({
+        spec,
+        image,
+        launch,
+        instanceName: this.#parts.instanceName,
+        socketDir: { host: socketDir, inside: SOCKET_DIR },
+        attachment: network && claimed && { network: network.name, address: claimed.address },
+        uid: FIRST_UID + (claimed?.index ?? 0),
+        cpusMax: availableParallelism(),
+      });
+      const made = objectOf(
+        await engine.json("POST", "/containers/create", { query: { name }, body, withinMs: CREATE_MS_MAX }),
+      );
+      signal.throwIfAborted();
+      if (claimed && spec.onRuntimeApiConnection)
+        listener.register(claimed.address, spec.onRuntimeApiConnection);
+      const containerId = String(made.Id);
+      const connection = await engine.hijack(`/containers/${containerId}/attach`, {
+        query: { stream: "1", stdout: "1", stderr: "1", ...(spec.hasInput && { stdin: "1" }) },
+      });
+      const streams = openContainerStreams(connection);
+      const waited = engine.json("POST", `/containers/${containerId}/wait`, {
+        query: { condition: "next-exit" },
+        withinMs: 0,
+        signal: waiting.signal,
+      });
+      waited.catch(() => undefined);
+      await engine.json("POST", `/containers/${containerId}/start`, { withinMs: START_MS_MAX });
+      const sandbox = new DockerSandbox({
+        id: spec.id,
+        containerId,
+        engine,
+        places,
+        socketDir,
+        streams,
+        hasInput: spec.hasInput,
+        address: claimed?.address,
+        memoryPeakFile: await findMemoryPeakFile(engine, containerId),
+        waited,
+        remove,
+      });
+      this.#sandboxes.set(spec.id, sandbox);
+      this.#starting.delete(spec.id);
+      if (signal.aborted || this.#isClosed) {
+        await sandbox[Symbol.asyncDispose]();
+        signal.throwIfAborted();
+        throw new PlatformError("ShuttingDown", "the driver is closed");
+      }
+      return sandbox;
+    } catch (error) {
+      if (!this.#sandboxes.has(spec.id)) await remove();
+      throw error;
+    }
+  }
+
+  /** Removes whatever carries our label and belongs to no sandbox, running or not. */
+  async #sweepQuietly(engine: Engine): Promise<void> {
+    const { instanceName, log } = this.#parts;
+    try {
+      const found = await engine.json("GET", "/containers/json", {
+        query: { all: "1", filters: labelFilter(instanceName) },
+      });
+      const leftovers = (Array.isArray(found) ? found : []).map(objectOf).filter(({ Names }) => {
+        const [name = ""] = Array.isArray(Names) ? Names.map(String) : [];
+        const id = name.replace(`/lambdad-${instanceName}-`, "");
+        return !this.#sandboxes.has(id) && !this.#starting.has(id);
+      });
+      await Promise.all(leftovers.map(({ Id }) => removeContainer(engine, String(Id))));
+      if (leftovers.length > 0) log.info("removed containers that nobody owned", { count: leftovers.length });
+    } catch (error) {
+      log.warn("cannot look for containers that nobody owns", { error });
+      if (isPlatformError(error, "EngineUnavailable")) this.#host.forget();
+    }
+  }
+}
+
+/** Running or not, there or not. */
+async function removeContainer(engine: Engine, name: string): Promise<void> {
+  try {
+    await engine.json("DELETE", `/containers/${name}`, {
+      query: { force: "1", v: "1" },
+      withinMs: REMOVE_MS_MAX,
+    });
+  } catch (error) {
+    // 409: its removal is under way already.
+    if (!isRefusal(error, 404, 409)) throw error;
+  }
+}
+
+/** What needs no connection at all gets none. */
+function networkOf(
+  spec: SandboxSpec,
+  networks: { readonly public: ContainerNetwork; readonly inner: ContainerNetwork },
+): ContainerNetwork | undefined {
+  if (spec.network !== "none") return networks.public;
+  return spec.hasPort || spec.onRuntimeApiConnection ? networks.inner : undefined;
+}
+
+function placesOf(
+  spec: SandboxSpec,
+  image: SandboxImage,
+  network: ContainerNetwork | undefined,
+): SandboxPlaces {
+  return {
+    codeDir: image.workingDir,
+    runtimeDir: "",
+    socketDir: SOCKET_DIR,
+    tmpDir: "/tmp",
+    runtimeApi: spec.onRuntimeApiConnection && network ? `${network.gateway}:${RUNTIME_API_PORT}` : undefined,
+    port: spec.hasPort ? (image.port ?? PORT_DEFAULT) : undefined,
+    listenHost: "0.0.0.0",
+  };
+}
+
+/** Undefined where control groups cannot be read, or the program has left already. */
+async function findMemoryPeakFile(engine: Engine, containerId: string): Promise<string | undefined> {
+  try {
+    const facts = objectOf(await engine.json("GET", `/containers/${containerId}/json`));
+    const groups = await readFile(`/proc/${String(objectOf(facts.State).Pid)}/cgroup`, "utf8");
+    const memory = /^\d+:memory:(.+)$/m.exec(groups)?.[1];
+    if (memory !== undefined) return join("/sys/fs/cgroup/memory", memory, "memory.max_usage_in_bytes");
+    const unified = /^0::(.+)$/m.exec(groups)?.[1];
+    return unified === undefined ? undefined : join("/sys/fs/cgroup", unified, "memory.peak");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The engine's long sentence begins with its own parts; what the user needs stands at the end. */
+function startRefused(spec: SandboxSpec, image: SandboxImage, refusal: EngineRefusal): PlatformError {
+  if (refusal.status === 404 && /no such image/i.test(refusal.message)) {
+    return new PlatformError(
+      "SandboxStartFailed",
+      `image ${image.id.slice(0, 19)} is no longer on the engine: deploy the function again`,
+      { cause: refusal },
+    );
+  }
+  const why = refusal.message.replace(/^.*?(?=exec: )/s, "").replace(/: unknown\.?$/, "");
+  return new PlatformError("SandboxStartFailed", `cannot start a container for ${spec.id}: ${why}`, {
+    cause: refusal,
+  });
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    timer.unref();
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,20 @@
+/** All that needs a container engine, on one engine that is started here. */
+import { after, before, describe } from "node:test";
+import { describeDockerDriver } from "./driver.suite.ts";
+import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
+
+const skip = withoutEngine();
+
+describe("docker", { skip: skip ?? false }, () => {
+  let engine: TestEngine | undefined;
+  before(async () => {
+    engine = await startEngine();
+  });
+  after(() => engine?.[Symbol.asyncDispose]());
+  const getEngine = () => {
+    if (!engine) throw new Error("the engine is started before the tests");
+    return engine;
+  };
+
+  describeDockerDriver(getEngine);
+});

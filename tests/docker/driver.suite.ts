@@ -1,0 +1,62 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLog } from "../../src/core/log.ts";
+import { openDockerDriver } from "../../src/sandbox/docker/driver.ts";
+import { describeDriver } from "../../src/sandbox/driver.contract.ts";
+import type { Driver, SandboxImage } from "../../src/sandbox/driver.ts";
+import { addProgram, busyboxRoot, type TestEngine } from "./engine.ts";
+
+let instances = 0;
+
+/** The promises of every driver, kept by containers. `getEngine` is called once tests run. */
+export function describeDockerDriver(getEngine: () => TestEngine): void {
+  let image: SandboxImage | undefined;
+  describeDriver("docker", {
+    open: async (runDir) => {
+      image ??= await importTestImage(getEngine());
+      instances += 1;
+      return withImage(openTestDriver(getEngine(), runDir, `contract-${process.pid}-${instances}`), image);
+    },
+    exceptions: {
+      "exact environment": "the engine adds HOSTNAME, and HOME where it is not set",
+      "memory trace": "a container's control group is gone with it",
+      "signals from inside":
+        "a program is the first process of its container, which its own signals do not reach",
+      telemetry: "containers have no third output",
+    },
+  });
+}
+
+export function openTestDriver(engine: TestEngine, runDir: string, instanceName: string) {
+  return openDockerDriver({ findSocket: () => engine.socketPath, runDir, instanceName, log: silentLog });
+}
+
+/** Puts the image into every spec: the suite knows only of code folders, and the image has the same file. */
+function withImage(driver: Driver, image: SandboxImage): Driver {
+  return {
+    name: driver.name,
+    isolation: () => driver.isolation(),
+    start: (spec, options) => driver.start({ ...spec, image }, options),
+    [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
+  };
+}
+
+/** Busybox, and perl for the sockets that shells lack. */
+export async function importTestImage(engine: TestEngine): Promise<SandboxImage> {
+  const folder = await mkdtemp(join(tmpdir(), "img-"));
+  try {
+    const root = await busyboxRoot(folder);
+    await mkdir(join(root, "var/task"), { recursive: true });
+    await writeFile(join(root, "var/task/hello"), "from the code folder\n");
+    await addProgram(root, "/usr/bin/perl");
+    await cp("/usr/lib/x86_64-linux-gnu/perl-base", join(root, "usr/lib/x86_64-linux-gnu/perl-base"), {
+      recursive: true,
+    });
+    await engine.importFolder(root, "test/shell:1");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  const id = (await engine.docker("image", "inspect", "-f", "{{.Id}}", "test/shell:1")).trim();
+  return { id, workingDir: "/var/task", user: "", port: undefined };
+}

@@ -1,0 +1,204 @@
+/**
+ * A container engine of its own for tests: dockerd with its own data, socket and process file in a temporary folder, and images
+ * that need no registry. One at a time, since engines share the host's network rules.
+ */
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleepFor } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const START_MS_MAX = 60_000;
+const run = promisify(execFile);
+
+export interface TestEngine extends AsyncDisposable {
+  readonly socketPath: string;
+  readonly folder: string;
+  readonly pid: number;
+  /** Docker's own command against this engine; its stdout. */
+  docker(...args: readonly string[]): Promise<string>;
+  /** Imports a folder as an image. `changes` are lines of a Dockerfile. */
+  importFolder(folder: string, name: string, changes?: readonly string[]): Promise<void>;
+  /** Stops the engine and everything in it. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+  /** The same engine again, after `stop`. */
+  start(): Promise<void>;
+}
+
+/** Why no engine can be started here; undefined if one can, or if it must. */
+export function withoutEngine(): string | undefined {
+  if (process.env.REQUIRE_ALL === "1") return undefined;
+  if (process.getuid?.() !== 0) return "a container engine of its own needs root";
+  for (const tool of ["dockerd", "docker", "busybox", "iptables"]) {
+    if (spawnSync("which", [tool]).status !== 0) return `${tool} is not installed`;
+  }
+  if (existsSync("/var/run/docker.pid")) return "another container engine runs on this host";
+  return undefined;
+}
+
+export async function startEngine(): Promise<TestEngine> {
+  // Short: containerd makes Unix sockets deep below it.
+  const folder = await mkdtemp(join(tmpdir(), "eng-"));
+  const socketPath = join(folder, "docker.sock");
+  let child = await launch(folder, socketPath);
+  const docker = async (...args: readonly string[]) =>
+    (await run("docker", ["-H", `unix://${socketPath}`, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout;
+  const engine: TestEngine = {
+    socketPath,
+    folder,
+    get pid() {
+      return child.pid ?? 0;
+    },
+    docker,
+    async importFolder(from, name, changes = []) {
+      const archive = join(folder, "import.tar");
+      await run("tar", ["-C", from, "-cf", archive, "."]);
+      await docker("import", ...changes.flatMap((line) => ["-c", line]), archive, name);
+      await rm(archive);
+    },
+    async stop(signal = "SIGTERM") {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill(signal);
+      await once(child, "exit");
+    },
+    async start() {
+      child = await launch(folder, socketPath);
+    },
+    async [Symbol.asyncDispose]() {
+      await engine.stop();
+      await stopContainerd(folder);
+      await unmountBelow(folder);
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+  return engine;
+}
+
+async function launch(folder: string, socketPath: string) {
+  const said: string[] = [];
+  const child = spawn(
+    "dockerd",
+    [
+      "--data-root",
+      join(folder, "data"),
+      "--exec-root",
+      join(folder, "exec"),
+      "-H",
+      `unix://${socketPath}`,
+      "--pidfile",
+      join(folder, "docker.pid"),
+      "--bridge",
+      "none",
+      "--group",
+      "root",
+      "--shutdown-timeout",
+      "5",
+    ],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said.push(text);
+    if (said.length > 200) said.shift();
+  });
+  const giveUpAt = performance.now() + START_MS_MAX;
+  while (!(await answers(socketPath))) {
+    if (child.exitCode !== null || performance.now() > giveUpAt) {
+      child.kill("SIGKILL");
+      throw new Error(`dockerd did not start:\n${said.join("").slice(-4_000)}`);
+    }
+    await sleepFor(50);
+  }
+  return child;
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = request({ socketPath, path: "/_ping", agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    asked.on("error", () => resolve(false));
+    asked.end();
+  });
+}
+
+/** A dockerd that was killed leaves its containerd behind. */
+async function stopContainerd(folder: string): Promise<void> {
+  const file = join(folder, "exec/containerd/containerd.pid");
+  const pid = Number(await readFile(file, "utf8").catch(() => ""));
+  if (!(pid > 1) || !(await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).includes(folder))
+    return;
+  process.kill(pid, "SIGKILL");
+  while (existsSync(`/proc/${pid}`)) await sleepFor(20);
+}
+
+async function unmountBelow(folder: string): Promise<void> {
+  for (const point of mountsBelow(folder).reverse())
+    await run("umount", ["-l", point]).catch(() => undefined);
+}
+
+export function mountsBelow(folder: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((point) => point.startsWith(`${folder}/`));
+}
+
+/** What there is of containers, networks of ours, images of ours, mounts, rules and processes of containers. */
+export async function census(engine: TestEngine): Promise<Readonly<Record<string, readonly string[]>>> {
+  const lines = async (...args: readonly string[]) =>
+    (await engine.docker(...args)).split("\n").filter((line) => line !== "");
+  const rules = (await run("iptables-save").catch(() => ({ stdout: "" }))).stdout;
+  return {
+    containers: await lines("ps", "-aq"),
+    networks: await lines("network", "ls", "--filter", "name=lambdad", "--format", "{{.Name}}"),
+    images: await lines(
+      "images",
+      "--filter",
+      "reference=lambdad-*/*",
+      "--format",
+      "{{.Repository}}:{{.Tag}}",
+    ),
+    mounts: mountsBelow(join(engine.folder, "data")).filter((point) => point.includes("overlay2")),
+    rules: rules.split("\n").filter((line) => line.includes("LDB")),
+    processes: await shims(engine.folder),
+  };
+}
+
+async function shims(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (command.includes("containerd-shim") && command.includes(folder)) found.push(pid);
+  }
+  return found;
+}
+
+/** A folder with busybox and all its commands, to be imported as an image. */
+export async function busyboxRoot(folder: string): Promise<string> {
+  await mkdir(join(folder, "bin"), { recursive: true });
+  for (const name of ["tmp", "etc", "var", "usr", "dev", "proc", "sys", "run/lambdad"])
+    await mkdir(join(folder, name), { recursive: true });
+  await cp("/bin/busybox", join(folder, "bin/busybox")).catch(() =>
+    cp("/usr/bin/busybox", join(folder, "bin/busybox")),
+  );
+  const { stdout } = await run(join(folder, "bin/busybox"), ["--list"]);
+  for (const name of stdout.split("\n").filter((line) => line !== "" && line !== "busybox"))
+    await symlink("busybox", join(folder, "bin", name));
+  await writeFile(join(folder, "etc/passwd"), "root:x:0:0:root:/:/bin/sh\n");
+  return folder;
+}
+
+/** Copies a program of this host and the shared libraries it needs, under their own paths. */
+export async function addProgram(root: string, program: string): Promise<void> {
+  const { stdout } = await run("ldd", [program]);
+  const files = [program, ...[...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] ?? "")];
+  for (const file of files) {
+    await mkdir(dirname(join(root, file)), { recursive: true });
+    await cp(file, join(root, file), { dereference: true });
+  }
+}
