@@ -50,6 +50,8 @@ export interface SandboxSpec {
   readonly codeDir: string;
   /** A managed runtime's files on this host; read-only at `places.runtimeDir`. */
   readonly runtimeDir: string | undefined;
+  /** Unpacked layers on this host; read-only at `places.optDir`. Without them nothing is there. */
+  readonly optDir?: string | undefined;
   /** Folders on this host that appear read-only under the same path (interpreters that are not in /usr). */
   readonly toolDirs: readonly string[];
   readonly memoryMib: number;
@@ -76,6 +78,8 @@ export interface SandboxSpec {
 export interface SandboxPlaces {
   readonly codeDir: string;
   readonly runtimeDir: string;
+  /** Where `SandboxSpec.optDir` appears, if not at `/opt`. */
+  readonly optDir?: string | undefined;
   /** `Sandbox.socketDir` as seen from inside. */
   readonly socketDir: string;
   readonly tmpDir: string;
@@ -118,8 +122,13 @@ export interface Sandbox extends AsyncDisposable {
   readonly exited: Promise<SandboxExit>;
   /** The most memory it has used so far, as far as known; 0 where the host cannot tell. Cheap: no system call. */
   memoryPeakMib(): number;
-  /** Connects to the program's port. Rejects while nothing listens there. */
-  connect(): Promise<Duplex>;
+  /**
+   * Connects to the program's port, or to another one on which something inside listens. Rejects while nothing does, and
+   * where what listens on a shared loopback is not of this sandbox.
+   */
+  connect(port?: number): Promise<Duplex>;
+  /** Asks the program to end (SIGTERM), it alone and not its children. Whether and when it does is its business. */
+  terminate?(): void;
   /** Kills whatever runs inside and frees all it held; resolves when it is gone. Safe to call twice and after exit. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -106,6 +106,7 @@ function probeRequest(runDir: string): StartRequest {
     id: "probe",
     codeDir: join(runDir, "etc"),
     runtimeDir: null,
+    optDir: null,
     toolDirs: [],
     memoryMib: 128,
     cpus: 1,

@@ -13,7 +13,7 @@ import {
 } from "./cgroups.ts";
 import type { InnerNetwork } from "./inner-network.ts";
 import type { Tracks } from "./messages.ts";
-import { isAlive, markedProcesses, tryKill } from "./processes.ts";
+import { findChildren, isAlive, markedProcesses, tryKill, trySignal } from "./processes.ts";
 import type { Syscalls } from "./syscalls.ts";
 
 export interface BoxParts {
@@ -130,6 +130,13 @@ export class Box {
     this.#killOnce();
   }
 
+  /** SIGTERM to the program alone. */
+  terminate(): void {
+    if (!this.isAlive) return;
+    const program = this.#parts.jail ? findProgramIn(this.#pid) : this.#pid;
+    if (program !== undefined) trySignal(program, "SIGTERM");
+  }
+
   /** Removes all that is left on this host. After `exited`. */
   async release(): Promise<void> {
     this.letGoOfPipes();
@@ -195,6 +202,12 @@ export class Box {
     });
     info.on("error", () => undefined);
   }
+}
+
+/** bubblewrap's only child is the first process of the sandbox, and the first of that one's is the program. */
+function findProgramIn(bubblewrap: number): number | undefined {
+  const [first] = findChildren(bubblewrap);
+  return first === undefined ? undefined : findChildren(first)[0];
 }
 
 /** bubblewrap reports a signal as a shell does. */

@@ -25,6 +25,7 @@ const request: StartRequest = {
   id: "sb-1",
   codeDir: "/data/tree",
   runtimeDir: null,
+  optDir: null,
   toolDirs: [],
   memoryMib: 128,
   cpus: 1,

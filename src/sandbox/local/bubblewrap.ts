@@ -34,6 +34,7 @@ export type BoxUser =
 
 export const CODE_DIR = "/var/task";
 export const RUNTIME_DIR = "/var/runtime";
+export const OPT_DIR = "/opt";
 export const SOCKET_DIR = "/run/lambdad";
 export const TMP_DIR = "/tmp";
 export const HOST_NAME = "sandbox";
@@ -159,7 +160,7 @@ function ownFiles(box: BoxWorld, request: StartRequest): readonly string[] {
     ...folder("/var"),
     ...["--ro-bind", request.codeDir, CODE_DIR],
     ...(request.runtimeDir === null ? folder(RUNTIME_DIR) : ["--ro-bind", request.runtimeDir, RUNTIME_DIR]),
-    ...folder("/opt"),
+    ...(request.optDir === null ? folder(OPT_DIR) : ["--ro-bind", request.optDir, OPT_DIR]),
     ...folder("/run"),
     // Read-only: what is in it can be connected to, but not replaced.
     ...["--ro-bind", `${box.folder}/${SOCKET_FOLDER}`, SOCKET_DIR],

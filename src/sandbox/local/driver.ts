@@ -6,7 +6,7 @@ import { PlatformError } from "../../core/errors.ts";
 import type { SandboxId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { Driver, Isolation, Sandbox, SandboxPlaces, SandboxSpec } from "../driver.ts";
-import { CODE_DIR, RUNTIME_DIR, SOCKET_DIR, SOCKET_FOLDER, TMP_DIR } from "./bubblewrap.ts";
+import { CODE_DIR, OPT_DIR, RUNTIME_DIR, SOCKET_DIR, SOCKET_FOLDER, TMP_DIR } from "./bubblewrap.ts";
 import { LocalSandbox } from "./local-sandbox.ts";
 import {
   type FromSpawner,
@@ -24,7 +24,7 @@ import {
 } from "./processes.ts";
 import { findProgram, type Mapping } from "./program.ts";
 import { claimFreePort, openRuntimeApiGate, type RuntimeApiGate } from "./runtime-api-gate.ts";
-import { findClient, holdsSocket } from "./socket-owner.ts";
+import { findClient, findListeners, holdsSocket } from "./socket-owner.ts";
 import { SpawnerProcess } from "./spawner-process.ts";
 
 export interface LocalDriverParts {
@@ -180,7 +180,9 @@ class LocalDriver implements Driver {
       id,
       hasInput: spec.hasInput,
       kill: () => this.#spawner.send({ type: "kill", id }),
+      terminate: () => this.#spawner.send({ type: "terminate", id }),
       release: () => this.#spawner.send({ type: "release", id }),
+      listensOn: (port) => this.#listensOn(host, id, port, made.tracks),
       connectInside: hasOwnNetwork ? (port) => this.#connectInside(id, port) : undefined,
     });
     this.#sandboxes.set(id, sandbox);
@@ -205,6 +207,7 @@ class LocalDriver implements Driver {
         runtimeDir: spec.runtimeDir ?? "",
         socketDir: join(own.folder, SOCKET_FOLDER),
         tmpDir: join(own.folder, "tmp"),
+        ...(spec.optDir !== undefined && { optDir: spec.optDir }),
         ...addresses,
       };
     }
@@ -242,6 +245,18 @@ class LocalDriver implements Driver {
         return holdsSocket(await processesOf(host, spec.id, pid, processesFile), client.inode);
       },
     });
+  }
+
+  /** Whether it is this sandbox that listens on a port of the loopback it shares. */
+  async #listensOn(host: HostAbilities, id: SandboxId, port: number, tracks: Tracks): Promise<boolean> {
+    // Without /proc there is nobody to ask; such a host isolates nothing either, and has said so.
+    if (process.platform !== "linux") return true;
+    const listeners = await findListeners(port);
+    if (listeners.length === 0) return false;
+    if (tracks.uid !== null) return listeners.every(({ uid }) => uid === tracks.uid);
+    const pids = await processesOf(host, id, tracks.pid, tracks.processesFile);
+    const owned = await Promise.all(listeners.map(({ inode }) => holdsSocket(pids, inode)));
+    return owned.every(Boolean);
   }
 
   async #connectInside(id: SandboxId, port: number): Promise<Duplex> {
@@ -376,6 +391,7 @@ async function makeRequest(
     id: spec.id,
     codeDir: spec.codeDir,
     runtimeDir: spec.runtimeDir ?? null,
+    optDir: spec.optDir ?? null,
     toolDirs: spec.toolDirs,
     memoryMib: spec.memoryMib,
     cpus: spec.cpus,
@@ -399,6 +415,7 @@ function mappings(spec: SandboxSpec, host: HostAbilities): readonly Mapping[] {
     ...same.map((path) => ({ inside: path, host: path })),
     { inside: CODE_DIR, host: spec.codeDir },
     ...(spec.runtimeDir === undefined ? [] : [{ inside: RUNTIME_DIR, host: spec.runtimeDir }]),
+    ...(spec.optDir === undefined ? [] : [{ inside: OPT_DIR, host: spec.optDir }]),
   ];
 }
 

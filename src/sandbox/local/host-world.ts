@@ -111,9 +111,9 @@ function copyFile(from: string, to: string): void {
   }
 }
 
-/** The host's names, and the sandbox's own, which programs look up at start. */
+/** The host's names, and the sandbox's own: programs look theirs up at start, extensions the one that Lambda gives it. */
 function hostsWithSandbox(): string {
-  return `${readHosts().trimEnd()}\n127.0.0.1 localhost ${HOST_NAME}\n`;
+  return `${readHosts().trimEnd()}\n127.0.0.1 localhost ${HOST_NAME} ${HOST_NAME}.localdomain\n`;
 }
 
 function readHosts(): string {

@@ -18,7 +18,10 @@ export interface LocalSandboxParts {
   readonly listener: Server | undefined;
   readonly gate: AsyncDisposable | undefined;
   readonly kill: () => void;
+  readonly terminate: () => void;
   readonly release: () => void;
+  /** Whether this sandbox listens on that port of the host's loopback. */
+  readonly listensOn: (port: number) => Promise<boolean>;
   /** Connects inside its own network; undefined where its port is on the host's loopback. */
   readonly connectInside: ((port: number) => Promise<Duplex>) | undefined;
 }
@@ -67,11 +70,20 @@ export class LocalSandbox implements Sandbox {
     return this.#peakMib;
   }
 
-  async connect(): Promise<Duplex> {
-    const { port } = this.places;
+  async connect(other?: number): Promise<Duplex> {
+    const port = other ?? this.places.port;
     if (port === undefined) throw new Error(`sandbox ${this.id} was started without a port`);
     if (this.#hasEnded) throw new Error(`sandbox ${this.id} has exited`);
-    return this.#parts.connectInside ? this.#parts.connectInside(port) : connectToHost(port);
+    if (this.#parts.connectInside) return this.#parts.connectInside(port);
+    // A port that the program chose itself may be anybody's.
+    if (other !== undefined && !(await this.#parts.listensOn(other))) {
+      throw new Error(`sandbox ${this.id} does not listen on port ${other}`);
+    }
+    return connectToHost(port);
+  }
+
+  terminate(): void {
+    if (!this.#hasEnded) this.#parts.terminate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

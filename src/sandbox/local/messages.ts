@@ -40,6 +40,7 @@ export interface StartRequest {
   readonly id: string;
   readonly codeDir: string;
   readonly runtimeDir: string | null;
+  readonly optDir: string | null;
   readonly toolDirs: readonly string[];
   readonly memoryMib: number;
   readonly cpus: number;
@@ -59,6 +60,7 @@ export type ToSpawner =
   /** The driver has opened the pipes. */
   | { readonly type: "attached"; readonly id: string }
   | { readonly type: "kill"; readonly id: string }
+  | { readonly type: "terminate"; readonly id: string }
   /** The driver has read what there was: pipes, groups and folder can go. */
   | { readonly type: "release"; readonly id: string }
   | { readonly type: "connect"; readonly id: string; readonly call: number; readonly port: number }

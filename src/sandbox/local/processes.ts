@@ -24,8 +24,12 @@ export function isAlive(pid: number): boolean {
 
 /** SIGKILL to a process, or with a negative number to its group; false if nobody is there. */
 export function tryKill(pid: number): boolean {
+  return trySignal(pid, "SIGKILL");
+}
+
+export function trySignal(pid: number, signal: NodeJS.Signals): boolean {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, signal);
     return true;
   } catch {
     return false;

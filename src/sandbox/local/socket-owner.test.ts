@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { describe, it } from "node:test";
-import { findClient, holdsSocket, parseClient } from "./socket-owner.ts";
+import { findClient, holdsSocket, parseClient, parseListeners } from "./socket-owner.ts";
 
 const HEADER =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
@@ -58,4 +58,19 @@ describe("the owner of a real socket", { skip: process.platform === "linux" ? fa
     server.close();
     assert.equal(await findClient(1, port), undefined);
   });
+});
+
+it("finds who listens on a port, on any address", () => {
+  const table = [
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+    "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1001        0 111 1",
+    "   1: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1002        0 222 1",
+    "   2: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000  1003        0 333 1",
+    "   3: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1004        0 444 1",
+  ].join("\n");
+  assert.deepEqual(parseListeners(table, 8080), [
+    { uid: 1001, inode: "111" },
+    { uid: 1002, inode: "222" },
+  ]);
+  assert.deepEqual(parseListeners("", 8080), []);
 });

@@ -4,6 +4,9 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 
+/** TCP_LISTEN of net/tcp_states.h. */
+const LISTEN = "0A";
+
 export interface SocketOwner {
   readonly uid: number;
   readonly inode: string;
@@ -16,6 +19,20 @@ export async function findClient(clientPort: number, serverPort: number): Promis
     if (found) return found;
   }
   return undefined;
+}
+
+/** The sockets that listen on a port of this host, on whatever address. */
+export async function findListeners(port: number): Promise<readonly SocketOwner[]> {
+  const tables = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map(readText));
+  return tables.flatMap((table) => parseListeners(table, port));
+}
+
+export function parseListeners(table: string, port: number): readonly SocketOwner[] {
+  return table.split("\n").flatMap((line) => {
+    const [, from = "", , state, , , , uid, , inode] = line.trim().split(/\s+/);
+    const listens = state === LISTEN && from.endsWith(`:${hexPort(port)}`);
+    return listens && uid !== undefined && inode !== undefined ? [{ uid: Number(uid), inode }] : [];
+  });
 }
 
 /** IPv6 sockets that talk IPv4 are in tcp6 with a mapped address, which ends as the other does. */

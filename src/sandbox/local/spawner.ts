@@ -58,6 +58,8 @@ class Spawner {
         return this.#release(message.id);
       case "connect":
         return this.#connect(message.id, message.call, message.port);
+      case "terminate":
+        return this.#boxes.get(message.id)?.terminate();
       case "close":
         await this.close();
         send({ type: "closed" });

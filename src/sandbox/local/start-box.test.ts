@@ -59,6 +59,7 @@ function requestOf(runDir: string, script: string, changes: Partial<StartRequest
     id: "sb-0123456789abcdef",
     codeDir: join(runDir, "etc"),
     runtimeDir: null,
+    optDir: null,
     toolDirs: [],
     memoryMib: 128,
     cpus: 1,
