@@ -1,6 +1,6 @@
 import type { InvocationOutcome } from "../../../core/invocation.ts";
-import { StartFailed } from "../../../invoker/starter.ts";
 import { timedOutMessage } from "../../../invoker/raw-outcome.ts";
+import { StartFailed } from "../../../invoker/starter.ts";
 
 /** Why an instance did not start, in one line: what the function's first caller would see, with its place in the code. */
 export function startProblem(error: unknown): string {
