@@ -47,6 +47,11 @@ const CATALOG = {
   FunctionNotFound: caller(404, "ResourceNotFoundException"),
   VersionNotFound: caller(404, "ResourceNotFoundException"),
   AliasNotFound: caller(404, "ResourceNotFoundException"),
+  ProvisionedNotFound: caller(404, "ProvisionedConcurrencyConfigNotFoundException"),
+  CodeSigningNotFound: caller(404, "CodeSigningConfigNotFoundException"),
+  PolicyTooLong: caller(400, "PolicyLengthExceededException"),
+  /** The function has called itself, over others or not, too often. */
+  RecursiveLoop: caller(400, "RecursiveInvocationException"),
   EventNotFound: caller(404, "ResourceNotFoundException"),
   ResourceNotFound: caller(404, "ResourceNotFoundException"),
   RouteNotFound: caller(404, "UnknownOperationException"),

@@ -1,4 +1,5 @@
 import type { FunctionName } from "./ids.ts";
+import type { FunctionSettings } from "./function-settings.ts";
 
 /** How an instance is handed work. */
 export type Protocol = "lambda" | "http" | "stdio";
@@ -59,6 +60,21 @@ export interface FunctionConfig {
   /** The layers merged, as a tree in the depot; undefined without layers. */
   readonly optTreeId: string | undefined;
   readonly logging: Logging;
+  /** Globs over the functions that its instances are given credentials for; none: they get no credentials at all. */
+  readonly mayInvoke?: readonly string[] | undefined;
+  /** What AWS's tools have written and only they read; it has no effect. */
+  readonly kept?: KeptMembers | undefined;
+}
+
+/** Members of AWS's configuration that mean nothing here; what is not set is left out. */
+export interface KeptMembers {
+  readonly vpc?: {
+    readonly subnetIds: readonly string[];
+    readonly securityGroupIds: readonly string[];
+    readonly allowsIpv6: boolean;
+  };
+  readonly kmsKeyArn?: string;
+  readonly tracing?: "Active";
 }
 
 /** A layer version as a function refers to it. Its code is named here, so that deleting the layer takes nothing away. */
@@ -199,4 +215,5 @@ export interface FunctionRecord {
   /** At most this many calls at once, over all versions; undefined leaves it to the default. 0 refuses all. */
   readonly concurrencyMax: number | undefined;
   readonly tags: Readonly<Record<string, string>>;
+  readonly settings: FunctionSettings;
 }

@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { systemClock } from "../core/clock.ts";
 import { type FunctionConfig, type FunctionRecord, TEXT_LOGGING, type Version } from "../core/function.ts";
+import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import { type InvocationId, newInvocationId, parseFunctionName } from "../core/ids.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../core/invocation.ts";
 import { silentLog } from "../core/log.ts";
@@ -189,6 +190,7 @@ export function targetOf(
     urls: [],
     concurrencyMax,
     tags: {},
+    settings: SETTINGS_DEFAULT,
   };
   return { record, version, qualifier: undefined };
 }

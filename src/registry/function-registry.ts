@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError, PlatformError } from "../core/errors.ts";
 import type { Alias, FunctionRecord, FunctionUrl, Version } from "../core/function.ts";
+import { type FunctionSettings, withoutQualifier } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Registry } from "../store/store.ts";
 import { ALIASES_MAX, checkAlias, pointsAt } from "./alias-rules.ts";
@@ -187,7 +188,10 @@ class FunctionRegistry implements Functions {
         );
       }
       // `$LATEST` goes on as it is; it merely equals no number any more.
-      return current.liveVersion === number ? changeRecord(current, { liveVersion: undefined }) : undefined;
+      const liveVersion = current.liveVersion === number ? undefined : current.liveVersion;
+      const settings = withoutQualifier(current.settings, String(number));
+      const isSame = liveVersion === current.liveVersion && settings === current.settings;
+      return isSame ? undefined : changeRecord(current, { liveVersion, settings });
     });
     await this.#turns.take(name, async () => {
       await this.#registry.deleteVersion(name, number);
@@ -244,6 +248,7 @@ class FunctionRegistry implements Functions {
       return changeRecord(current, {
         aliases: current.aliases.filter((other) => other.name !== alias),
         urls: current.urls.filter(({ qualifier }) => qualifier !== alias),
+        settings: withoutQualifier(current.settings, alias),
       });
     });
   }
@@ -313,6 +318,17 @@ class FunctionRegistry implements Functions {
           throw error;
       }
     }
+  }
+
+  async changeSettings(
+    name: FunctionName,
+    change: (record: FunctionRecord) => FunctionSettings,
+  ): Promise<FunctionRecord> {
+    const { record } = await this.#change(name, (current) => {
+      const settings = change(current);
+      return settings === current.settings ? undefined : changeRecord(current, { settings });
+    });
+    return record;
   }
 
   /** The version that `$LATEST` would be published as once more. */

@@ -3,6 +3,7 @@
  * reads, applies one of these, and saves.
  */
 import type { FunctionRecord, Version } from "../core/function.ts";
+import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import type { FunctionChange, NewFunction } from "./functions.ts";
 import { changedMembers } from "./version-diff.ts";
 
@@ -32,6 +33,7 @@ export function createFunction(made: NewFunction, stamp: Stamp): Step {
     urls: [],
     concurrencyMax: made.concurrencyMax,
     tags: made.tags,
+    settings: SETTINGS_DEFAULT,
   };
   return { record, published: undefined };
 }

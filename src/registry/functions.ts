@@ -7,6 +7,7 @@ import type {
   Version,
   VersionLabel,
 } from "../core/function.ts";
+import type { FunctionSettings } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Target } from "./target.ts";
 
@@ -71,6 +72,14 @@ export interface Functions {
   findByUrlId(urlId: string): Promise<FunctionRecord | undefined>;
   setConcurrency(name: FunctionName, max: number | undefined): Promise<FunctionRecord>;
   setTags(name: FunctionName, tags: Readonly<Record<string, string>>): Promise<FunctionRecord>;
+  /**
+   * Changes settings in one step. `change` decides on the newest record, maybe more than once; what it throws is thrown,
+   * and settings that it gives back as they were are not saved.
+   */
+  changeSettings(
+    name: FunctionName,
+    change: (record: FunctionRecord) => FunctionSettings,
+  ): Promise<FunctionRecord>;
 }
 
 export interface NewFunction {

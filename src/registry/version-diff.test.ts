@@ -31,6 +31,8 @@ const changes: { [M in keyof FunctionConfig]: FunctionConfig[M] } = {
   ],
   optTreeId: "l",
   logging: { ...TEXT_LOGGING, format: "JSON" },
+  mayInvoke: ["other-*"],
+  kept: { kmsKeyArn: "arn:aws:kms:us-east-1:000000000000:key/k" },
 };
 for (const [member, value] of Object.entries(changes)) {
   it(`finds a change of ${member}`, () => {

@@ -23,6 +23,8 @@ const CONFIG_MEMBERS = [
   "architecture",
   "role",
   "description",
+  "mayInvoke",
+  "kept",
 ] as const satisfies readonly (keyof FunctionConfig)[];
 
 /** What `newer` has otherwise than `older`; empty if they do the same. Code is told apart by content. */

@@ -6,6 +6,7 @@ import {
   type Version,
   type VersionLabel,
 } from "../core/function.ts";
+import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import { type FunctionName, type KeyId, parseFunctionName, parseKeyId } from "../core/ids.ts";
 import type { KeyRecord } from "./store.ts";
 
@@ -60,6 +61,7 @@ export function sampleFunction(name: string, more: Partial<FunctionRecord> = {})
     urls: [],
     concurrencyMax: undefined,
     tags: {},
+    settings: SETTINGS_DEFAULT,
     ...more,
   };
 }

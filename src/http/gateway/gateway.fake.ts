@@ -10,6 +10,7 @@ import {
   TEXT_LOGGING,
   type Version,
 } from "../../core/function.ts";
+import { SETTINGS_DEFAULT } from "../../core/function-settings.ts";
 import { type FunctionName, parseFunctionName } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import { type FakeFunction, type FakeInvocations, fakeInvocations } from "../../invoker/invocations.fake.ts";
@@ -92,6 +93,7 @@ export function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: s
     urls: facts.urls ?? [],
     concurrencyMax: undefined,
     tags: {},
+    settings: SETTINGS_DEFAULT,
   };
   return { record, version, qualifier };
 }

@@ -13,6 +13,7 @@ import {
   TEXT_LOGGING,
   type Version,
 } from "../../core/function.ts";
+import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
 import type { ScheduleRecord } from "../schedules.ts";
 import type { KeyRecord } from "../store.ts";
 import type { Row } from "./connection.ts";
@@ -81,6 +82,7 @@ export function parseFunction(row: Row): FunctionRecord {
     concurrencyMax: stored.concurrencyMax,
     aliases: stored.aliases.map(parseAlias),
     urls: stored.urls.map(parseUrl),
+    settings: parseSettings(stored),
   };
 }
 
@@ -163,6 +165,19 @@ function newDocument(
 ): Document {
   const text = JSON.stringify(value);
   return { text, checksum: checksumOf(columns, text) };
+}
+
+/** Functions stored before there were such settings have none. */
+function parseSettings({ settings = SETTINGS_DEFAULT }: Partial<FunctionRecord>): FunctionSettings {
+  return {
+    ...settings,
+    policies: settings.policies.map((policy) => ({ ...policy, qualifier: policy.qualifier })),
+    runtimeUpdates: settings.runtimeUpdates.map((updates) => ({
+      ...updates,
+      qualifier: updates.qualifier,
+      runtimeArn: updates.runtimeArn,
+    })),
+  };
 }
 
 /** @throws PlatformError `StoreUnavailable` if the row is not what was saved. */

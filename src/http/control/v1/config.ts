@@ -34,14 +34,33 @@ export function configOf(
     timeoutMs: settings.timeoutMs ?? before?.timeoutMs ?? TIMEOUT_MS_DEFAULT,
     tmpMib: settings.tmpMib ?? before?.tmpMib ?? TMP_MIB_DEFAULT,
     environment: made.environment ?? before?.environment ?? {},
-    network: settings.network ?? before?.network ?? "host",
+    network: networkOf(settings.network, before, made.runtime === IMAGE_RUNTIME),
     slotsPerInstance: slotsOf(settings.slotsPerInstance, before, made.entry.kind),
     architecture: parts.architecture,
     role: before?.role ?? `arn:aws:iam::${parts.account}:role/lambdad`,
     layers: before?.layers ?? [],
     optTreeId: before?.optTreeId,
     logging: before?.logging ?? TEXT_LOGGING,
+    mayInvoke: before?.mayInvoke,
+    kept: before?.kept,
   };
+}
+
+/** @throws PlatformError `InvalidRequest` for one that this sort of code cannot have. */
+function networkOf(
+  given: Network | undefined,
+  before: FunctionConfig | undefined,
+  isImage: boolean,
+): Network {
+  const open = isImage ? "public" : "host";
+  if (given === undefined) return before?.network === "none" ? "none" : open;
+  if (given === "none" || given === open) return given;
+  throw new PlatformError(
+    "InvalidRequest",
+    isImage
+      ? "network: containers do not share this host's network; give public or none"
+      : "network: public is for images only so far; give host or none",
+  );
 }
 
 function slotsOf(given: number | undefined, before: FunctionConfig | undefined, kind: EntryKind): number {
