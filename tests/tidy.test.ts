@@ -48,6 +48,7 @@ const ADAPTERS = [
 /** npm packages, and where they may be imported. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli"],
+  croner: ["core/cron-calendar.ts"],
   undici: ["protocol/http", "cli"],
   zod: ["http/control"],
   yauzl: ["code"],
