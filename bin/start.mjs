@@ -52,23 +52,36 @@ async function run(program) {
     const { dieWithWrapper } = await import("./rerun.mjs");
     dieWithWrapper(Number(wrapperFd));
   }
-  await enableCompileCache();
+  const cacheFolder = await enableCompileCache();
   const source = join(root, "src", `${program}.ts`);
-  const main = existsSync(source) ? source : join(root, "dist", `${program}.js`);
-  await import(pathToFileURL(main).href);
+  if (!existsSync(source)) {
+    await import(pathToFileURL(join(root, "dist", `${program}.js`)).href);
+    return;
+  }
+  const { findBundle, makeBundleLater } = await import("./bundle.mjs");
+  const bundle = cacheFolder && findBundle(root, cacheFolder, program);
+  if (bundle) globalThis.lambdadSources = pathToFileURL(join(root, "src", "/")).href;
+  else if (cacheFolder) makeBundleLater(root, cacheFolder);
+  await import(pathToFileURL(bundle ?? source).href);
 }
 
-/** Keeps stripped and compiled modules between runs; without a place for them everything works, slower. */
+/**
+ * Keeps stripped and compiled modules between runs. Returns the folder for such things; undefined if there is no place
+ * for them, which only makes starts slower.
+ */
 async function enableCompileCache() {
   const { default: module } = await import("node:module");
   const modules = basename(dirname(root)) === "node_modules" ? dirname(root) : join(root, "node_modules");
   const ownCache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  for (const folder of [join(modules, ".cache"), ownCache]) {
-    const { status } = module.enableCompileCache(join(folder, "lambdad"));
-    if (status !== module.constants.compileCacheStatus.FAILED) break;
+  for (const parent of [join(modules, ".cache"), ownCache]) {
+    const folder = join(parent, "lambdad");
+    const { status } = module.enableCompileCache(folder);
+    if (status === module.constants.compileCacheStatus.FAILED) continue;
+    // Written at exit otherwise, which a daemon that is killed never reaches.
+    setTimeout(() => module.flushCompileCache(), 3_000).unref();
+    return folder;
   }
-  // Written at exit otherwise, which a daemon that is killed never reaches.
-  setTimeout(() => module.flushCompileCache(), 3_000).unref();
+  return undefined;
 }
 
 function isExecutable(file) {

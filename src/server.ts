@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type CodeDepot, openDepot } from "./code/depot.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
@@ -10,6 +11,7 @@ import type { FunctionConfig } from "./core/function.ts";
 import type { FunctionName } from "./core/ids.ts";
 import type { Log } from "./core/log.ts";
 import { Scope } from "./core/scope.ts";
+import { sourceUrl } from "./core/source-url.ts";
 import { openControl } from "./http/control/control.ts";
 import { openKeyRing } from "./http/control/keys.ts";
 import type { PrepareCode } from "./http/control/parts.ts";
@@ -35,7 +37,8 @@ export interface Server extends AsyncDisposable {
 
 /** Functions may run for 15 minutes, and those that run may end. */
 const DRAIN_MS = 900_000 + 5_000;
-const PACKAGE_ROOT = join(import.meta.dirname, "..");
+const AFTER_START_MS = 5;
+const PACKAGE_ROOT = fileURLToPath(sourceUrl("../"));
 
 /** The composition root: opens all parts in order, and owns them. It alone names adapters. */
 export async function startServer(parts: {
@@ -139,7 +142,9 @@ export async function startServer(parts: {
         log,
       }),
     );
-    void sayWhatIsNotIsolated(driver, log);
+    // Asking starts the spawner, and forking blocks for a moment that whoever waits for the start should not wait.
+    const asking = setTimeout(() => void sayWhatIsNotIsolated(driver, log), AFTER_START_MS);
+    scope.defer(() => clearTimeout(asking));
     return {
       gatewayUrl: gateway.address.url,
       controlUrl: control.address.url,

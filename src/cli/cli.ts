@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { CommanderError } from "commander";
+import { sourceUrl } from "../core/source-url.ts";
 import { CliError, EXIT, type ExitCode } from "./cli-error.ts";
 import { newClient } from "./client.ts";
 import type { Command } from "./command.ts";
@@ -51,7 +52,7 @@ function leadingOptions(argv: readonly string[]): readonly string[] {
 const OPTIONS_WITH_VALUE: readonly string[] = ["--server", "--key", "--use-config"];
 
 async function packageVersion(): Promise<string> {
-  const about = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  const about = await readFile(sourceUrl("../package.json"), "utf8");
   return /"version": "([^"]+)"/.exec(about)?.[1] ?? "unknown";
 }
 

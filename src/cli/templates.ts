@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { sourceUrl } from "../core/source-url.ts";
 
 /** What `lambda init` can start from: the examples are the templates, so that they are known to work. */
 const FOLDER_OF = {
@@ -18,6 +19,5 @@ export const TEMPLATE_NAMES: readonly string[] = Object.keys(FOLDER_OF);
 
 /** The folder to copy, on this machine. */
 export function templateFolder(name: TemplateName): string {
-  // The same from src/cli and from dist/cli.
-  return fileURLToPath(new URL(`../../examples/${FOLDER_OF[name]}/`, import.meta.url));
+  return fileURLToPath(sourceUrl(`../examples/${FOLDER_OF[name]}/`));
 }

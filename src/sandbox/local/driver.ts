@@ -43,7 +43,7 @@ export interface LocalDriverParts {
 const RUN_DIR_BYTES_MAX = 70;
 
 /**
- * Opens the driver that starts sandboxes on this host through bubblewrap. Returns at once: the spawner process starts, and
+ * Opens the driver that starts sandboxes on this host through bubblewrap. Returns at once: the spawner process starts when it is first asked for something, and
  * cleans up after a predecessor, behind it; the first `start` or `isolation` waits for that.
  *
  * @throws PlatformError `ConfigurationInvalid` for a run folder or a name that cannot be used.
@@ -98,13 +98,16 @@ class LocalDriver implements Driver {
       heard: (message, handle) => this.#hear(message, handle),
       died: () => void this.#spawnerDied(),
     });
-    // Forking takes a moment, which is not the caller's. If it fails, the first start says so.
-    setImmediate(() => void this.#spawner.ready().catch(() => undefined));
   }
 
   async isolation(): Promise<Isolation> {
-    const { mode, gaps } = await this.#spawner.ready();
-    return { isIsolated: mode === "root" || mode === "user", gaps };
+    try {
+      const { mode, gaps } = await this.#spawner.ready();
+      return { isIsolated: mode === "root" || mode === "user", gaps };
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return { isIsolated: false, gaps: [`no sandbox can be started: ${why}`] };
+    }
   }
 
   async start(spec: SandboxSpec, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
@@ -351,6 +354,12 @@ function demand(host: HostAbilities, spec: SandboxSpec): void {
     throw new PlatformError(
       "IsolationUnavailable",
       `this host cannot isolate functions: ${host.reason}; or start lambdad with --allow-unsandboxed to run them as plain processes`,
+    );
+  }
+  if (spec.network === "public") {
+    throw new PlatformError(
+      "IsolationUnavailable",
+      "network public is for images only so far: give the function network host or none",
     );
   }
   if (spec.network !== "none") return;

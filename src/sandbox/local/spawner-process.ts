@@ -7,6 +7,7 @@ import { setTimeout as sleepFor } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PlatformError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { MODULE_EXTENSION, sourceUrl } from "../../core/source-url.ts";
 import type { FromSpawner, HostAbilities, SpawnerSettings, ToSpawner } from "./messages.ts";
 
 export interface SpawnerHooks {
@@ -135,9 +136,7 @@ const BACKOFF_MS_MAX = 5_000;
 const WORDS_MAX = 4_096;
 
 function spawnChild(settings: SpawnerSettings): ChildProcess {
-  const here = fileURLToPath(import.meta.url);
-  // Beside this file, and as this one: .ts in the checkout, .js in the package.
-  const program = join(dirname(here), here.endsWith(".ts") ? "spawner.ts" : "spawner.js");
+  const program = fileURLToPath(sourceUrl(`sandbox/local/spawner.${MODULE_EXTENSION}`));
   return spawn(bundledNode() ?? process.execPath, [...NODE_OPTIONS, program, JSON.stringify(settings)], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     env: { NODE_COMPILE_CACHE: join(settings.runDir, "cache") },
@@ -151,7 +150,7 @@ const NODE_OPTIONS = ["--disable-warning=ExperimentalWarning"];
 /** The Node that came with this package, which has `node:ffi`; undefined if it was not installed. */
 function bundledNode(): string | undefined {
   try {
-    const manifest = createRequire(import.meta.url).resolve(`node-linux-${process.arch}/package.json`);
+    const manifest = createRequire(sourceUrl("")).resolve(`node-linux-${process.arch}/package.json`);
     const file = join(dirname(manifest), "bin", "node");
     return process.platform === "linux" && existsSync(file) ? file : undefined;
   } catch {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { PlatformError } from "../../core/errors.ts";
+import { sourceUrl } from "../../core/source-url.ts";
 import type { Connection } from "./connection.ts";
 
 /** One step of the schema: a file `NNNN-what-it-does.sql` in `migrations/`, numbered from 1, never edited later. */
@@ -15,7 +16,7 @@ export interface Migration {
 /** "lmbd": tells our databases from others' (`PRAGMA application_id`). */
 export const APPLICATION_ID = 0x6c6d6264;
 
-export function readMigrations(folder = new URL("./migrations/", import.meta.url)): Migration[] {
+export function readMigrations(folder = sourceUrl("store/sqlite/migrations/")): Migration[] {
   const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));
   return names.sort().map((name, index) => {
     const sql = readFileSync(new URL(name, folder), "utf8");

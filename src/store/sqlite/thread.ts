@@ -1,11 +1,19 @@
 import { Worker } from "node:worker_threads";
+import type { Fault } from "../../core/fault.ts";
+import { MODULE_EXTENSION, sourceUrl } from "../../core/source-url.ts";
+
+/** What a thread is given at its start. */
+export interface ThreadData {
+  /** The database. */
+  readonly file: string;
+  readonly fault: Fault | undefined;
+}
 
 /** Starts a module of this folder, as source or compiled, in a thread of its own. */
-export function startThread(module: "writer" | "page-checker", databaseFile: string): Worker {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return new Worker(new URL(`./${module}.${extension}`, import.meta.url), {
+export function startThread(module: "writer" | "page-checker", data: ThreadData): Worker {
+  return new Worker(sourceUrl(`store/sqlite/${module}.${MODULE_EXTENSION}`), {
     name: `store-${module}`,
-    workerData: databaseFile,
+    workerData: data,
     // What the process was started with (--test, --eval, …) is not meant for the thread and can keep it from starting.
     execArgv: [],
   });
