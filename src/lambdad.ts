@@ -10,6 +10,8 @@ async function main(): Promise<number> {
   if (read.kind === "version") process.stdout.write(`${version()}\n`);
   if (read.kind !== "config") return 0;
 
+  // Whoever reads our lines may go; the functions stay.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const log = jsonLog((line) => process.stderr.write(line), read.config.logLevel);
   const stop = untilSignal();
   await using server = await startServer({ config: read.config, environment: process.env, log });
