@@ -54,6 +54,9 @@ export async function startServer(parts: {
   try {
     makeDataDir(config.dataDir);
     const store = scope.own(await openSqliteStore({ dir: config.dataDir, log, clock }));
+    // Its files are written and synced while the rest opens.
+    const openingKeys = openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
+    openingKeys.catch(() => undefined);
     const records = scope.own(openRecords({ dir: join(config.dataDir, "logs"), clock, log }));
     const depot = await openDepot({ dir: join(config.dataDir, "code"), log, clock });
     const runtimes = new Runtimes({
@@ -88,7 +91,6 @@ export async function startServer(parts: {
       clock,
       changed: (name) => void tellInvoker(invoker, functions, name, log),
     });
-    const keys = await openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
 
     const gateway = scope.own(
       await openGateway({
@@ -116,6 +118,7 @@ export async function startServer(parts: {
       instances: invoker.counts(),
       isolation: await driver.isolation(),
     });
+    const keys = await openingKeys;
     const control = scope.own(
       await openControl({
         ...config.control,

@@ -107,7 +107,8 @@ export async function openKeyRing(parts: {
   readonly clock: Clock;
 }): Promise<KeyRing> {
   const { dir, keys, clock } = parts;
-  const master = await openMaster(join(dir, "master.key"));
+  const { master, madeAt } = await openMaster(join(dir, "master.key"));
+  const firstKey = adminKey(master, madeAt);
   const sealing = Buffer.from(hkdfSync("sha256", master, "", "lambdad imported secrets", 32));
   let loaded: Promise<Map<KeyId, KeyRecord>> | undefined;
 
@@ -115,7 +116,7 @@ export async function openKeyRing(parts: {
   function records(): Promise<Map<KeyId, KeyRecord>> {
     loaded ??= keys
       .listKeys()
-      .then((all) => new Map(all.map((key) => [key.id, key])))
+      .then((all) => new Map([firstKey, ...all].map((key) => [key.id, key])))
       .catch((error: unknown) => {
         loaded = undefined;
         throw error;
@@ -194,37 +195,38 @@ export async function openKeyRing(parts: {
     },
   };
 
-  await ensureAdminKey();
+  await ensureAdminFile();
   return ring;
 
-  /**
-   * The admin key's id follows from the master, so that a start after a crash finds what the one before has made, and
-   * a lost file can be written again. Once revoked it stays revoked.
-   */
-  async function ensureAdminKey(): Promise<void> {
+  /** Writes the file of the admin key where there is none, unless the key was revoked: it stays revoked then. */
+  async function ensureAdminFile(): Promise<void> {
     const file = join(dir, "admin.key");
     if (await exists(file)) return;
-    const id = adminKeyId(master);
-    const known = (await records()).get(id);
-    if (known && !isUsable(known)) return;
-    if (!known) {
-      await save({
-        id,
-        description: "admin key of the first start",
-        scopes: ["admin"],
-        functions: "*",
-        createdAt: clock.now(),
-        expiresAt: undefined,
-        revokedAt: undefined,
-        importedSecret: undefined,
-      });
-    }
-    await writeWhole(file, `${id}.${deriveSecret(master, id)}\n`, rename);
+    const key = (await records()).get(firstKey.id);
+    if (key && isUsable(key)) await writeWhole(file, `${key.id}.${deriveSecret(master, key.id)}\n`, rename);
   }
 }
 
-/** Reads the master key; makes one if there is none. */
-async function openMaster(file: string): Promise<Buffer> {
+/**
+ * The key that every installation begins with. Its id follows from the master, so that it need not be stored to exist:
+ * the first start waits for no write, and a start after a crash finds what the one before has made. Only a change of it
+ * (that it was revoked) is stored, and then counts instead of this.
+ */
+function adminKey(master: Buffer, createdAt: number): KeyRecord {
+  return {
+    id: adminKeyId(master),
+    description: "admin key of the first start",
+    scopes: ["admin"],
+    functions: "*",
+    createdAt,
+    expiresAt: undefined,
+    revokedAt: undefined,
+    importedSecret: undefined,
+  };
+}
+
+/** Reads the master key; makes one if there is none. `madeAt` is ms since epoch. */
+async function openMaster(file: string): Promise<{ readonly master: Buffer; readonly madeAt: number }> {
   if (!(await exists(file))) {
     try {
       // A link fails where a rename would replace: of two daemons that start at once, one master wins.
@@ -233,7 +235,7 @@ async function openMaster(file: string): Promise<Buffer> {
       if (!isCode(error, "EEXIST")) throw error;
     }
   }
-  const { mode } = await stat(file);
+  const { mode, mtimeMs } = await stat(file);
   if (mode & 0o077) await chmod(file, 0o600);
   const master = await readFile(file);
   if (master.length !== MASTER_BYTES) {
@@ -242,7 +244,7 @@ async function openMaster(file: string): Promise<Buffer> {
       `${file}: expected ${MASTER_BYTES} bytes, got ${master.length}; restore it from a copy, or remove it to start with new keys`,
     );
   }
-  return master;
+  return { master, madeAt: Math.floor(mtimeMs) };
 }
 
 /** Writes and syncs a file of mode 0600 beside `file`, then puts it in place in one step. */
