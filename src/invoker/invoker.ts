@@ -99,6 +99,28 @@ export class Invoker implements Invocations, AsyncDisposable {
     return await this.#poolOf(target).warm(signal);
   }
 
+  /**
+   * Keeps at least so many instances of the target's version up; 0 leaves it to the usual rule again. Resolves when they
+   * are up; rejects with why one could not be started. What goes later is not started again by itself.
+   */
+  async keepStarted(target: Target, instances: number): Promise<void> {
+    if (instances === 0) {
+      const pool = this.#pools.get(poolKey(target.version));
+      if (pool) pool.instancesMin = 0;
+      return;
+    }
+    this.#stopping.signal.throwIfAborted();
+    const pool = this.#poolOf(target);
+    pool.instancesMin = instances;
+    pool.instancesMax = Math.max(pool.instancesMax, instances);
+    await pool.fill();
+  }
+
+  /** How many instances of the target's version are up. */
+  startedOf(target: Target): number {
+    return this.#pools.get(poolKey(target.version))?.started ?? 0;
+  }
+
   /** After a change of the function: what no new call can lead to any more is let go. `undefined`: it was deleted. */
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void {
     for (const pool of this.#pools.values()) {
@@ -170,10 +192,10 @@ export class Invoker implements Invocations, AsyncDisposable {
 
   #poolOf(target: Target): Pool {
     const { version, record } = target;
-    const key = `${version.revisionId} ${version.label}`;
+    const key = poolKey(version);
     const found = this.#pools.get(key);
     if (found) {
-      found.instancesMax = instancesMax(record, version);
+      found.instancesMax = Math.max(instancesMax(record, version), found.instancesMin);
       return found;
     }
     this.#dropEmptyPools();
@@ -223,11 +245,17 @@ export class Invoker implements Invocations, AsyncDisposable {
   /** Pools are cheap, but revisions come and go for ever. */
   #dropEmptyPools(): void {
     if (this.#pools.size < POOLS_BEFORE_CLEANING) return;
-    for (const [key, pool] of this.#pools) if (pool.isEmpty) this.#pools.delete(key);
+    for (const [key, pool] of this.#pools) {
+      if (pool.isEmpty && pool.instancesMin === 0) this.#pools.delete(key);
+    }
   }
 }
 
 const POOLS_BEFORE_CLEANING = 1_000;
+
+function poolKey({ revisionId, label }: Version): string {
+  return `${revisionId} ${label}`;
+}
 
 function isSuperseded(version: Version, record: FunctionRecord): boolean {
   return version.label === "$LATEST" && version.revisionId !== record.latest.revisionId;

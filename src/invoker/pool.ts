@@ -22,6 +22,8 @@ interface Waiter {
 const CORES = availableParallelism();
 /** What a start costs before the first one has been measured. */
 const START_GUESS_MS = 60;
+/** Filters of images that wait for the next call. */
+const SPARES = 2;
 
 /**
  * The instances of one version, and the calls that wait for one. Decides at each arrival, from what it has measured:
@@ -31,6 +33,8 @@ export class Pool {
   readonly version: Version;
   /** As many instances as there may be of this version; the function's limit may change under way. */
   instancesMax = 1;
+  /** As many instances as stay when there is nothing to do for them; see `fill`. */
+  instancesMin = 0;
   readonly #parts: PoolParts;
   /** The one used last at the end: it is the warmest, and the others may go. */
   readonly #ready: Instance[] = [];
@@ -72,8 +76,23 @@ export class Pool {
     return this.#startMs.ms;
   }
 
+  /** Instances that are up, whether they have work or not. */
+  get started(): number {
+    return this.#instances.size;
+  }
+
+  /** Idle instances that may go, the one used last at the end. */
   idleInstances(): Instance[] {
-    return this.#ready.filter((instance) => instance.isIdle);
+    const spare = Math.max(0, this.#instances.size - this.instancesMin);
+    return this.#ready.filter((instance) => instance.isIdle).slice(0, spare);
+  }
+
+  /** Starts what is missing of `instancesMin`. Rejects with why a start failed, once all have ended. */
+  async fill(): Promise<void> {
+    const missing = this.#isRetired ? 0 : this.instancesMin - this.#instances.size - this.#starting;
+    const failures = await Promise.all(Array.from({ length: Math.max(0, missing) }, () => this.#startOne()));
+    const failure = failures.find((error) => error !== undefined);
+    if (failure !== undefined) throw failure;
   }
 
   /**
@@ -85,7 +104,10 @@ export class Pool {
    */
   acquire(waitMsMax: number, signal: AbortSignal): Instance | Promise<Instance> {
     const free = this.#takeFree();
-    if (free) return free;
+    if (free) {
+      this.#keepSpares();
+      return free;
+    }
     if (this.#waiting.length >= WAITING_CALLS_MAX) {
       throw new PlatformError(
         "TooManyInvocations",
@@ -95,6 +117,7 @@ export class Pool {
     }
     const turn = this.#waitInLine(waitMsMax, signal);
     this.#startIfWorthIt();
+    this.#keepSpares();
     return turn;
   }
 
@@ -140,6 +163,7 @@ export class Pool {
   /** Serves those who wait, takes nobody new if it can be helped, and lets go of each instance that has nothing to do. */
   retire(): void {
     this.#isRetired = true;
+    this.instancesMin = 0;
     for (const instance of [...this.#ready]) if (instance.isIdle) instance.retire();
   }
 
@@ -201,6 +225,21 @@ export class Pool {
     });
   }
 
+  /**
+   * Each call uses a filter up. Where an engine has to start the next one, which takes some hundred milliseconds, that is
+   * done while this one serves.
+   */
+  #keepSpares(): void {
+    const { code, config } = this.version;
+    if (config.entry.kind !== "filter" || code.image === undefined || this.#isRetired) return;
+    while (
+      this.#ready.length + this.#starting - this.#waiting.length < SPARES &&
+      this.#instances.size + this.#starting < this.instancesMax
+    ) {
+      void this.#startOne();
+    }
+  }
+
   #startIfWorthIt(): void {
     const { version } = this;
     while (
@@ -223,7 +262,8 @@ export class Pool {
     }
   }
 
-  async #startOne(): Promise<void> {
+  /** Resolves with why it failed, or with undefined. */
+  async #startOne(): Promise<unknown> {
     this.#starting += 1;
     const startedAt = performance.now();
     try {
@@ -232,9 +272,11 @@ export class Pool {
       this.#startMs.add(performance.now() - startedAt);
       this.#instances.add(instance);
       this.freed(instance);
+      return undefined;
     } catch (error) {
       this.#starting -= 1;
       this.#startFailed(error);
+      return error;
     }
   }
 
