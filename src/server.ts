@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CodeDepot, openDepot } from "./code/depot.ts";
+import type { ImageEngine } from "./code/image.ts";
+import { ImageKeeper, type ImageTags } from "./code/image-keeper.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
 import { isPlatformError, PlatformError } from "./core/errors.ts";
-import type { FunctionConfig } from "./core/function.ts";
+import { type FunctionConfig, type FunctionRecord, IMAGE_RUNTIME } from "./core/function.ts";
 import type { FunctionName } from "./core/ids.ts";
 import type { Log } from "./core/log.ts";
 import { Scope } from "./core/scope.ts";
@@ -24,6 +26,7 @@ import { openFunctions } from "./registry/function-registry.ts";
 import type { Functions } from "./registry/functions.ts";
 import type { Driver } from "./sandbox/driver.ts";
 import { openLocalDriver } from "./sandbox/local/driver.ts";
+import { RoutedDriver } from "./sandbox/routed.ts";
 import { openSqliteStore } from "./store/sqlite/sqlite-store.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -64,14 +67,14 @@ export async function startServer(parts: {
       path: environment.PATH ?? "/usr/local/bin:/usr/bin:/bin",
     });
     const name = instanceName(config.dataDir);
-    const driver = scope.own(
-      await openLocalDriver({
-        runDir: join(runRoot(environment), name),
-        instanceName: name,
-        allowUnsandboxed: config.allowUnsandboxed,
-        log,
-      }),
-    );
+    const local = await openLocalDriver({
+      runDir: join(runRoot(environment), name),
+      instanceName: name,
+      allowUnsandboxed: config.allowUnsandboxed,
+      log,
+    });
+    const containers = containerParts(environment, name, log);
+    const driver = scope.own(new RoutedDriver(local, containers.openDriver));
     const identity = { accountId: config.accountId, region: config.region };
     const invoker = scope.own(
       new Invoker({
@@ -81,7 +84,10 @@ export async function startServer(parts: {
         identity,
         clock,
         log,
-        resolveRuntime: (config) => runtimes.resolve(config.runtime, config.entry.kind),
+        resolveRuntime: async (config) =>
+          config.runtime === IMAGE_RUNTIME
+            ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
+            : await runtimes.resolve(config.runtime, config.entry.kind),
         adapterOf: adapters(log),
         policy: { instancesMax: config.instancesMax, idleMsMax: config.idleMsMax },
       }),
@@ -89,8 +95,17 @@ export async function startServer(parts: {
     const functions = openFunctions({
       registry: store.registry,
       clock,
-      changed: (name) => void tellInvoker(invoker, functions, name, log),
+      changed: (name) => void tellOfChange([invoker, imageKeeper], functions, name, log),
     });
+    const imageKeeper = scope.own(
+      new ImageKeeper({
+        tags: containers.images,
+        functions,
+        foundImages: async () => void (await driver.forImages()).isolation(),
+        clock,
+        log,
+      }),
+    );
 
     const gateway = scope.own(
       await openGateway({
@@ -134,7 +149,9 @@ export async function startServer(parts: {
         layers: store.layers,
         keys,
         runtimes: { resolve: (runtime) => runtimes.resolve(runtime, "handler"), list: () => runtimes.list() },
-        prepare: codePreparation(config, environment, depot, runtimes),
+        prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
+        prepareImage: async (reference, settings, options) =>
+          (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
         warm: (target, options) => invoker.warm(target, options),
         events: undefined,
         architecture: process.arch === "arm64" ? "arm64" : "x86_64",
@@ -199,8 +216,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 function codePreparation(
   config: Config,
   environment: Environment,
-  depot: CodeDepot,
-  runtimes: Runtimes,
+  parts: { readonly depot: CodeDepot; readonly runtimes: Runtimes; readonly images: ImageEngine },
 ): PrepareCode {
   return async (upload, settings, options) => {
     const [{ prepareCode }, { BUILD_MS_MAX, buildEnvironment }] = await Promise.all([
@@ -216,20 +232,69 @@ function codePreparation(
       esbuild: bundled(`@esbuild/${process.platform}-${process.arch}/bin/esbuild`),
       timeLimitMs: BUILD_MS_MAX,
     };
-    return await prepareCode({ depot, runtimes, build }, upload, settings, options);
+    return await prepareCode({ ...parts, build }, upload, settings, options);
   };
 }
 
-async function tellInvoker(
-  invoker: Invoker,
+/** All that has to do with the container engine, loaded when the first image is met: most daemons never have one. */
+function containerParts(
+  environment: Environment,
+  instanceName: string,
+  log: Log,
+): { readonly openDriver: () => Promise<Driver>; readonly images: ImageEngine & ImageTags } {
+  const address = once(() => import("./sandbox/docker/engine-address.ts"));
+  const images = once(async () => {
+    const [{ DockerImages }, { findEngineSocket }] = await Promise.all([
+      import("./sandbox/docker/images.ts"),
+      address(),
+    ]);
+    return new DockerImages({
+      findSocket: () => findEngineSocket(environment),
+      instanceName,
+      environment,
+      log,
+    });
+  });
+  return {
+    openDriver: async () => {
+      const [{ openDockerDriver }, { findEngineSocket }] = await Promise.all([
+        import("./sandbox/docker/driver.ts"),
+        address(),
+      ]);
+      return openDockerDriver({
+        findSocket: () => findEngineSocket(environment),
+        runDir: join(runRoot(environment), `${instanceName}-c`),
+        instanceName,
+        log,
+      });
+    },
+    images: {
+      find: async (reference, work) => (await images()).find(reference, work),
+      look: async (reference, options) => (await images()).look(reference, options),
+      build: async (order, work) => (await images()).build(order, work),
+      reconcile: async (name, versions, options) => (await images()).reconcile(name, versions, options),
+      collect: async (names, options) => (await images()).collect(names, options),
+    },
+  };
+}
+
+/** Parts that look after what belongs to a function. `undefined`: it was deleted. */
+interface ChangeListener {
+  functionChanged(name: FunctionName, record: FunctionRecord | undefined): void;
+}
+
+async function tellOfChange(
+  listeners: readonly ChangeListener[],
   functions: Functions,
   name: FunctionName,
   log: Log,
 ): Promise<void> {
   try {
-    invoker.functionChanged(name, await functions.get(name));
+    const record = await functions.get(name);
+    for (const listener of listeners) listener.functionChanged(name, record);
   } catch (error) {
-    if (isPlatformError(error, "FunctionNotFound")) invoker.functionChanged(name, undefined);
+    if (isPlatformError(error, "FunctionNotFound"))
+      for (const listener of listeners) listener.functionChanged(name, undefined);
     else
       log.error("a changed function cannot be read; its old instances stay until they are idle", {
         name,

@@ -11,6 +11,7 @@ import type { InvokeOptions } from "./commands/invoke.ts";
 import type { KeyOptions } from "./commands/keys.ts";
 import type { ListOptions } from "./commands/list.ts";
 import type { LogOptions } from "./commands/logs.ts";
+import type { RunOptions } from "./commands/run.ts";
 import type { RollbackOptions } from "./commands/versions.ts";
 import type { Host } from "./host.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
@@ -80,6 +81,7 @@ export function buildProgram(parts: ProgramParts): Program {
     });
 
   addWriting(program, run);
+  addImages(program, run);
   addRunning(program, run);
   addChanging(program, run);
   addMachine(program, run);
@@ -99,10 +101,27 @@ function addWriting(program: Program, run: Runner): void {
     .action((folder: string, options: InitOptions) =>
       run(async (command) => (await import("./commands/init.ts")).initFolder(command, folder, options)),
     );
-  program
-    .command("deploy [path]")
-    .description("build a folder, archive or single file and make it live as a new version")
-    .option("--name <name>", "name of the function [name of the folder or file]")
+  addDeployOptions(
+    program
+      .command("deploy [path]")
+      .description("build a folder, archive or single file and make it live as a new version")
+      .option("--image <reference>", "an image of the container engine instead of a path")
+      .option("--name <name>", "name of the function [name of the folder, file or image]"),
+  ).action((path: string | undefined, options: DeployOptions) =>
+    run(async (command) => (await import("./commands/deploy.ts")).deploy(command, path, options)),
+  );
+  addDeployOptions(
+    program
+      .command("run [folder]")
+      .description("run one function in the foreground, gone on Ctrl-C")
+      .option("-p, --port <port>", "port on this machine, RIE path included [9000]"),
+  ).action((folder: string | undefined, options: RunOptions) =>
+    run(async (command) => (await import("./commands/run.ts")).runFunction(command, folder, options)),
+  );
+}
+
+function addDeployOptions(program: Program): Program {
+  return program
     .option("--runtime <runtime>", "nodejs24.x, python3.13, provided.al2023 … [detected]")
     .option("--handler <file.function>", "what to call [detected]")
     .addOption(
@@ -113,6 +132,13 @@ function addWriting(program: Program, run: Runner): void {
         "filter",
       ]),
     )
+    .addOption(
+      new Option("--protocol <protocol>", "the same as --kind handler, server or filter").choices([
+        "lambda",
+        "http",
+        "stdio",
+      ]),
+    )
     .option("--module <file>", "lifecycle module [detected]")
     .option("--command <line>", 'program of a server or filter: words, or JSON like ["./app","-x"]')
     .option("--memory <size>", "memory limit: MiB, or 256M, 1G")
@@ -120,7 +146,7 @@ function addWriting(program: Program, run: Runner): void {
     .option("--tmp <size>", "size of /tmp: MiB, or 512M, 1G")
     .option("-e, --env <KEY=VALUE>", "environment variable, repeatable", collect)
     .option("--env-file <file>", "environment variables from a file of KEY=VALUE lines, repeatable", collect)
-    .addOption(new Option("--network <network>", "what it can reach").choices(["host", "none"]))
+    .addOption(new Option("--network <network>", "what it can reach").choices(["host", "none", "public"]))
     .option("--slots <n>", "calls that one instance serves at the same time (lifecycle, server)")
     .option(
       "--max <n>",
@@ -128,9 +154,39 @@ function addWriting(program: Program, run: Runner): void {
     )
     .option("--description <text>", "what it is for")
     .option("--allow-scripts", "let dependencies run their install scripts")
-    .option("--no-build", "take the code as it is: install, compile and bundle nothing")
-    .action((path: string | undefined, options: DeployOptions) =>
-      run(async (command) => (await import("./commands/deploy.ts")).deploy(command, path ?? ".", options)),
+    .addOption(
+      new Option("--package <type>", "what to make of a folder [image if it has a Dockerfile]").choices([
+        "zip",
+        "image",
+      ]),
+    )
+    .option("--no-build", "take the code as it is: install, compile and bundle nothing");
+}
+
+/** Functions made of images, in the words of container tools. */
+function addImages(program: Program, run: Runner): void {
+  program.commandsGroup("Write and deploy:");
+  const fn = program.command("fn").alias("function").description("functions made of container images");
+  addDeployOptions(
+    fn
+      .command("create <name> <image>")
+      .description("make a function of an image; stdin to stdout unless it exposes a port"),
+  ).action((name: string, image: string, options: DeployOptions) =>
+    run(async (command) => (await import("./commands/fn.ts")).createFunction(command, name, image, options)),
+  );
+  fn.command("ls")
+    .alias("list")
+    .description("list the functions")
+    .option("-q, --quiet", "names only")
+    .action((options: ListOptions) =>
+      run(async (command) => (await import("./commands/list.ts")).list(command, options)),
+    );
+  fn.command("rm <name>")
+    .alias("delete")
+    .description("remove a function with its versions, containers, images and logs")
+    .option("-y, --yes", "do not ask")
+    .action((name: string, options: DeleteOptions) =>
+      run(async (command) => (await import("./commands/delete.ts")).deleteFunction(command, name, options)),
     );
 }
 

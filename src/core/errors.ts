@@ -40,6 +40,7 @@ const CATALOG = {
   UnsupportedMember: caller(400, "InvalidParameterValueException"),
   BuildFailed: caller(400, "InvalidParameterValueException"),
   RuntimeUnavailable: caller(400, "InvalidParameterValueException"),
+  ImageUnavailable: caller(400, "InvalidParameterValueException"),
   Unauthenticated: caller(401, "UnrecognizedClientException", 403),
   SignatureInvalid: caller(403, "InvalidSignatureException"),
   Forbidden: caller(403, "AccessDeniedException"),

@@ -36,10 +36,11 @@ export function functionEnvironment(
   identity: Identity,
   logStreamName: string,
 ): Record<string, string> {
-  const { config, functionName, label } = version;
+  const { code, config, functionName, label } = version;
   const isManaged = config.entry.kind === "handler" && /^(nodejs|python)/.test(config.runtime);
   return {
-    ...REPLACEABLE,
+    // An image has its own.
+    ...(code.image === undefined && REPLACEABLE),
     ...config.environment,
     AWS_REGION: identity.region,
     AWS_DEFAULT_REGION: identity.region,

@@ -62,7 +62,8 @@ export async function startInstance(
   const { config } = version;
   const startedAt = performance.now();
   const [codeDir, runtime, adapter] = await Promise.all([
-    parts.depot.openTree(version.code.treeId),
+    // An image brings its own files; the tree is only what it was built of.
+    version.code.image ? "" : parts.depot.openTree(version.code.treeId),
     parts.resolveRuntime(config),
     parts.adapterOf(config),
   ]);
@@ -126,6 +127,7 @@ async function startSandbox(
     return await parts.driver.start(
       {
         id: start.sandboxId,
+        image: start.version.code.image,
         codeDir: start.codeDir,
         runtimeDir: start.runtime.runtimeDir,
         toolDirs: start.runtime.toolDirs,

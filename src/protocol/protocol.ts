@@ -1,7 +1,9 @@
 import type { Duplex } from "node:stream";
 import type { Version } from "../core/function.ts";
 import type { Call, InvocationOutcome } from "../core/invocation.ts";
+import type { TelemetryEvent } from "../core/telemetry.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../sandbox/driver.ts";
+import type { ReadyKind } from "./ready.ts";
 
 /**
  * How an instance is handed work. One channel belongs to one sandbox that serves one version:
@@ -12,7 +14,10 @@ import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../sandbox/driver.ts
  * A channel never starts, stops or judges sandboxes; whoever owns both reacts to what it returns.
  */
 export interface ProtocolAdapter {
-  open(version: Version, runtime: ResolvedRuntime): Channel;
+  /** `extensions` are the names of the programs in /opt/extensions. */
+  open(version: Version, runtime: ResolvedRuntime, extensions?: readonly string[]): Channel;
+  /** What a sandbox has to be to become this version's when it runs already; undefined if only one of its own will do. */
+  readyKind?(version: Version): ReadyKind | undefined;
 }
 
 /** The interpreter and files a version runs with on this host. */
@@ -24,6 +29,23 @@ export interface ResolvedRuntime {
   /** Folders the interpreter needs that are not in /usr. */
   readonly toolDirs: readonly string[];
 }
+
+/** Takes what happens in and around an instance, for extensions inside that asked to be told. */
+export interface TelemetrySink {
+  /** False while nobody is interested. */
+  readonly isWanted: boolean;
+  take(event: TelemetryEvent): void;
+}
+
+/** Something that belongs to the instance has failed though its sandbox may still be there; it is of no use any more. */
+export interface ChannelFailure {
+  readonly errorType: string;
+  /** Without the `RequestId: … Error: ` prefix. */
+  readonly message: string;
+}
+
+/** Why an instance ends, in the Extensions API's words. */
+export type ShutdownReason = "spindown" | "timeout" | "failure";
 
 export interface Channel extends AsyncDisposable {
   readonly hasInput: boolean;
@@ -59,6 +81,16 @@ export interface Channel extends AsyncDisposable {
    * next event, which may be after the answer. Immediately where there is no such thing.
    */
   idle(): Promise<void>;
+  /** Resolves if the runtime or an extension has gone while the sandbox may go on for a moment. Never rejects. */
+  readonly failed?: Promise<ChannelFailure>;
+  readonly telemetry?: TelemetrySink;
+  /** Whose line on stderr it is; undefined for what the channel keeps to itself. Without this all are the function's. */
+  sort?(line: string): { readonly source: "function" | "extension"; readonly text: string } | undefined;
+  /**
+   * Lets runtime and extensions end by themselves, as far as they asked for that: at most two seconds, none without
+   * extensions. The sandbox is disposed behind it.
+   */
+  shutDown?(reason: ShutdownReason): Promise<void>;
   /** Passes an HTTP upgrade (WebSocket) through, both ways, until either side closes. Only for `http`. */
   tunnel?(head: Uint8Array, client: Duplex, request: TunnelRequest): Promise<void>;
 }

@@ -36,5 +36,11 @@ export function changedMembers(older: Snapshot, newer: Snapshot): VersionMember[
 }
 
 function isSameCode({ code: older }: Snapshot, { code: newer }: Snapshot): boolean {
-  return older.treeId === newer.treeId && older.archiveSha256 === newer.archiveSha256;
+  return (
+    older.treeId === newer.treeId &&
+    older.archiveSha256 === newer.archiveSha256 &&
+    // The same folder on another base is another image.
+    older.image?.id === newer.image?.id &&
+    isDeepStrictEqual(older.image?.command, newer.image?.command)
+  );
 }

@@ -10,11 +10,15 @@ import { functionName, functionPath, nameFromPath } from "../names.ts";
 import { packageFolder } from "../package-folder.ts";
 import { isCode, messageOf } from "../settings.ts";
 import { countOption, formatBytes, mibOption, plural, spanOption } from "../units.ts";
-import { readDeployEvent } from "../wire.ts";
+import { type DeployEvent, readDeployEvent } from "../wire.ts";
 import { splitWords } from "../words.ts";
 
 export interface DeployOptions {
   readonly name?: string;
+  /** An image instead of a path. */
+  readonly image?: string;
+  readonly package?: string;
+  readonly protocol?: string;
   readonly runtime?: string;
   readonly handler?: string;
   readonly kind?: string;
@@ -38,9 +42,44 @@ export interface DeployOptions {
 const SILENCE_MS_MAX = 900_000;
 
 /** Steps on stderr as they happen; at the end one line on stdout that says where the function is. */
-export async function deploy(command: Command, path: string, options: DeployOptions): Promise<void> {
+export async function deploy(
+  command: Command,
+  path: string | undefined,
+  options: DeployOptions,
+): Promise<void> {
+  const { output } = command;
+  const { name, event, line } = await runDeploy(command, path, options);
+  if (output.isJson) await output.json({ name, ...withoutType(line) });
+  else await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
+  // The server has said why; calls get the same error, and a function may wait for something else to come up.
+  if (event.readyError !== undefined) {
+    output.note(
+      `it does not start: lambda logs ${name} says more, lambda rollback ${name} goes back`,
+      "yellow",
+    );
+  }
+}
+
+export interface Deployed {
+  readonly name: string;
+  readonly event: Extract<DeployEvent, { readonly type: "done" }>;
+  /** As the server sent it. */
+  readonly line: unknown;
+}
+
+/** The deployment itself, with its steps on stderr. */
+export async function runDeploy(
+  command: Command,
+  path: string | undefined,
+  options: DeployOptions,
+): Promise<Deployed> {
   const { host, output } = command;
-  const source = await openSource(resolve(host.workingDir, path), path);
+  if (path !== undefined && options.image !== undefined)
+    throw usageError(`--image ${options.image} and ${path}: deploy either an image or a path`);
+  const source =
+    options.image === undefined
+      ? await openSource(resolve(host.workingDir, path ?? "."), path ?? ".")
+      : openImage(options.image);
   const name = options.name === undefined ? nameFromPath(source.baseName) : functionName(options.name);
   const settings = {
     ...(await readDeploySettings(options, host.workingDir)),
@@ -65,16 +104,7 @@ export async function deploy(command: Command, path: string, options: DeployOpti
       }
       if (event?.type === "done") {
         progress.done(event.readyMs);
-        if (output.isJson) await output.json({ name, ...withoutType(line) });
-        else await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
-        // The server has said why; calls get the same error, and a function may wait for something else to come up.
-        if (event.readyError !== undefined) {
-          output.note(
-            `it does not start: lambda logs ${name} says more, lambda rollback ${name} goes back`,
-            "yellow",
-          );
-        }
-        return;
+        return { name, event, line };
       }
       if (event !== undefined) progress.show(event);
     }
@@ -130,6 +160,36 @@ async function openSource(path: string, given: string): Promise<Source> {
   };
 }
 
+/** Nothing is sent: the server's engine has the image, or pulls it. */
+function openImage(reference: string): Source {
+  const last = reference.slice(reference.lastIndexOf("/") + 1);
+  return {
+    label: reference,
+    detail: "image",
+    baseName: last.split(/[:@]/)[0] ?? last,
+    fileName: undefined,
+    headers: { "content-length": "0" },
+    open: async () => new Uint8Array(),
+  };
+}
+
+/** Protocols by the kind of function that speaks them. */
+const KIND_OF_PROTOCOL: Readonly<Record<string, string>> = {
+  lambda: "handler",
+  http: "server",
+  stdio: "filter",
+};
+
+function kindOf({ kind, protocol }: DeployOptions): string | undefined {
+  if (protocol === undefined) return kind;
+  const spoken = KIND_OF_PROTOCOL[protocol];
+  if (kind !== undefined && kind !== spoken)
+    throw usageError(
+      `--kind ${kind} and --protocol ${protocol}: a ${kind} does not speak that, give one of them`,
+    );
+  return spoken;
+}
+
 /** The members that docs/api.md calls settings; what was not given stays away, so that it keeps its value. */
 async function readDeploySettings(
   options: DeployOptions,
@@ -140,7 +200,9 @@ async function readDeploySettings(
   const hasEnvironment = options.env !== undefined || options.envFile !== undefined;
   const settings: Record<string, unknown> = {
     runtime: options.runtime,
-    kind: options.kind,
+    kind: kindOf(options),
+    image: options.image,
+    package: options.package,
     handler: options.handler,
     module: options.module,
     command: given(options.command, (text) => splitWords("--command", text)),

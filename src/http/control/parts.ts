@@ -1,7 +1,7 @@
 /** What the control API needs of the rest of the house. */
 import type { CodeDepot } from "../../code/depot.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { Architecture, CodeRef, Entry, EntryKind } from "../../core/function.ts";
+import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
 import type { FunctionName, InvocationId } from "../../core/ids.ts";
 import type { CallInput } from "../../core/invocation.ts";
 import type { Log } from "../../core/log.ts";
@@ -33,6 +33,8 @@ export interface ControlParts {
   readonly keys: KeyRing;
   readonly runtimes: Runtimes;
   readonly prepare: PrepareCode;
+  /** The same for an image that the container engine has or can pull; undefined where there are none. */
+  readonly prepareImage?: PrepareImage | undefined;
   /** Starts one instance of the target. Resolves with the ms it took; rejects with why it cannot start. */
   warm(target: Target, options: { readonly signal: AbortSignal }): Promise<number>;
   /** The durable queue; without it `Event` invocations are refused. */
@@ -69,6 +71,12 @@ export interface PrepareSettings {
   readonly handler: string | undefined;
   readonly module: string | undefined;
   readonly command: readonly string[] | undefined;
+  /** What a folder is made into; undefined makes an image of one that has a Dockerfile. */
+  readonly package?: "zip" | "image" | undefined;
+  /** Set where the entry is that of the version before, and not the user's: what that one's code was. */
+  readonly keptFrom?: "tree" | "image" | undefined;
+  /** Of an image: what is said in place of its own. */
+  readonly overrides?: ImageOverrides | undefined;
   /** False takes the code as it is. */
   readonly build: boolean;
   /** Whether dependencies may run install scripts. */
@@ -89,16 +97,30 @@ export interface PreparedCode {
  * @throws PlatformError `InvalidArchive`, `InvalidHandler`, `BuildFailed`, `RuntimeUnavailable`, `StorageFull`.
  */
 export type PrepareCode = (
-  upload: { readonly file: string; readonly name: string | undefined },
-  settings: PrepareSettings,
-  options: {
-    readonly signal: AbortSignal;
-    /** A line of a build tool. */
-    readonly output: (text: string) => void;
-    /** What is done now: `Packaging`, then `Building`. */
-    readonly step: (title: string, detail: string) => void;
+  upload: {
+    readonly file: string;
+    readonly name: string | undefined;
+    /** Whose images are built. */
+    readonly functionName: FunctionName;
   },
+  settings: PrepareSettings,
+  options: PrepareOptions,
 ) => Promise<PreparedCode>;
+
+/** @throws PlatformError `ImageUnavailable`, `InvalidHandler`, `EngineUnavailable`. */
+export type PrepareImage = (
+  reference: string,
+  settings: PrepareSettings,
+  options: PrepareOptions,
+) => Promise<PreparedCode>;
+
+export interface PrepareOptions {
+  readonly signal: AbortSignal;
+  /** A line of a build tool. */
+  readonly output: (text: string) => void;
+  /** What is done now: `Packaging`, then `Building`. */
+  readonly step: (title: string, detail: string) => void;
+}
 
 export interface EventIntake {
   /** Resolves when the event cannot be lost any more. */

@@ -7,7 +7,7 @@ import type { HttpProgram } from "./channel.ts";
 /**
  * A program that listens on `$PORT`. Arguments may have `$PORT` in them, for programs that take the port only there
  * (`./app -port $PORT`); nothing else is replaced and no shell is involved. `HOST` asks programs that heed it to listen on
- * loopback only, since with `network: host` all else would be open to the network.
+ * loopback only, since with `network: host` all else would be open to the network; in a network of its own the driver says where.
  */
 export function serverProgram(
   command: readonly [string, ...string[]],
@@ -26,7 +26,11 @@ export function serverProgram(
           programOf(program, places.codeDir),
           ...args.map((argument) => argument.replace(/\$PORT(?![A-Za-z0-9_])/g, port)),
         ],
-        environment: { HOST: "127.0.0.1", ...withInterpreterOnPath(environment, runtime), PORT: port },
+        environment: {
+          HOST: places.listenHost ?? "127.0.0.1",
+          ...withInterpreterOnPath(environment, runtime),
+          PORT: port,
+        },
         workingDir: places.codeDir,
       };
     },

@@ -65,6 +65,18 @@ export function knownErrorType(header: string | string[] | undefined): string {
   return text.startsWith("Function.") ? "Function.Unknown" : "Runtime.Unknown";
 }
 
+/** A short body; undefined if it has more than `bytesMax` or breaks off. It is read to its end. */
+export async function readText(request: IncomingMessage, bytesMax: number): Promise<string | undefined> {
+  const chunks: Uint8Array[] = [];
+  const end = await receive(
+    request,
+    bytesMax,
+    (chunk) => void chunks.push(chunk),
+    () => undefined,
+  );
+  return end === "complete" ? Buffer.concat(chunks).toString("utf8") : undefined;
+}
+
 /**
  * Gives each piece of a body to `take`, at most `bytesMax` in all. What goes beyond is read to its end and thrown away, so
  * that the client gets to see our answer; `onTooLarge` is called as soon as it is known.

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Duplex } from "node:stream";
-import type { Version } from "../../core/function.ts";
+import type { ImageRef, Version } from "../../core/function.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import { type Channel, InitFailed, type ProtocolAdapter } from "../protocol.ts";
@@ -38,6 +38,7 @@ class RuntimeApiChannel implements Channel {
   readonly ready: Promise<void>;
   readonly onRuntimeApiConnection: (socket: Duplex) => void;
   readonly #handler: string;
+  readonly #image: ImageRef | undefined;
   readonly #session: RuntimeApiSession;
   readonly #server: RuntimeApiServer;
   readonly #fail: (failure: InitFailed) => void;
@@ -46,6 +47,7 @@ class RuntimeApiChannel implements Channel {
     const { entry } = version.config;
     assert.ok(entry.kind === "handler", `the Runtime API is for handlers, not for a ${entry.kind}`);
     this.#handler = entry.handler;
+    this.#image = version.code.image;
     const ready = Promise.withResolvers<void>();
     this.ready = ready.promise;
     // Whoever awaits it sees the failure; if nobody does, it must not end the daemon.
@@ -60,11 +62,21 @@ class RuntimeApiChannel implements Channel {
     assert.ok(places.runtimeApi !== undefined, "the driver offers a Runtime API where it is asked for");
     // With it, aws-lambda-go would speak the RPC of the retired go1.x runtime instead.
     const { _LAMBDA_SERVER_PORT: _unset, ...rest } = environment;
+    const { runtimeApi: AWS_LAMBDA_RUNTIME_API } = places;
+    // An image is started as it says itself. Finding the Runtime API, AWS's `/lambda-entrypoint.sh` starts the bootstrap
+    // and not the emulator.
+    if (this.#image) {
+      return {
+        command: this.#image.command,
+        environment: { ...rest, AWS_LAMBDA_RUNTIME_API, _HANDLER: this.#handler },
+        workingDir: this.#image.workingDir,
+      };
+    }
     return {
       command: ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", places.codeDir],
       environment: {
         ...rest,
-        AWS_LAMBDA_RUNTIME_API: places.runtimeApi,
+        AWS_LAMBDA_RUNTIME_API,
         _HANDLER: this.#handler,
         LAMBDA_TASK_ROOT: places.codeDir,
         LAMBDA_RUNTIME_DIR: "/var/runtime",
@@ -77,8 +89,8 @@ class RuntimeApiChannel implements Channel {
   attach(sandbox: Sandbox): void {
     this.#session.watchExit(sandbox.exited);
     void sandbox.exited.then((exit) => {
-      const reason =
-        this.#session.state === "Started" ? badEntrypoint(exit, sandbox.places.codeDir) : undefined;
+      const isBootstrap = this.#image === undefined && this.#session.state === "Started";
+      const reason = isBootstrap ? badEntrypoint(exit, sandbox.places.codeDir) : undefined;
       const errorType = "Runtime.InvalidEntrypoint";
       if (reason) this.#fail(new InitFailed(platformError(errorType, `Error: ${reason}`), errorType));
     });

@@ -73,7 +73,7 @@ export class DockerSandbox implements Sandbox {
     const host = this.#parts.address;
     if (port === undefined || host === undefined)
       throw new Error(`sandbox ${this.id} was started without a port`);
-    if (this.#hasEnded || this.#removal) throw new Error(`sandbox ${this.id} has exited`);
+    if (this.#hasEnded || this.#removal !== undefined) throw new Error(`sandbox ${this.id} has exited`);
     const socket = connectTo({ host, port, noDelay: true });
     await new Promise<void>((resolve, reject) => {
       const late = setTimeout(() => {
@@ -118,7 +118,7 @@ export class DockerSandbox implements Sandbox {
   /** A status above 128 is a shell's and an engine's way of telling a signal. */
   async #exitOf(status: unknown): Promise<SandboxExit> {
     const code = typeof status === "number" ? status : 0;
-    if (this.#removal) return { exitCode: null, signal: "SIGKILL", outOfMemory: false };
+    if (this.#removal !== undefined) return { exitCode: null, signal: "SIGKILL", outOfMemory: false };
     if (code === 0) return { exitCode: 0, signal: null, outOfMemory: false };
     const outOfMemory = code === SIGNAL_BASE + 9 && (await this.#ranOutOfMemory());
     const signal = SIGNALS[code - SIGNAL_BASE];

@@ -1,6 +1,13 @@
 /** How settings become a configuration: given values win, then those before, then defaults. */
 import { PlatformError } from "../../../core/errors.ts";
-import { type Entry, type EntryKind, type FunctionConfig, TEXT_LOGGING } from "../../../core/function.ts";
+import {
+  type Entry,
+  type EntryKind,
+  type FunctionConfig,
+  IMAGE_RUNTIME,
+  type Network,
+  TEXT_LOGGING,
+} from "../../../core/function.ts";
 import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
 import type { ControlParts, PrepareSettings } from "../parts.ts";
 import type { Settings } from "./wire.ts";

@@ -10,7 +10,7 @@ import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors
 import type { FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { explainError } from "../../error-response.ts";
-import type { ControlParts, PreparedCode, PrepareSettings } from "../parts.ts";
+import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
 import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
@@ -26,7 +26,7 @@ export async function deployFunction(parts: ControlParts, request: ControlReques
   const name = nameOf(request);
   const settings = parseDeployOptions(request.query.get("options"));
   const { upload } = request;
-  if (!upload || upload.bytes === 0) {
+  if (settings.image === undefined && (!upload || upload.bytes === 0)) {
     throw new PlatformError(
       "InvalidArchive",
       "the upload is empty: send a zip, tar, tar.gz or a single file as body",
@@ -51,7 +51,8 @@ export async function deployFunction(parts: ControlParts, request: ControlReques
 interface Deployment {
   readonly name: FunctionName;
   readonly settings: DeploySettings;
-  readonly upload: { readonly file: string; readonly bytes: number };
+  /** Undefined for an image. */
+  readonly upload: { readonly file: string; readonly bytes: number } | undefined;
   readonly request: ControlRequest;
   readonly progress: Progress;
 }
@@ -59,15 +60,19 @@ interface Deployment {
 async function deploy(parts: ControlParts, deployment: Deployment): Promise<void> {
   const { name, settings, upload, request, progress } = deployment;
   progress.step(1, "Packaging");
-  const prepare = (prepareSettings: PrepareSettings) =>
-    parts.prepare({ file: upload.file, name: settings.fileName }, prepareSettings, {
-      signal: request.signal,
-      output: (text) => progress.send({ type: "output", text }),
-      step: (title, detail) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
-    });
+  const options = {
+    signal: request.signal,
+    output: (text: string) => progress.send({ type: "output", text }),
+    step: (title: string, detail: string) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
+  };
+  const prepare = (prepareSettings: PrepareSettings) => {
+    if (settings.image !== undefined) return imagesOf(parts)(settings.image, prepareSettings, options);
+    const source = { file: upload?.file ?? "", name: settings.fileName, functionName: name };
+    return parts.prepare(source, prepareSettings, options);
+  };
   const prepared = await prepareAsBefore(prepare, settings.prepare, await find(parts, name));
   // Up to 250 MiB that nobody needs while an instance starts.
-  await rm(upload.file, { force: true });
+  if (upload) await rm(upload.file, { force: true });
 
   // Read again: while a build took its minutes, somebody may have changed the function.
   const before = await find(parts, name);
@@ -104,6 +109,12 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
   });
 }
 
+/** @throws PlatformError `EngineUnavailable` */
+export function imagesOf(parts: ControlParts): PrepareImage {
+  if (parts.prepareImage) return parts.prepareImage;
+  throw new PlatformError("EngineUnavailable", "this daemon runs no images");
+}
+
 /**
  * What a function runs stays as it was unless the user says otherwise, or the new code has it no longer; then it is
  * detected as for a new function.
@@ -117,9 +128,10 @@ async function prepareAsBefore(
     (value) => value !== undefined,
   );
   if (!before || isGiven) return prepare(given);
-  const { entry, runtime } = before.latest.config;
+  const { code, config } = before.latest;
+  const { entry, runtime } = config;
   try {
-    return await prepare({ ...given, ...entry, runtime });
+    return await prepare({ ...given, ...entry, runtime, keptFrom: code.image ? "image" : "tree" });
   } catch (error) {
     if (!isPlatformError(error, "InvalidHandler")) throw error;
     return prepare(given);

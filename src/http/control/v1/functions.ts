@@ -3,7 +3,7 @@ import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord, Version } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { checkEnvironment } from "../environment-rules.ts";
-import type { ControlParts } from "../parts.ts";
+import type { ControlParts, PrepareSettings } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedEntry, configOf } from "./config.ts";
 import { aliasShape, functionShape, versionShape } from "./shapes.ts";
@@ -51,6 +51,7 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
   const before = await parts.functions.get(name);
   const { code, config } = before.latest;
   const { prepare, concurrencyMax } = change;
+  if (code.image) refuseEntryOfImage(prepare);
   if (prepare.runtime !== undefined) await parts.runtimes.resolve(prepare.runtime);
   const { record, version } = await parts.functions.deploy({
     name,
@@ -69,6 +70,19 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
     tags: before.tags,
   });
   return jsonReply(200, { function: functionShape(record, parts), version: Number(version.label) });
+}
+
+/** What an image runs is read from it when it is deployed. */
+function refuseEntryOfImage(given: PrepareSettings): void {
+  const member = (["runtime", "kind", "handler", "module", "command"] as const).find(
+    (name) => given[name] !== undefined,
+  );
+  if (member !== undefined) {
+    throw new PlatformError(
+      "InvalidRequest",
+      `${member}: the code of this function is an image; deploy the image again to run it otherwise`,
+    );
+  }
 }
 
 function changedEnvironment(

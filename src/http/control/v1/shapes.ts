@@ -74,5 +74,6 @@ function codeShape({ code }: Version): Record<string, unknown> {
     archiveSha256: code.archiveSha256,
     archiveBytes: code.archiveBytes,
     treeBytes: code.treeBytes,
+    image: code.image,
   };
 }

@@ -25,7 +25,7 @@ const settings = {
   memoryMib: z.int().min(MEMORY_MIB_MIN).max(MEMORY_MIB_MAX),
   timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX),
   tmpMib: z.int().min(1).max(TMP_MIB_MAX),
-  network: z.enum(["host", "none"]),
+  network: z.enum(["host", "none", "public"]),
   slotsPerInstance: z.int().min(1).max(SLOTS_MAX),
   /** `null` takes a limit away. */
   concurrencyMax: z.int().min(0).max(CONCURRENCY_MAX).nullable(),
@@ -41,6 +41,9 @@ const DeployOptions = z
       .min(1)
       .max(255)
       .regex(/^[^/\\\0]+$/, "expected a file name without folders"),
+    /** An image of the container engine instead of an upload. */
+    image: z.string().min(1).max(512),
+    package: z.enum(["zip", "image"]),
     build: z.boolean(),
     allowScripts: z.boolean(),
   })
@@ -106,6 +109,8 @@ export interface Settings {
 }
 
 export interface DeploySettings extends Settings {
+  /** The name of an image instead of an upload. */
+  readonly image: string | undefined;
   readonly fileName: string | undefined;
   readonly environment: Readonly<Record<string, string>> | undefined;
 }
@@ -130,6 +135,7 @@ export function parseDeployOptions(text: string | null): DeploySettings {
   return {
     ...settingsOf(options),
     fileName: options.fileName,
+    image: options.image,
     environment: options.environment && checkEnvironment(options.environment),
   };
 }
@@ -219,6 +225,7 @@ function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Chan
       handler: given.handler,
       module: given.module,
       command: given.command,
+      package: "package" in given ? given.package : undefined,
       build: "build" in given ? given.build !== false : true,
       allowScripts: "allowScripts" in given && given.allowScripts === true,
     },

@@ -1,0 +1,65 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { exists } from "../tree.ts";
+import { parseDockerIgnore } from "./dockerignore.ts";
+
+export const DOCKERFILE = "Dockerfile";
+
+export async function hasDockerfile(treeDir: string): Promise<boolean> {
+  return await exists(join(treeDir, DOCKERFILE));
+}
+
+/** The files of a build as a tar, without what `.dockerignore` names; the Dockerfile itself always goes along. */
+export async function openBuildContext(
+  treeDir: string,
+): Promise<{ readonly context: Readable; readonly files: number }> {
+  const rules = parseDockerIgnore(await readFile(join(treeDir, ".dockerignore"), "utf8").catch(() => ""));
+  const files: string[] = [];
+  await collect(treeDir, "", files);
+  const sent = files.filter(
+    (path) => path === DOCKERFILE || path === ".dockerignore" || !rules.isIgnored(path),
+  );
+  // With their folders, whose modes would otherwise be the engine's choice.
+  const folders = new Set(sent.flatMap(foldersOf));
+  const { create } = await import("tar");
+  const paths = [...folders, ...sent].map(unambiguous);
+  const pack = create({ cwd: treeDir, portable: true, noDirRecurse: true }, paths);
+  return { context: Readable.from(pack), files: sent.length };
+}
+
+/** Outer ones first. */
+function foldersOf(path: string): string[] {
+  const names = path.split("/").slice(0, -1);
+  return names.map((_, index) => names.slice(0, index + 1).join("/"));
+}
+
+/** tar would take what begins with @ for the name of another archive. */
+function unambiguous(path: string): string {
+  return path.startsWith("@") ? `./${path}` : path;
+}
+
+async function collect(dir: string, path: string, files: string[]): Promise<void> {
+  const entries = await readdir(join(dir, path), { withFileTypes: true });
+  for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
+    const inner = path === "" ? entry.name : `${path}/${entry.name}`;
+    if (entry.isDirectory()) await collect(dir, inner, files);
+    else if (entry.isFile()) files.push(inner);
+  }
+}
+
+/**
+ * The image that the last stage of a Dockerfile is built on; undefined for `scratch`, for another stage of the same
+ * file that leads there, and for names that arguments decide.
+ */
+export function baseImageOf(dockerfile: string): string | undefined {
+  const stages = new Map<string, string>();
+  let last: string | undefined;
+  for (const line of dockerfile.replace(/\\\r?\n/g, " ").split(/\r?\n/)) {
+    const [, image, name] = /^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$/i.exec(line) ?? [];
+    if (image === undefined) continue;
+    last = stages.get(image.toLowerCase()) ?? image;
+    if (name !== undefined) stages.set(name.toLowerCase(), last);
+  }
+  return last === undefined || last === "scratch" || last.includes("$") ? undefined : last;
+}
