@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import type * as Yaml from "yaml";
 import { PlatformError } from "./core/errors.ts";
 import type { LogLevel } from "./core/log.ts";
+import { sourceUrl } from "./core/source-url.ts";
 
 /**
  * The daemon's configuration: file, environment and flags, in rising order. Read once, at the top; every key stands in
@@ -220,7 +221,7 @@ function readFile(path: Given | undefined, problems: string[]): { readonly value
 /** One flat map; a list counts as its parts with commas between. */
 function parseFile(text: string, file: string, problems: string[]): Values {
   // Loaded here, not at the top: most starts have no file, and every start is waited for.
-  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = createRequire(import.meta.url)(
+  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = createRequire(sourceUrl(""))(
     "yaml",
   ) as typeof Yaml;
   const lines = new LineCounter();

@@ -2,24 +2,21 @@
  * Starts `lambda` or `lambdad`: in this process if its Node can run TypeScript, else on the Node that the package
  * brings along. This file must be understood by every Node since 14, so that an old one gets a sentence, not a stack.
  */
-
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+const { accessSync, constants, existsSync, readFileSync } = require("node:fs");
+const { basename, dirname, join } = require("node:path");
 
 /** Type stripping without a warning, `await using`, `node:sqlite`. */
 const NODE_MAJOR_MIN = 24;
 /** sysexits.h: a service that is needed is unavailable. */
 const EXIT_UNAVAILABLE = 69;
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(__dirname);
 
-export async function start(program) {
+function start(program) {
   const [first] = process.argv.slice(2);
   if (first === "-V" || first === "--version") {
     process.stdout.write(`${JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version}\n`);
-    return;
+    return undefined;
   }
   if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) return run(program);
 
@@ -30,14 +27,15 @@ export async function start(program) {
         "which brings one along on Linux, or install one from https://nodejs.org\n",
     );
     process.exitCode = EXIT_UNAVAILABLE;
-    return;
+    return undefined;
   }
-  const { rerun } = await import("./rerun.mjs");
-  rerun(node, [join(root, "bin", program), ...process.argv.slice(2)]);
+  return import("./rerun.mjs").then(({ rerun }) =>
+    rerun(node, [join(root, "bin", program), ...process.argv.slice(2)]),
+  );
 }
 
 /** The Node of the optional dependency `node-linux-*`: below this package, or beside it when npm has hoisted it. */
-export function findBundledNode() {
+function findBundledNode() {
   const candidates = [join(root, "node_modules"), dirname(root)].map((modules) =>
     join(modules, `node-linux-${process.arch}`, "bin", "node"),
   );
@@ -52,27 +50,32 @@ async function run(program) {
     const { dieWithWrapper } = await import("./rerun.mjs");
     dieWithWrapper(Number(wrapperFd));
   }
-  const cacheFolder = await enableCompileCache();
+  const { pathToFileURL } = require("node:url");
+  const cacheFolder = enableCompileCache();
   const source = join(root, "src", `${program}.ts`);
   if (!existsSync(source)) {
     await import(pathToFileURL(join(root, "dist", `${program}.js`)).href);
     return;
   }
-  const { findBundle, makeBundleLater } = await import("./bundle.mjs");
+  const { findBundle, makeBundleLater } = require("./bundle.cjs");
   const bundle = cacheFolder && findBundle(root, cacheFolder, program);
-  if (bundle) globalThis.lambdadSources = pathToFileURL(join(root, "src", "/")).href;
-  else if (cacheFolder) makeBundleLater(root, cacheFolder);
-  await import(pathToFileURL(bundle ?? source).href);
+  if (bundle) {
+    globalThis.lambdadSources = pathToFileURL(join(root, "src", "/")).href;
+    require(bundle);
+    return;
+  }
+  if (cacheFolder) makeBundleLater(root, cacheFolder);
+  await import(pathToFileURL(source).href);
 }
 
 /**
  * Keeps stripped and compiled modules between runs. Returns the folder for such things; undefined if there is no place
  * for them, which only makes starts slower.
  */
-async function enableCompileCache() {
-  const { default: module } = await import("node:module");
+function enableCompileCache() {
+  const module = require("node:module");
   const modules = basename(dirname(root)) === "node_modules" ? dirname(root) : join(root, "node_modules");
-  const ownCache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const ownCache = process.env.XDG_CACHE_HOME || join(require("node:os").homedir(), ".cache");
   for (const parent of [join(modules, ".cache"), ownCache]) {
     const folder = join(parent, "lambdad");
     const { status } = module.enableCompileCache(folder);
@@ -92,3 +95,5 @@ function isExecutable(file) {
     return false; // Absent or for another machine: the caller asks only whether it can be used.
   }
 }
+
+module.exports = { start };
