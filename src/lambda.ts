@@ -1,4 +1,7 @@
 import { runCli } from "./cli/cli.ts";
 import { processHost } from "./cli/host.ts";
 
-process.exitCode = await runCli(processHost());
+// No await at the top level: what is bundled for a quick start cannot have one.
+void runCli(processHost()).then((code) => {
+  process.exitCode = code;
+});
