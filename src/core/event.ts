@@ -119,6 +119,7 @@ export type EndCondition =
   | "EventAgeExceeded"
   | "ZeroReservedConcurrency"
   | "TargetNotFound"
+  | "CallRejected"
   | "LoopDetected"
   | "DeliveryRefused"
   | "Cancelled"
@@ -131,3 +132,26 @@ export interface EventResult {
   readonly functionError: "Unhandled" | undefined;
   readonly executedVersion: string;
 }
+
+/**
+ * What a function asks of the queue for the events that name one of its qualifiers. Members that are undefined leave
+ * it to the defaults.
+ */
+export interface EventInvokeConfig {
+  /** An alias or the number of a version; undefined for events that name none, or `$LATEST`. */
+  readonly qualifier: string | undefined;
+  readonly retriesMax: number | undefined;
+  readonly eventAgeMsMax: number | undefined;
+  readonly onSuccess: Destination | undefined;
+  readonly onFailure: Destination | undefined;
+  readonly modifiedAt: number;
+}
+
+/** Who is told what became of an event: another function, as its event, or an address, by POST. */
+export type Destination =
+  | {
+      readonly kind: "function";
+      readonly functionName: FunctionName;
+      readonly qualifier: string | undefined;
+    }
+  | { readonly kind: "url"; readonly url: string };

@@ -1,5 +1,6 @@
-import type { FunctionName } from "./ids.ts";
+import type { EventInvokeConfig } from "./event.ts";
 import type { FunctionSettings } from "./function-settings.ts";
+import type { FunctionName } from "./ids.ts";
 
 /** How an instance is handed work. */
 export type Protocol = "lambda" | "http" | "stdio";
@@ -212,6 +213,8 @@ export interface FunctionRecord {
   readonly nextVersion: number;
   readonly aliases: readonly Alias[];
   readonly urls: readonly FunctionUrl[];
+  /** At most one for each qualifier. */
+  readonly eventInvokeConfigs: readonly EventInvokeConfig[];
   /** At most this many calls at once, over all versions; undefined leaves it to the default. 0 refuses all. */
   readonly concurrencyMax: number | undefined;
   readonly tags: Readonly<Record<string, string>>;

@@ -188,6 +188,7 @@ export function targetOf(
     nextVersion: 2,
     aliases: [],
     urls: [],
+    eventInvokeConfigs: [],
     concurrencyMax,
     tags: {},
     settings: SETTINGS_DEFAULT,

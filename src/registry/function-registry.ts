@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError, PlatformError } from "../core/errors.ts";
+import type { EventInvokeConfig } from "../core/event.ts";
 import type { Alias, FunctionRecord, FunctionUrl, Version } from "../core/function.ts";
 import { type FunctionSettings, withoutQualifier } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
@@ -51,6 +52,8 @@ const CHANGE_RETRIED: readonly ErrorCode[] = ["ResourceConflict"];
 const DEPLOY_RETRIED: readonly ErrorCode[] = ["ResourceConflict", "FunctionExists", "FunctionNotFound"];
 /** Lambda's limit. */
 const TAGS_MAX = 50;
+/** One for each qualifier that matters; the record is read as a whole. */
+const EVENT_CONFIGS_MAX = 100;
 
 type Parts = Parameters<typeof openFunctions>[0];
 
@@ -249,6 +252,7 @@ class FunctionRegistry implements Functions {
         aliases: current.aliases.filter((other) => other.name !== alias),
         urls: current.urls.filter(({ qualifier }) => qualifier !== alias),
         settings: withoutQualifier(current.settings, alias),
+        eventInvokeConfigs: current.eventInvokeConfigs.filter(({ qualifier }) => qualifier !== alias),
       });
     });
   }
@@ -282,9 +286,48 @@ class FunctionRegistry implements Functions {
     return (await this.#change(name, (current) => changeRecord(current, { concurrencyMax: max }))).record;
   }
 
+  async setEventInvokeConfig(name: FunctionName, config: EventInvokeConfig): Promise<FunctionRecord> {
+    const { record } = await this.#change(name, async (current) => {
+      await this.#checkQualifier(current, config.qualifier);
+      const others = otherConfigs(current, config.qualifier);
+      if (others.length >= EVENT_CONFIGS_MAX) {
+        throw new PlatformError(
+          "InvalidRequest",
+          `"${name}" has ${EVENT_CONFIGS_MAX} event invoke configurations already; remove one first`,
+        );
+      }
+      return changeRecord(current, { eventInvokeConfigs: [...others, config] });
+    });
+    return record;
+  }
+
+  async removeEventInvokeConfig(name: FunctionName, qualifier: string | undefined): Promise<void> {
+    await this.#change(name, (current) => {
+      const others = otherConfigs(current, qualifier);
+      if (others.length === current.eventInvokeConfigs.length) {
+        throw new PlatformError(
+          "ResourceNotFound",
+          `"${name}" has no event invoke configuration for ${qualifier ?? "$LATEST"}; create one first`,
+        );
+      }
+      return changeRecord(current, { eventInvokeConfigs: others });
+    });
+  }
+
   async setTags(name: FunctionName, tags: Readonly<Record<string, string>>): Promise<FunctionRecord> {
     checkTags(tags);
     return (await this.#change(name, (current) => changeRecord(current, { tags }))).record;
+  }
+
+  async changeSettings(
+    name: FunctionName,
+    change: (record: FunctionRecord) => FunctionSettings,
+  ): Promise<FunctionRecord> {
+    const { record } = await this.#change(name, (current) => {
+      const settings = change(current);
+      return settings === current.settings ? undefined : changeRecord(current, { settings });
+    });
+    return record;
   }
 
   /** One step on the newest record, decided anew when somebody else has saved in between. */
@@ -320,17 +363,6 @@ class FunctionRegistry implements Functions {
     }
   }
 
-  async changeSettings(
-    name: FunctionName,
-    change: (record: FunctionRecord) => FunctionSettings,
-  ): Promise<FunctionRecord> {
-    const { record } = await this.#change(name, (current) => {
-      const settings = change(current);
-      return settings === current.settings ? undefined : changeRecord(current, { settings });
-    });
-    return record;
-  }
-
   /** The version that `$LATEST` would be published as once more. */
   async #lastIfUnchanged({
     name,
@@ -356,9 +388,22 @@ class FunctionRegistry implements Functions {
     }
   }
 
+  /** @throws PlatformError `AliasNotFound`, `VersionNotFound` for what is not there. */
+  async #checkQualifier(record: FunctionRecord, qualifier: string | undefined): Promise<void> {
+    if (qualifier === undefined) return;
+    if (!/^\d+$/.test(qualifier)) requireAlias(record, qualifier);
+    else if (!(await this.#registry.findVersion(record.name, Number(qualifier)))) {
+      throw versionNotFound(record.name, Number(qualifier));
+    }
+  }
+
   #stamp(): Stamp {
     return { now: this.#clock.now(), newRevision: randomUUID };
   }
+}
+
+function otherConfigs(record: FunctionRecord, qualifier: string | undefined): EventInvokeConfig[] {
+  return record.eventInvokeConfigs.filter((config) => config.qualifier !== qualifier);
 }
 
 function findAlias(record: FunctionRecord, alias: string): Alias | undefined {

@@ -31,6 +31,7 @@ export function createFunction(made: NewFunction, stamp: Stamp): Step {
     nextVersion: 1,
     aliases: [],
     urls: [],
+    eventInvokeConfigs: [],
     concurrencyMax: made.concurrencyMax,
     tags: made.tags,
     settings: SETTINGS_DEFAULT,

@@ -1,3 +1,4 @@
+import type { EventInvokeConfig } from "../core/event.ts";
 import type {
   Alias,
   CodeRef,
@@ -71,6 +72,10 @@ export interface Functions {
   removeUrl(name: FunctionName, qualifier: string | undefined): Promise<void>;
   findByUrlId(urlId: string): Promise<FunctionRecord | undefined>;
   setConcurrency(name: FunctionName, max: number | undefined): Promise<FunctionRecord>;
+  /** Creates or replaces what is asked for the qualifier. @throws `AliasNotFound`, `VersionNotFound` for that. */
+  setEventInvokeConfig(name: FunctionName, config: EventInvokeConfig): Promise<FunctionRecord>;
+  /** @throws `ResourceNotFound` if there is none for that qualifier. */
+  removeEventInvokeConfig(name: FunctionName, qualifier: string | undefined): Promise<void>;
   setTags(name: FunctionName, tags: Readonly<Record<string, string>>): Promise<FunctionRecord>;
   /**
    * Changes settings in one step. `change` decides on the newest record, maybe more than once; what it throws is thrown,

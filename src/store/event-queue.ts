@@ -30,11 +30,10 @@ export interface EventQueue {
    * @throws PlatformError `TooManyEvents` when as many wait as may.
    */
   enqueue(event: NewEvent, options: { readonly idempotencyKey: string | undefined }): Promise<Enqueued>;
-  /** Claims the next event that is due, of a lane that is not `busy`; undefined if there is none. */
-  claim(options: {
-    readonly leaseMs: number;
-    readonly busy: ReadonlySet<Lane>;
-  }): Promise<ClaimedEvent | undefined>;
+  /**
+   * Claims events that are due, as many as there are up to `limit`, and of each lane as many as it has `room` for.
+   */
+  claim(options: ClaimOptions): Promise<ClaimedEvent[]>;
   /** When the next event becomes due that is not due yet. */
   nextDueAt(): number | undefined;
   /** Resolves when an event was added or has become claimable by other ways than time. */
@@ -48,6 +47,14 @@ export interface EventQueue {
 }
 
 export type Lane = string;
+
+export interface ClaimOptions {
+  /** How long a claim is good for unless it is prolonged. */
+  readonly leaseMs: number;
+  readonly limit: number;
+  /** Asked once for a lane, at once. */
+  readonly room: (lane: Lane) => number;
+}
 
 export interface Enqueued {
   readonly id: EventId;

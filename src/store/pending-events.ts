@@ -24,16 +24,23 @@ export class PendingEvents {
     else this.#laneOf(lane).returned.push(sequence);
   }
 
-  take(now: number, busy: ReadonlySet<Lane>): { readonly lane: Lane; readonly sequence: number } | undefined {
+  /** Takes up to `limit` that are due, going round the lanes, and of each lane at most `room`. */
+  take(now: number, limit: number, room: (lane: Lane) => number): PendingEvent[] {
     this.#promote(now);
+    const taken: PendingEvent[] = [];
+    const rooms = new Map<Lane, number>();
+    // Lanes that are served go to the end and are come by again; those without room are passed over once each.
     for (const [lane, queue] of this.#lanes) {
-      if (busy.has(lane)) continue;
+      if (taken.length >= limit) break;
+      const left = rooms.get(lane) ?? room(lane);
+      rooms.set(lane, left - 1);
+      if (left <= 0) continue;
       const sequence = queue.take();
       this.#lanes.delete(lane);
       if (!queue.isEmpty) this.#lanes.set(lane, queue);
-      if (sequence !== undefined) return { lane, sequence };
+      if (sequence !== undefined) taken.push({ lane, sequence });
     }
-    return undefined;
+    return taken;
   }
 
   nextDueAt(): number | undefined {
@@ -64,9 +71,12 @@ export class PendingEvents {
   }
 }
 
-interface Delayed {
+interface PendingEvent {
   readonly lane: Lane;
   readonly sequence: number;
+}
+
+interface Delayed extends PendingEvent {
   readonly dueAt: number;
 }
 

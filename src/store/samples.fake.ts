@@ -59,6 +59,7 @@ export function sampleFunction(name: string, more: Partial<FunctionRecord> = {})
     nextVersion: 1,
     aliases: [],
     urls: [],
+    eventInvokeConfigs: [],
     concurrencyMax: undefined,
     tags: {},
     settings: SETTINGS_DEFAULT,

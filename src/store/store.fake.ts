@@ -1,12 +1,19 @@
+import { systemClock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
+import { fakeEvents } from "./event-queue.fake.ts";
+import { fakeSchedules } from "./schedules.fake.ts";
 import type { KeyRecord, KeyStore, Layers, Registry, Store } from "./store.ts";
 
 /** A store in memory, for tests. Values are copied on the way in and out, as a database does. */
 export function fakeStore(): Store {
   const layers = fakeLayers();
+  const registry = fakeRegistry(layers.all);
+  const events = fakeEvents(systemClock);
   return {
-    registry: fakeRegistry(layers.all),
+    registry,
+    events,
+    schedules: fakeSchedules(events, async (name) => (await registry.findFunction(name)) !== undefined),
     keys: fakeKeys(),
     layers,
     async [Symbol.asyncDispose]() {},

@@ -1,11 +1,15 @@
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
 import type { FunctionName, KeyId } from "../core/ids.ts";
+import type { EventLedger, EventQueue } from "./event-queue.ts";
+import type { Schedules } from "./schedules.ts";
 
 /** What survives a restart. Each port is an interface of its own, so that a part sees only what it needs. */
 export interface Store extends AsyncDisposable {
   readonly registry: Registry;
   readonly keys: KeyStore;
   readonly layers: Layers;
+  readonly events: EventQueue & EventLedger;
+  readonly schedules: Schedules;
 }
 
 /**

@@ -91,6 +91,7 @@ export function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: s
     nextVersion: 2,
     aliases: [],
     urls: facts.urls ?? [],
+    eventInvokeConfigs: [],
     concurrencyMax: undefined,
     tags: {},
     settings: SETTINGS_DEFAULT,

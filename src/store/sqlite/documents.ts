@@ -4,6 +4,7 @@
  */
 import { crc32 } from "node:zlib";
 import { PlatformError } from "../../core/errors.ts";
+import type { Destination, EventInvokeConfig } from "../../core/event.ts";
 import {
   type Alias,
   type CodeRef,
@@ -83,6 +84,7 @@ export function parseFunction(row: Row): FunctionRecord {
     aliases: stored.aliases.map(parseAlias),
     urls: stored.urls.map(parseUrl),
     settings: parseSettings(stored),
+    eventInvokeConfigs: parseEventConfigs(stored),
   };
 }
 
@@ -155,16 +157,20 @@ function parseAlias(stored: Alias): Alias {
   return { ...stored, split: stored.split };
 }
 
-function parseUrl(stored: FunctionUrl): FunctionUrl {
-  return { ...stored, qualifier: stored.qualifier, cors: stored.cors };
+/** Functions stored before there were events have none. */
+function parseEventConfigs({ eventInvokeConfigs }: Partial<FunctionRecord>): EventInvokeConfig[] {
+  return (eventInvokeConfigs ?? []).map((config) => ({
+    ...config,
+    qualifier: config.qualifier,
+    retriesMax: config.retriesMax,
+    eventAgeMsMax: config.eventAgeMsMax,
+    onSuccess: parseDestination(config.onSuccess),
+    onFailure: parseDestination(config.onFailure),
+  }));
 }
 
-function newDocument(
-  value: FunctionRecord | Version | KeyRecord | LayerVersion | ScheduleRecord["definition"],
-  columns: Columns,
-): Document {
-  const text = JSON.stringify(value);
-  return { text, checksum: checksumOf(columns, text) };
+function parseDestination(stored: Destination | undefined): Destination | undefined {
+  return stored?.kind === "function" ? { ...stored, qualifier: stored.qualifier } : stored;
 }
 
 /** Functions stored before there were such settings have none. */
@@ -178,6 +184,18 @@ function parseSettings({ settings = SETTINGS_DEFAULT }: Partial<FunctionRecord>)
       runtimeArn: updates.runtimeArn,
     })),
   };
+}
+
+function parseUrl(stored: FunctionUrl): FunctionUrl {
+  return { ...stored, qualifier: stored.qualifier, cors: stored.cors };
+}
+
+function newDocument(
+  value: FunctionRecord | Version | KeyRecord | LayerVersion | ScheduleRecord["definition"],
+  columns: Columns,
+): Document {
+  const text = JSON.stringify(value);
+  return { text, checksum: checksumOf(columns, text) };
 }
 
 /** @throws PlatformError `StoreUnavailable` if the row is not what was saved. */

@@ -1,4 +1,5 @@
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
+import type { Failpoint } from "../../core/fault.ts";
 import type { Connection } from "./connection.ts";
 import { perform } from "./operations.ts";
 import { isDiskError, sqliteCode, storeError } from "./store-error.ts";
@@ -9,11 +10,17 @@ import type { Reply, WriteRequest } from "./writer-messages.ts";
  * leaves no trace and its neighbours alone; an error of the disk fails them all. Replies are in the order of the
  * requests and, once returned, true: what says it happened is on disk.
  */
-export function runGroup(connection: Connection, requests: readonly WriteRequest[]): Reply[] {
+export function runGroup(
+  connection: Connection,
+  requests: readonly WriteRequest[],
+  failpoint: Failpoint = () => undefined,
+): Reply[] {
   try {
     connection.exec("BEGIN IMMEDIATE");
     const replies = requests.map((request) => runOne(connection, request));
+    for (const { name } of requests) failpoint(`before-commit:${name}`);
     connection.exec("COMMIT");
+    for (const { name } of requests) failpoint(`after-commit:${name}`);
     return replies;
   } catch (error) {
     rollBack(connection);

@@ -1,14 +1,23 @@
 import type { Connection } from "./connection.ts";
+import { type EventOperations, eventOperations } from "./event-operations.ts";
+import { type EventUpkeepOperations, eventUpkeepOperations } from "./event-upkeep-operations.ts";
 import { type KeyOperations, keyOperations } from "./key-operations.ts";
 import { type LayerOperations, layerOperations } from "./layer-operations.ts";
 import type { Performers } from "./performers.ts";
 import { type RegistryOperations, registryOperations } from "./registry-operations.ts";
+import { type ScheduleOperations, scheduleOperations } from "./schedule-operations.ts";
 
 /**
  * Everything that the writer can do, by name. Arguments and results cross a thread, so they are plain values. Each
  * runs inside a transaction that it shares with others, in a savepoint of its own: it happens as a whole or throws.
  */
-export interface Operations extends RegistryOperations, KeyOperations, LayerOperations {}
+export interface Operations
+  extends RegistryOperations,
+    KeyOperations,
+    LayerOperations,
+    EventOperations,
+    EventUpkeepOperations,
+    ScheduleOperations {}
 
 export type OperationName = keyof Operations;
 
@@ -16,7 +25,12 @@ const PERFORMERS: Performers<Operations> = {
   ...registryOperations,
   ...keyOperations,
   ...layerOperations,
+  ...eventOperations,
+  ...eventUpkeepOperations,
+  ...scheduleOperations,
 };
+
+export const OPERATION_NAMES: readonly string[] = Object.keys(PERFORMERS);
 
 export function perform<N extends OperationName>(
   connection: Connection,

@@ -2,8 +2,9 @@
 import { workerData } from "node:worker_threads";
 import { Connection } from "./connection.ts";
 import { checkPages } from "./database-file.ts";
+import type { ThreadData } from "./thread.ts";
 
-const file = String(workerData);
+const { file } = workerData as ThreadData;
 const connection = Connection.open(file);
 connection.becomeReader();
 try {

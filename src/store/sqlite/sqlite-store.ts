@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import { PlatformError } from "../../core/errors.ts";
+import type { Fault } from "../../core/fault.ts";
+import { EVENTS_MAX, EVENTS_PER_FUNCTION_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
 import { Scope } from "../../core/scope.ts";
 import type { Store } from "../store.ts";
@@ -8,10 +10,13 @@ import type { Access } from "./access.ts";
 import { Connection } from "./connection.ts";
 import { claimDataFolder } from "./data-folder.ts";
 import { openDatabaseFile } from "./database-file.ts";
+import type { EventLimits } from "./event-index.ts";
 import { readMigrations } from "./migrations.ts";
+import { openEvents } from "./sqlite-events.ts";
 import { openKeys } from "./sqlite-keys.ts";
 import { openLayers } from "./sqlite-layers.ts";
 import { openRegistry } from "./sqlite-registry.ts";
+import { openSchedules } from "./sqlite-schedules.ts";
 import { storeError } from "./store-error.ts";
 import { startThread } from "./thread.ts";
 import { startWriteQueue } from "./write-queue.ts";
@@ -32,15 +37,18 @@ export async function openSqliteStore(parts: {
   readonly dir: string;
   readonly log: Log;
   readonly clock: Clock;
+  readonly eventLimits?: EventLimits;
+  /** For tests of durability only. */
+  readonly fault?: Fault | undefined;
 }): Promise<SqliteStore> {
-  const { dir, log, clock } = parts;
+  const { dir, log, clock, fault, eventLimits = EVENT_LIMITS_DEFAULT } = parts;
   requireSoundSqlite(process.versions.sqlite);
   const scope = new Scope();
   try {
     scope.own(claimDataFolder(dir, log));
     const file = join(dir, "lambdad.db");
     const { reader, wantsCheck } = openDatabaseFile(file, readMigrations(), clock.now());
-    const writes = startWriteQueue(file);
+    const writes = startWriteQueue(file, fault);
     scope.own(writes);
     // Closed before the writer, whose connection is then the last one and moves the log into the database.
     scope.defer(() => reader.close());
@@ -52,10 +60,13 @@ export async function openSqliteStore(parts: {
     };
     const failed = check ? Promise.race([writes.failed, check.failed]) : writes.failed;
     failed.catch(() => undefined);
+    const events = await openEvents({ access, clock, limits: eventLimits });
     return {
       registry: openRegistry(access),
       keys: openKeys(access),
       layers: openLayers(access),
+      events,
+      schedules: openSchedules(access, events),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
@@ -64,6 +75,8 @@ export async function openSqliteStore(parts: {
     throw error;
   }
 }
+
+const EVENT_LIMITS_DEFAULT: EventLimits = { perFunctionMax: EVENTS_PER_FUNCTION_MAX, totalMax: EVENTS_MAX };
 
 /** The first SQLite without the bug that can corrupt a write-ahead log: https://sqlite.org/wal.html#walresetbug */
 const SQLITE_MIN = [3, 51, 3] as const;
@@ -99,7 +112,7 @@ function openSnapshot(file: string): Connection {
 }
 
 function checkInBackground(file: string): AsyncDisposable & { readonly failed: Promise<never> } {
-  const worker = startThread("page-checker", file);
+  const worker = startThread("page-checker", { file, fault: undefined });
   const failed = new Promise<never>((_, reject) => {
     worker.on("error", (error) => reject(storeError(error, "the database did not pass its check")));
   });

@@ -1,5 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { PlatformError } from "../../core/errors.ts";
+import type { Fault } from "../../core/fault.ts";
 import type { OperationName, Operations } from "./operations.ts";
 import { storeError } from "./store-error.ts";
 import { startThread } from "./thread.ts";
@@ -36,8 +37,8 @@ const GROUP_MAX = 1_000;
  * Group commit: one group is with the writer at a time, and what arrives meanwhile is the next group. So a slow disk
  * makes larger groups, and a lone write is not kept waiting for company.
  */
-export function startWriteQueue(file: string): WriteQueue {
-  return new GroupingQueue(startThread("writer", file));
+export function startWriteQueue(file: string, fault?: Fault): WriteQueue {
+  return new GroupingQueue(startThread("writer", { file, fault }));
 }
 
 class GroupingQueue implements WriteQueue {
