@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { after, before, describe, it } from "node:test";
 import {
+  busyInstances,
   makeFolder,
   processesWith,
   send,
@@ -225,7 +226,7 @@ describe("calls that are refused", () => {
     });
     await daemon.deploy(folder.path, "queue", "--timeout", "20");
     const busy = Array.from({ length: 10 }, () => daemon.call("queue", "/busy"));
-    await until(async () => /"busy":\s*10/.test((await daemon.lambda("info", "queue", "--json")).stdout));
+    await until(async () => (await busyInstances(daemon, "queue")) === 10);
     const gone = new AbortController();
     const waiting = daemon.call("queue", "/gone", { signal: gone.signal });
     waiting.catch(() => undefined);

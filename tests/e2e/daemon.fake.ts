@@ -190,6 +190,11 @@ export function send(port: number, path: string, options: CallOptions): Promise<
   });
 }
 
+/** Instances of a function that serve a call now. */
+export async function busyInstances(daemon: TestDaemon, name: string): Promise<number> {
+  return JSON.parse((await daemon.control("GET", `/v1/functions/${name}`)).text).instances.busy;
+}
+
 /** Asks until `isTrue`; fails after `withinMs`. */
 export async function until(isTrue: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
   const endAt = performance.now() + withinMs;

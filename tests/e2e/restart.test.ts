@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { makeFolder, processesWith, ROOT, run, startDaemon, until } from "./daemon.fake.ts";
+import { busyInstances, makeFolder, processesWith, ROOT, run, startDaemon, until } from "./daemon.fake.ts";
 
-const HANDLER = `export const handler = async (e) => { if (e.rawPath === "/slow") await new Promise((r) => setTimeout(r, 600)); return "alive"; };`;
+const HANDLER = `export const handler = async (e) => { if (e.rawPath === "/slow") await new Promise((r) => setTimeout(r, 1500)); return "alive"; };`;
 
 describe("a daemon that stops and starts again", () => {
   const dataDir = mkdtempSync(join(tmpdir(), "lambdad-e2e-restart-"));
@@ -42,9 +42,9 @@ describe("a daemon that stops and starts again", () => {
   });
 
   it("lets running calls end when it is asked to stop", async () => {
-    const daemon = await startDaemon({ dataDir });
+    await using daemon = await startDaemon({ dataDir });
     const running = daemon.call("kept", "/slow");
-    await until(async () => /"busy":\s*1/.test((await daemon.lambda("info", "kept", "--json")).stdout));
+    await until(async () => (await busyInstances(daemon, "kept")) === 1);
     const stopped = daemon.stop("SIGTERM");
     assert.equal((await running).text, "alive");
     assert.equal(await stopped, 0);
