@@ -1,5 +1,5 @@
 import { PlatformError } from "../core/errors.ts";
-import { type CodeRef, type Entry, IMAGE_RUNTIME } from "../core/function.ts";
+import { type CodeRef, type Entry, IMAGE_RUNTIME, type ImageOverrides } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import { buildTree, findNeeds, type Need } from "./build/build.ts";
 import { hasDockerfile } from "./build/dockerfile.ts";
@@ -33,6 +33,8 @@ export interface CodeSettings extends EntrySettings {
    * hold only for code of the same sort.
    */
   readonly keptFrom?: "tree" | "image" | undefined;
+  /** Of an image: what is said in place of its own. */
+  readonly overrides?: ImageOverrides | undefined;
   /** False takes the code as it is. */
   readonly build: boolean;
   /** Whether dependencies may run install scripts. */

@@ -16,7 +16,7 @@ import { changedLogging, checkSizeWithLayers, layersConfig } from "./function-la
 import { namedBy, unqualified, versionOf } from "./lookup.ts";
 import { decodeMarker, encodeMarker } from "./paging.ts";
 import { unsupported } from "./refusals.ts";
-import { functionConfiguration, handlerText, type Moment } from "./shapes.ts";
+import { functionConfiguration, handlerText, imageLocation, type Moment } from "./shapes.ts";
 import { takeIn } from "./take-in.ts";
 import {
   type ConfigurationChange,
@@ -30,22 +30,10 @@ import {
 const FUNCTIONS_PER_PAGE = 50;
 
 export async function createFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
-  const { reference } = request;
-  const made = parseCreateFunction(request.json, reference?.text ?? "", parts);
-  if (!reference?.name) {
-    throw new PlatformError(
-      "InvalidName",
-      `FunctionName: names must not begin with _ nor have dots, got ${reference?.text}`,
-    );
-  }
-  if (reference.qualifier !== undefined) {
-    throw new PlatformError(
-      "InvalidRequest",
-      `FunctionName: a new function has no qualifier, got ${reference.qualifier}`,
-    );
-  }
+  const made = parseCreateFunction(request.json, request.reference?.text ?? "", parts);
+  const name = newFunctionName(request);
   await parts.runtimes.resolve(made.configuration.runtime);
-  await refuseExisting(parts, reference.name);
+  await refuseExisting(parts, name);
   const code = await takeIn(parts, made.zip, request.signal);
   const { configuration } = made;
   const config: FunctionConfig = {
@@ -64,15 +52,32 @@ export async function createFunction(parts: ControlParts, request: ControlReques
     logging: changedLogging(TEXT_LOGGING, configuration.logging),
   };
   const record = await parts.functions.create(
-    { name: reference.name, code, config, concurrencyMax: undefined, tags: made.tags },
+    { name, code, config, concurrencyMax: undefined, tags: made.tags },
     { publish: made.publish },
   );
   const shown = made.publish ? await parts.functions.getVersion(record.name, 1) : record.latest;
   return configurationReply(parts, 201, shown, "creating");
 }
 
+/** @throws PlatformError `InvalidName`, `InvalidRequest` for a qualifier. */
+export function newFunctionName({ reference }: ControlRequest): FunctionName {
+  if (!reference?.name) {
+    throw new PlatformError(
+      "InvalidName",
+      `FunctionName: names must not begin with _ nor have dots, got ${reference?.text}`,
+    );
+  }
+  if (reference.qualifier !== undefined) {
+    throw new PlatformError(
+      "InvalidRequest",
+      `FunctionName: a new function has no qualifier, got ${reference.qualifier}`,
+    );
+  }
+  return reference.name;
+}
+
 /** Before an archive of 50 MB is unpacked for nothing. */
-async function refuseExisting(parts: ControlParts, name: FunctionRecord["name"]): Promise<void> {
+export async function refuseExisting(parts: ControlParts, name: FunctionRecord["name"]): Promise<void> {
   const exists = await parts.functions.get(name).then(
     () => true,
     (error: unknown) => {
@@ -94,7 +99,10 @@ export async function getFunction(
   const { concurrencyMax, tags } = record;
   return jsonReply(200, {
     Configuration: functionConfiguration(version, parts, { qualifier, moment: "settled" }),
-    Code: { RepositoryType: "S3", Location: `${request.baseUrl}${links.issue(version.code.archiveSha256)}` },
+    Code: imageLocation(version) ?? {
+      RepositoryType: "S3",
+      Location: `${request.baseUrl}${links.issue(version.code.archiveSha256)}`,
+    },
     ...(Object.keys(tags).length > 0 && { Tags: tags }),
     ...(concurrencyMax !== undefined && { Concurrency: { ReservedConcurrentExecutions: concurrencyMax } }),
   });
@@ -193,7 +201,7 @@ export async function updateFunctionCode(parts: ControlParts, request: ControlRe
   const { name, reference } = unqualified(request);
   const update = parseUpdateCode(request.json, reference.text, parts);
   const record = await parts.functions.get(name);
-  checkRevision(record, update.ifRevision);
+  checkRevision(record.latest, update.ifRevision);
   const code = await takeIn(parts, update.zip, request.signal);
   checkSizeWithLayers(code, record.latest.config.layers);
   if (update.isDryRun) {
@@ -211,7 +219,8 @@ export async function updateFunctionConfiguration(
   const { name, reference } = unqualified(request);
   const change = parseUpdateConfiguration(request.json, reference.text);
   const record = await parts.functions.get(name);
-  checkRevision(record, change.ifRevision);
+  checkRevision(record.latest, change.ifRevision);
+  if (record.latest.code.image) refuseOfImage(change);
   const config = {
     ...changedConfig(record.latest.config, change),
     ...(change.layers && (await layersConfig(parts, change.layers, record.latest.code, request.signal))),
@@ -267,13 +276,35 @@ function changedEntry(entry: Entry, handler: string | undefined): Entry {
   throw unsupported("Handler", `this function is a ${entry.kind}; change it with lambda deploy`);
 }
 
-function checkRevision(record: FunctionRecord, ifRevision: string | undefined): void {
-  if (ifRevision !== undefined && ifRevision !== record.latest.revisionId) {
+/** What an image brings itself. */
+function refuseOfImage({ runtime, handler, layers }: ConfigurationChange): void {
+  const given = Object.entries({
+    Runtime: runtime,
+    Handler: handler,
+    Layers: layers?.length ? layers : undefined,
+  })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name);
+  if (given.length > 0) {
+    throw new PlatformError(
+      "InvalidRequest",
+      `Please don't provide ${given.join(" or ")} when the intended function PackageType is Image.`,
+    );
+  }
+}
+
+export function checkRevision(latest: Version, ifRevision: string | undefined): void {
+  if (ifRevision !== undefined && ifRevision !== latest.revisionId) {
     throw new PlatformError("RevisionChanged", `revision ${ifRevision} is not the current one`);
   }
 }
 
-function configurationReply(parts: ControlParts, status: number, version: Version, moment: Moment): Reply {
+export function configurationReply(
+  parts: ControlParts,
+  status: number,
+  version: Version,
+  moment: Moment,
+): Reply {
   const qualifier = version.label === "$LATEST" ? undefined : version.label;
   return jsonReply(status, functionConfiguration(version, parts, { qualifier, moment }));
 }

@@ -8,6 +8,7 @@ import type { ControlParts } from "../parts.ts";
 import type { ControlRequest, Handler, Reply } from "../route.ts";
 import { inAwsWords, type Subject } from "./errors.ts";
 import * as functions from "./functions.ts";
+import * as images from "./images.ts";
 import { invoke, invokeWithResponseStream } from "./invoke.ts";
 import * as layers from "./layers.ts";
 import { isSupported, type SupportedOperation } from "./routes.ts";
@@ -20,11 +21,11 @@ type Operation = (parts: ControlParts, request: ControlRequest) => Promise<Reply
 /** The handler of an AWS operation; those that are not supported refuse by name. */
 export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: string) => Handler {
   const operations: Readonly<Record<SupportedOperation, Operation>> = {
-    CreateFunction: functions.createFunction,
+    CreateFunction: images.createAnyFunction,
     GetFunction: (own, request) => functions.getFunction(own, links, request),
     GetFunctionConfiguration: functions.getFunctionConfiguration,
     ListFunctions: functions.listFunctions,
-    UpdateFunctionCode: functions.updateFunctionCode,
+    UpdateFunctionCode: images.updateAnyFunctionCode,
     UpdateFunctionConfiguration: functions.updateFunctionConfiguration,
     DeleteFunction: functions.deleteFunction,
     Invoke: invoke,

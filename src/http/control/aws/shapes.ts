@@ -4,6 +4,7 @@ import type {
   Entry,
   FunctionRecord,
   FunctionUrl,
+  ImageOverrides,
   LayerVersion,
   Logging,
   Version,
@@ -43,21 +44,22 @@ export function functionConfiguration(
   return {
     FunctionName: version.functionName,
     FunctionArn: functionArn(account, version.functionName, shown.qualifier),
-    Runtime: config.runtime,
+    // An image brings both.
+    ...(!code.image && { Runtime: config.runtime, Handler: handlerText(config.entry) }),
     Role: config.role,
-    Handler: handlerText(config.entry),
-    CodeSize: code.archiveBytes,
+    CodeSize: code.image ? 0 : code.archiveBytes,
     Description: config.description,
     Timeout: Math.ceil(config.timeoutMs / 1000),
     MemorySize: config.memoryMib,
     LastModified: lastModified(version.modifiedAt),
-    CodeSha256: code.archiveSha256,
+    CodeSha256: code.image ? code.image.id.replace("sha256:", "") : code.archiveSha256,
     Version: version.label,
     ...(Object.keys(config.environment).length > 0 && { Environment: { Variables: config.environment } }),
     TracingConfig: { Mode: "PassThrough" },
     RevisionId: version.revisionId,
     ...STATES[shown.moment],
-    PackageType: "Zip",
+    PackageType: code.image ? "Image" : "Zip",
+    ...(code.image?.overrides && { ImageConfigResponse: { ImageConfig: imageConfig(code.image.overrides) } }),
     Architectures: [config.architecture],
     EphemeralStorage: { Size: config.tmpMib },
     SnapStart: { ApplyOn: "None", OptimizationStatus: "Off" },
@@ -66,6 +68,20 @@ export function functionConfiguration(
     }),
     LoggingConfig: loggingShape(config.logging, version.functionName),
   };
+}
+
+function imageConfig({ entryPoint, command, workingDir }: ImageOverrides): Record<string, unknown> {
+  return {
+    ...(entryPoint && { EntryPoint: entryPoint }),
+    ...(command && { Command: command }),
+    ...(workingDir !== undefined && { WorkingDirectory: workingDir }),
+  };
+}
+
+/** `Code` of a function whose code is an image; undefined for others. */
+export function imageLocation({ code: { image } }: Version): Record<string, unknown> | undefined {
+  if (!image) return undefined;
+  return { RepositoryType: "ECR", ImageUri: image.source || image.id, ResolvedImageUri: image.id };
 }
 
 function loggingShape(logging: Logging, functionName: string): Record<string, unknown> {
@@ -136,6 +152,6 @@ export function urlShape(
 }
 
 /** `2025-11-25T02:26:50.123+0000` */
-function lastModified(at: number): string {
+export function lastModified(at: number): string {
   return new Date(at).toISOString().replace("Z", "+0000");
 }

@@ -40,11 +40,12 @@ const Configuration = {
   ),
 };
 
-const Architectures = optional(
+export const Architectures = optional(
   z.array(oneOf(["x86_64", "arm64"])).length(1, "Member must have length equal to 1"),
 );
 
-const CreateFunctionRequest = z.object({
+/** The part of it that does not depend on what the code is; image-wire.ts has its own `Code`. */
+export const CreateFunctionRequest = z.object({
   ...Configuration,
   FunctionName: text({ min: 1, max: 140 }),
   Role: text({ pattern: ROLE }),
@@ -85,7 +86,7 @@ export interface FunctionCreation {
 }
 
 /** The architecture of this host: code for another would be accepted and then not start. */
-interface Host {
+export interface Host {
   readonly architecture: Architecture;
 }
 
@@ -395,7 +396,7 @@ export function parseVersionFilter(value: string | null): VersionLabel | undefin
   );
 }
 
-function configurationOf(request: {
+export function configurationOf(request: {
   readonly Role?: string | undefined;
   readonly Runtime?: string | undefined;
   readonly Handler?: string | undefined;
@@ -427,7 +428,8 @@ function configurationOf(request: {
   };
 }
 
-function checkArchitecture(architectures: readonly string[] | undefined, host: Host): void {
+/** @throws PlatformError `UnsupportedMember` for code for other machines. */
+export function checkArchitecture(architectures: readonly string[] | undefined, host: Host): void {
   const [wanted] = architectures ?? [];
   if (wanted !== undefined && wanted !== host.architecture) {
     throw unsupported(`Architectures [${wanted}]`, `this host is ${host.architecture}`);

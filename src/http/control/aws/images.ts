@@ -1,0 +1,92 @@
+/** CreateFunction and UpdateFunctionCode for functions whose code is an image; on AWS those are always handlers. */
+import type { FunctionConfig, ImageOverrides, Version } from "../../../core/function.ts";
+import { TEXT_LOGGING } from "../../../core/function.ts";
+import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
+import type { ControlParts, PreparedCode, PrepareImage } from "../parts.ts";
+import type { ControlRequest, Reply } from "../route.ts";
+import { changedLogging } from "./function-layers.ts";
+import {
+  checkRevision,
+  configurationReply,
+  createFunction,
+  newFunctionName,
+  refuseExisting,
+  updateFunctionCode,
+} from "./functions.ts";
+import { parseCreateImage, parseUpdateImage, wantsImage } from "./image-wire.ts";
+import { unqualified } from "./lookup.ts";
+
+/** Either kind of package; where the daemon runs no images, the operation for archives refuses them by name. */
+export async function createAnyFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
+  if (!parts.prepareImage || !wantsImage(request.json)) return await createFunction(parts, request);
+  const made = parseCreateImage(request.json, request.reference?.text ?? "", parts);
+  const name = newFunctionName(request);
+  await refuseExisting(parts, name);
+  const { configuration, overrides } = made;
+  const { code, entry, runtime } = await prepare(parts.prepareImage, made.imageUri, overrides, request);
+  const config: FunctionConfig = {
+    runtime,
+    entry,
+    description: configuration.description ?? "",
+    memoryMib: configuration.memoryMib ?? MEMORY_MIB_DEFAULT,
+    timeoutMs: configuration.timeoutMs ?? TIMEOUT_MS_DEFAULT,
+    tmpMib: configuration.tmpMib ?? TMP_MIB_DEFAULT,
+    environment: configuration.environment ?? {},
+    network: "public",
+    slotsPerInstance: 1,
+    architecture: parts.architecture,
+    role: configuration.role,
+    layers: [],
+    optTreeId: undefined,
+    logging: changedLogging(TEXT_LOGGING, configuration.logging),
+  };
+  const record = await parts.functions.create(
+    { name, code, config, concurrencyMax: undefined, tags: made.tags },
+    { publish: made.publish },
+  );
+  const shown = made.publish ? await parts.functions.getVersion(record.name, 1) : record.latest;
+  return configurationReply(parts, 201, shown, "creating");
+}
+
+/** Of the sort that the function's code is; AWS lets nobody change that. */
+export async function updateAnyFunctionCode(parts: ControlParts, request: ControlRequest): Promise<Reply> {
+  const { name, reference } = unqualified(request);
+  const { latest } = await parts.functions.get(name);
+  if (!parts.prepareImage || !latest.code.image) return await updateFunctionCode(parts, request);
+  const update = parseUpdateImage(request.json, reference.text, parts);
+  checkRevision(latest, update.ifRevision);
+  const { code, entry } = await prepare(
+    parts.prepareImage,
+    update.imageUri,
+    latest.code.image.overrides,
+    request,
+  );
+  const changed: Version = { ...latest, code, config: { ...latest.config, entry } };
+  if (update.isDryRun) return configurationReply(parts, 200, changed, "settled");
+  const updated = await parts.functions.update(name, {
+    code,
+    config: changed.config,
+    ifRevision: update.ifRevision ?? latest.revisionId,
+  });
+  const shown = update.publish ? await parts.functions.publish(name, {}) : updated.latest;
+  return configurationReply(parts, 200, shown, "updating");
+}
+
+async function prepare(
+  prepareImage: PrepareImage,
+  imageUri: string,
+  overrides: ImageOverrides | undefined,
+  { signal }: ControlRequest,
+): Promise<PreparedCode> {
+  const settings = {
+    runtime: undefined,
+    kind: "handler",
+    handler: undefined,
+    module: undefined,
+    command: undefined,
+    overrides,
+    build: true,
+    allowScripts: false,
+  } as const;
+  return await prepareImage(imageUri, settings, { signal, output: () => undefined, step: () => undefined });
+}
