@@ -21,6 +21,30 @@ export interface Driver extends AsyncDisposable {
    * @throws `signal.reason` if aborted first; nothing is left running then.
    */
   start(spec: SandboxSpec, options: { readonly signal: AbortSignal }): Promise<Sandbox>;
+  /**
+   * Starts a sandbox that is given its code when it runs already, with what CPU nobody else wants. Undefined where this
+   * host cannot do that.
+   *
+   * @throws as `start`
+   */
+  startReady?(spec: ReadySpec, options: { readonly signal: AbortSignal }): Promise<ReadySandbox | undefined>;
+}
+
+/** What a sandbox can be given before it is known whose it will be. */
+export type ReadySpec = Omit<SandboxSpec, "image" | "codeDir" | "optDir">;
+
+/** What makes a ready sandbox one version's. */
+export type SandboxGift = Pick<SandboxSpec, "codeDir" | "optDir" | "memoryMib" | "cpus">;
+
+/** A sandbox without code: its program runs, and its owner keeps it from looking for code until `specialise` has resolved. */
+export interface ReadySandbox {
+  readonly sandbox: Sandbox;
+  /**
+   * Mounts code and layers where the program finds them, and sets the limits. Once.
+   *
+   * @throws PlatformError `SandboxStartFailed` if it cannot; the sandbox is of no use then.
+   */
+  specialise(gift: SandboxGift): Promise<void>;
 }
 
 export interface Isolation {
@@ -100,6 +124,12 @@ export interface SandboxLaunch {
   readonly workingDir: string;
 }
 
+export interface SandboxFreezer {
+  /** Nothing inside takes CPU from now on. Neither call waits, and neither does harm twice. */
+  freeze(): void;
+  thaw(): void;
+}
+
 export interface Sandbox extends AsyncDisposable {
   readonly id: SandboxId;
   readonly places: SandboxPlaces;
@@ -120,6 +150,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly stdin: Writable | undefined;
   /** Resolves once, when the program and all its children are gone, whatever the reason. Never rejects. */
   readonly exited: Promise<SandboxExit>;
+  /** Stops the program where it stands, until it is let go on. Undefined where the host cannot. */
+  readonly freezer?: SandboxFreezer | undefined;
   /** The most memory it has used so far, as far as known; 0 where the host cannot tell. Cheap: no system call. */
   memoryPeakMib(): number;
   /**

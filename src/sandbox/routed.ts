@@ -1,4 +1,4 @@
-import type { Driver, Isolation, Sandbox, SandboxSpec } from "./driver.ts";
+import type { Driver, Isolation, ReadySandbox, ReadySpec, Sandbox, SandboxSpec } from "./driver.ts";
 
 /**
  * One driver for all sandboxes: images go to one made for them, which is opened when the first is started, everything
@@ -28,6 +28,13 @@ export class RoutedDriver implements Driver {
   async start(spec: SandboxSpec, options: { readonly signal: AbortSignal }): Promise<Sandbox> {
     if (spec.image === undefined) return this.#local.start(spec, options);
     return (await this.forImages()).start(spec, options);
+  }
+
+  async startReady(
+    spec: ReadySpec,
+    options: { readonly signal: AbortSignal },
+  ): Promise<ReadySandbox | undefined> {
+    return this.#local.startReady?.(spec, options);
   }
 
   /** Opens the driver for images if it is not open yet. */

@@ -44,17 +44,26 @@ export async function findAbilities(prober: Prober): Promise<FoundHost> {
     const mode = isRoot() ? "root" : "user";
     const hasInnerSockets = isRoot() && syscalls !== undefined;
     const gaps = [...filterGaps(found), ...limitGaps(layout), ...(hasInnerSockets ? [] : [offlineGap()])];
-    return { jail: found, abilities: { mode, reason: "", gaps, hasInnerSockets } };
+    return {
+      jail: found,
+      abilities: { mode, reason: "", gaps, hasInnerSockets, canMountLater: hasInnerSockets },
+    };
   }
   if (!settings.allowUnsandboxed) {
     const gaps = [`functions cannot run, since this host cannot isolate them: ${found}`];
-    return { jail: undefined, abilities: { mode: "none", reason: found, gaps, hasInnerSockets: false } };
+    return {
+      jail: undefined,
+      abilities: { mode: "none", reason: found, gaps, hasInnerSockets: false, canMountLater: false },
+    };
   }
   const gaps = [
     `functions are not isolated; they run as plain processes with the rights of the daemon's user: ${found}`,
     ...limitGaps(layout),
   ];
-  return { jail: undefined, abilities: { mode: "plain", reason: found, gaps, hasInnerSockets: false } };
+  return {
+    jail: undefined,
+    abilities: { mode: "plain", reason: found, gaps, hasInnerSockets: false, canMountLater: false },
+  };
 }
 
 /** What makes sandboxes here, or the sentence that says why nothing does and what would. */

@@ -1,18 +1,28 @@
 import type { ChildProcess } from "node:child_process";
-import { closeSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleepFor } from "node:timers/promises";
-import { type BoxUser, type HostWorld, INFO_FD } from "./bubblewrap.ts";
+import {
+  type BoxUser,
+  type HostWorld,
+  INFO_FD,
+  LATER_CODE,
+  LATER_FOLDER,
+  LATER_LAYERS,
+} from "./bubblewrap.ts";
 import {
   type CgroupLayout,
   countOomKills,
   type Group,
+  type GroupLimits,
   groupProcesses,
   killGroup,
   readPeakMib,
   removeGroup,
+  setLimits,
 } from "./cgroups.ts";
 import type { InnerNetwork } from "./inner-network.ts";
-import type { Tracks } from "./messages.ts";
+import type { Given, Tracks } from "./messages.ts";
 import { findChildren, isAlive, markedProcesses, tryKill, trySignal } from "./processes.ts";
 import type { Syscalls } from "./syscalls.ts";
 
@@ -37,6 +47,9 @@ export interface BoxExit {
   readonly outOfMemory: boolean;
   readonly memoryPeakMib: number;
 }
+
+/** bubblewrap and the first process of the sandbox are in the groups, too. */
+const PROCESSES_OF_OURS = 2;
 
 /** How long processes that were killed may take to leave before the sandbox is given up as unkillable. */
 const GONE_MS_MAX = 10_000;
@@ -82,6 +95,7 @@ export class Box {
   #kept: readonly number[];
   #innerPid: number | undefined;
   #isKilled = false;
+  #awaitsCode = false;
 
   constructor(made: {
     readonly id: string;
@@ -106,6 +120,7 @@ export class Box {
     const user = made.parts.jail?.user;
     this.tracks = {
       memoryPeakFile: made.group.memoryPeakFile ?? null,
+      freezer: made.group.freezer ?? null,
       processesFile: made.group.processesFile ?? null,
       uid: user?.kind === "host" ? user.uid : null,
       pid: made.pid,
@@ -125,6 +140,32 @@ export class Box {
     this.#kept = [];
   }
 
+  setLimits(limits: GroupLimits): void {
+    setLimits(this.#parts.layout, this.#group, { ...limits, pidsMax: limits.pidsMax + PROCESSES_OF_OURS });
+  }
+
+  /** Before bubblewrap begins: has places for code and layers in which later mounts appear inside. */
+  awaitCode(): void {
+    const { syscalls } = this.#parts;
+    if (!syscalls) throw new Error("mounting code later needs Node 26");
+    const places = join(this.#folder, LATER_FOLDER);
+    mkdirSync(places, { mode: 0o711 });
+    for (const name of [LATER_CODE, LATER_LAYERS]) mkdirSync(join(places, name), { mode: 0o755 });
+    syscalls.shareMounts(places);
+    this.#awaitsCode = true;
+  }
+
+  /** Makes it the sandbox of one version. What was mounted stays inside, and nothing can be mounted there any more. */
+  specialise(given: Given): void {
+    const { syscalls } = this.#parts;
+    if (!syscalls || !this.#awaitsCode) throw new Error(`sandbox ${this.id} was not started without code`);
+    const places = join(this.#folder, LATER_FOLDER);
+    this.setLimits(given);
+    syscalls.mountReadOnly(given.codeDir, join(places, LATER_CODE));
+    if (given.optDir !== null) syscalls.mountReadOnly(given.optDir, join(places, LATER_LAYERS));
+    this.#stopAwaitingCode();
+  }
+
   kill(): void {
     this.#isKilled = true;
     this.#killOnce();
@@ -141,9 +182,16 @@ export class Box {
   async release(): Promise<void> {
     this.letGoOfPipes();
     this.network?.[Symbol.dispose]();
+    this.#stopAwaitingCode();
     rmSync(this.#folder, { recursive: true, force: true });
     // The kernel needs a moment after the last process has gone.
     for (let waitMs = 1; !removeGroup(this.#group) && waitMs < 500; waitMs *= 2) await sleepFor(waitMs);
+  }
+
+  #stopAwaitingCode(): void {
+    if (!this.#awaitsCode) return;
+    this.#awaitsCode = false;
+    this.#parts.syscalls?.unshareMounts(join(this.#folder, LATER_FOLDER));
   }
 
   #killOnce(): void {

@@ -40,6 +40,10 @@ export const TMP_DIR = "/tmp";
 export const HOST_NAME = "sandbox";
 export const USER_NAME = "sbx_user1051";
 export const SOCKET_FOLDER = "s";
+/** In a sandbox's folder: where code and layers of one that is given them later are mounted. */
+export const LATER_FOLDER = "later";
+export const LATER_CODE = "task";
+export const LATER_LAYERS = "opt";
 
 /** Descriptors that bubblewrap reads from and closes. 0 to 3 are the program's. */
 export const ARGUMENTS_FD = 4;
@@ -158,13 +162,19 @@ function specialFiles(request: StartRequest): readonly string[] {
 function ownFiles(box: BoxWorld, request: StartRequest): readonly string[] {
   return [
     ...folder("/var"),
-    ...["--ro-bind", request.codeDir, CODE_DIR],
+    ...["--ro-bind", request.codeDir ?? `${box.folder}/${LATER_FOLDER}/${LATER_CODE}`, CODE_DIR],
     ...(request.runtimeDir === null ? folder(RUNTIME_DIR) : ["--ro-bind", request.runtimeDir, RUNTIME_DIR]),
-    ...(request.optDir === null ? folder(OPT_DIR) : ["--ro-bind", request.optDir, OPT_DIR]),
+    ...layers(box, request),
     ...folder("/run"),
     // Read-only: what is in it can be connected to, but not replaced.
     ...["--ro-bind", `${box.folder}/${SOCKET_FOLDER}`, SOCKET_DIR],
   ];
+}
+
+function layers(box: BoxWorld, request: StartRequest): readonly string[] {
+  if (request.codeDir === null)
+    return ["--ro-bind", `${box.folder}/${LATER_FOLDER}/${LATER_LAYERS}`, OPT_DIR];
+  return request.optDir === null ? folder(OPT_DIR) : ["--ro-bind", request.optDir, OPT_DIR];
 }
 
 /** A folder below /usr is there already. */

@@ -107,6 +107,7 @@ describe("a group", () => {
       entrances: [join(folder, "cgroup.procs")],
       processesFile: join(folder, "cgroup.procs"),
       memoryPeakFile: join(folder, "memory.peak"),
+      freezer: undefined,
       folders: [folder],
     });
   });
@@ -124,6 +125,7 @@ describe("a group", () => {
       entrances: [],
       processesFile: undefined,
       memoryPeakFile: undefined,
+      freezer: undefined,
       folders: [],
     });
   });

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Freezer } from "./messages.ts";
 
 export type Controller = "memory" | "cpu" | "pids" | "freezer";
 
@@ -38,6 +39,8 @@ export interface GroupLimits {
   readonly memoryMib: number;
   readonly cpus: number;
   readonly pidsMax: number;
+  /** Nobody waits for it: it gets the CPU that nobody else wants. */
+  readonly isBackground?: boolean | undefined;
 }
 
 /** A sandbox's groups, one in each hierarchy of the layout, in its order. */
@@ -46,6 +49,7 @@ export interface Group {
   readonly entrances: readonly string[];
   readonly processesFile: string | undefined;
   readonly memoryPeakFile: string | undefined;
+  readonly freezer: Freezer | undefined;
   readonly folders: readonly string[];
 }
 
@@ -189,6 +193,7 @@ export function makeGroup(layout: CgroupLayout, id: string): Group {
   const folders: string[] = [];
   let memoryPeakFile: string | undefined;
   let processesFile: string | undefined;
+  let freezer: Freezer | undefined;
   for (const { version, folder, controllers } of layout.hierarchies) {
     const own = join(folder, id);
     mkdirSync(own);
@@ -197,13 +202,22 @@ export function makeGroup(layout: CgroupLayout, id: string): Group {
       memoryPeakFile = join(own, version === 2 ? "memory.peak" : "memory.max_usage_in_bytes");
     }
     if (version === 2 || controllers.includes("pids")) processesFile ??= join(own, "cgroup.procs");
+    freezer ??= findFreezer(own);
   }
   return {
     entrances: folders.map((own) => join(own, "cgroup.procs")),
     processesFile,
     memoryPeakFile,
+    freezer,
     folders,
   };
+}
+
+function findFreezer(folder: string): Freezer | undefined {
+  const unified = join(folder, "cgroup.freeze");
+  if (existsSync(unified)) return { file: unified, frozen: "1", thawed: "0" };
+  const legacy = join(folder, "freezer.state");
+  return existsSync(legacy) ? { file: legacy, frozen: "FROZEN", thawed: "THAWED" } : undefined;
 }
 
 /** Of what is missing nothing is set. */
@@ -224,7 +238,8 @@ function setUnified(folder: string, controllers: readonly Controller[], limits: 
   }
   if (controllers.includes("cpu")) {
     writeFileSync(join(folder, "cpu.max"), `${quotaUs(limits.cpus)} ${CPU_PERIOD_US}`);
-    tryWrite(join(folder, "cpu.weight"), String(clamp(Math.round(limits.cpus * 100), 1, 10_000)));
+    const weight = limits.isBackground ? 1 : clamp(Math.round(limits.cpus * 100), 1, 10_000);
+    tryWrite(join(folder, "cpu.weight"), String(weight));
   }
   if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));
 }
@@ -232,14 +247,17 @@ function setUnified(folder: string, controllers: readonly Controller[], limits: 
 function setLegacy(folder: string, controllers: readonly Controller[], limits: GroupLimits): void {
   if (controllers.includes("memory")) {
     const bytes = String(limits.memoryMib * MIB);
+    // Memory and swap together; absent where the kernel does not count swap. Never below the other, so a limit that is
+    // raised needs it before, and one that is lowered behind.
+    tryWrite(join(folder, "memory.memsw.limit_in_bytes"), bytes);
     writeFileSync(join(folder, "memory.limit_in_bytes"), bytes);
-    // Memory and swap together; absent where the kernel does not count swap.
     tryWrite(join(folder, "memory.memsw.limit_in_bytes"), bytes);
   }
   if (controllers.includes("cpu")) {
     writeFileSync(join(folder, "cpu.cfs_period_us"), String(CPU_PERIOD_US));
     writeFileSync(join(folder, "cpu.cfs_quota_us"), String(quotaUs(limits.cpus)));
-    tryWrite(join(folder, "cpu.shares"), String(clamp(Math.round(limits.cpus * 1024), 2, 262_144)));
+    const shares = limits.isBackground ? 2 : clamp(Math.round(limits.cpus * 1024), 2, 262_144);
+    tryWrite(join(folder, "cpu.shares"), String(shares));
   }
   if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));
 }

@@ -5,16 +5,19 @@ import type { Duplex } from "node:stream";
 import { PlatformError } from "../../core/errors.ts";
 import type { SandboxId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
-import type { Driver, Isolation, Sandbox, SandboxPlaces, SandboxSpec } from "../driver.ts";
-import { CODE_DIR, OPT_DIR, RUNTIME_DIR, SOCKET_DIR, SOCKET_FOLDER, TMP_DIR } from "./bubblewrap.ts";
+import type {
+  Driver,
+  Isolation,
+  ReadySandbox,
+  ReadySpec,
+  Sandbox,
+  SandboxGift,
+  SandboxPlaces,
+  SandboxSpec,
+} from "../driver.ts";
+import { CODE_DIR, RUNTIME_DIR, SOCKET_DIR, SOCKET_FOLDER, TMP_DIR } from "./bubblewrap.ts";
 import { LocalSandbox } from "./local-sandbox.ts";
-import {
-  type FromSpawner,
-  type HostAbilities,
-  RUNTIME_API_PORT,
-  type StartRequest,
-  type Tracks,
-} from "./messages.ts";
+import { type FromSpawner, type HostAbilities, RUNTIME_API_PORT, type Tracks } from "./messages.ts";
 import {
   findChildren,
   markedProcesses,
@@ -22,10 +25,10 @@ import {
   pidNamespaceOf,
   processesInPidNamespace,
 } from "./processes.ts";
-import { findProgram, type Mapping } from "./program.ts";
 import { claimFreePort, openRuntimeApiGate, type RuntimeApiGate } from "./runtime-api-gate.ts";
 import { findClient, findListeners, holdsSocket } from "./socket-owner.ts";
 import { SpawnerProcess } from "./spawner-process.ts";
+import { type AnySpec, demand, makeRequest } from "./start-request.ts";
 
 export interface LocalDriverParts {
   /** A short path that is this daemon's alone, as `/run/lambdad/1a2b3c4d`; made if missing. Unix sockets are made below it. */
@@ -80,6 +83,7 @@ class LocalDriver implements Driver {
   readonly #parts: LocalDriverParts;
   readonly #spawner: SpawnerProcess;
   readonly #starting = new Map<string, Starting>();
+  readonly #specialising = new Map<string, (problem: string | null) => void>();
   readonly #sandboxes = new Map<string, LocalSandbox>();
   readonly #connecting = new Map<number, Connecting>();
   readonly #recentPorts = new Set<number>();
@@ -111,9 +115,33 @@ class LocalDriver implements Driver {
   }
 
   async start(spec: SandboxSpec, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {
+    return await this.#startOn(await this.#host(signal), spec, signal);
+  }
+
+  async startReady(
+    spec: ReadySpec,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<ReadySandbox | undefined> {
+    const host = await this.#host(signal);
+    if (!host.canMountLater) return undefined;
+    const sandbox = await this.#startOn(host, spec, signal);
+    return { sandbox, specialise: (gift) => this.#specialise(spec, gift) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox[Symbol.asyncDispose]()));
+    await this.#spawner[Symbol.asyncDispose]();
+    for (const starting of this.#starting.values()) starting.failed("the driver was closed");
+  }
+
+  async #host(signal: AbortSignal): Promise<HostAbilities> {
     signal.throwIfAborted();
     const host = await this.#spawner.ready();
     signal.throwIfAborted();
+    return host;
+  }
+
+  async #startOn(host: HostAbilities, spec: AnySpec, signal: AbortSignal): Promise<LocalSandbox> {
     demand(host, spec);
     const sandbox = await this.#start(host, spec, signal);
     if (signal.aborted) {
@@ -123,13 +151,21 @@ class LocalDriver implements Driver {
     return sandbox;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox[Symbol.asyncDispose]()));
-    await this.#spawner[Symbol.asyncDispose]();
-    for (const starting of this.#starting.values()) starting.failed("the driver was closed");
+  async #specialise({ id, pidsMax }: ReadySpec, gift: SandboxGift): Promise<void> {
+    const { codeDir, optDir = null, memoryMib, cpus } = gift;
+    const problem = await new Promise<string | null>((resolve) => {
+      this.#specialising.set(id, resolve);
+      const given = { codeDir, optDir, memoryMib, cpus, pidsMax };
+      if (!this.#spawner.send({ type: "specialise", id, given })) {
+        this.#take(this.#specialising, id)?.(SPAWNER_DIED);
+      }
+    });
+    if (problem !== null) {
+      throw new PlatformError("SandboxStartFailed", `cannot put code into a ready sandbox: ${problem}`);
+    }
   }
 
-  async #start(host: HostAbilities, spec: SandboxSpec, signal: AbortSignal): Promise<LocalSandbox> {
+  async #start(host: HostAbilities, spec: AnySpec, signal: AbortSignal): Promise<LocalSandbox> {
     const tracks = Promise.withResolvers<Tracks>();
     const gate = await this.#openGate(host, spec, tracks.promise);
     try {
@@ -167,7 +203,7 @@ class LocalDriver implements Driver {
   /** In one synchronous step with the message that it was started: the next one may be that it has exited. */
   #attach(
     host: HostAbilities,
-    spec: SandboxSpec,
+    spec: AnySpec,
     made: {
       readonly places: SandboxPlaces;
       readonly tracks: Tracks;
@@ -195,7 +231,7 @@ class LocalDriver implements Driver {
 
   async #places(
     host: HostAbilities,
-    spec: SandboxSpec,
+    spec: AnySpec,
     own: { readonly folder: string; readonly gate: RuntimeApiGate | undefined },
   ): Promise<SandboxPlaces> {
     const isOffline = spec.network === "none";
@@ -206,7 +242,7 @@ class LocalDriver implements Driver {
     };
     if (host.mode === "plain") {
       return {
-        codeDir: spec.codeDir,
+        codeDir: spec.codeDir ?? "",
         runtimeDir: spec.runtimeDir ?? "",
         socketDir: join(own.folder, SOCKET_FOLDER),
         tmpDir: join(own.folder, "tmp"),
@@ -223,7 +259,7 @@ class LocalDriver implements Driver {
     };
   }
 
-  async #port(spec: SandboxSpec, isOffline: boolean): Promise<number | undefined> {
+  async #port(spec: AnySpec, isOffline: boolean): Promise<number | undefined> {
     if (!spec.hasPort) return undefined;
     // Nobody else listens in a network of its own.
     return isOffline ? INNER_PORT : claimFreePort(this.#recentPorts);
@@ -232,7 +268,7 @@ class LocalDriver implements Driver {
   /** On the host's loopback everybody can connect, so each connection is asked whose it is. */
   async #openGate(
     host: HostAbilities,
-    spec: SandboxSpec,
+    spec: AnySpec,
     tracks: Promise<Tracks>,
   ): Promise<RuntimeApiGate | undefined> {
     if (spec.network !== "host" || !spec.onRuntimeApiConnection) return undefined;
@@ -288,6 +324,9 @@ class LocalDriver implements Driver {
       case "failed":
         this.#take(this.#starting, message.id)?.failed(message.message);
         break;
+      case "specialised":
+        this.#take(this.#specialising, message.id)?.(message.problem);
+        break;
       case "exited":
         this.#sandboxes.get(message.id)?.ended(message);
         break;
@@ -327,6 +366,10 @@ class LocalDriver implements Driver {
       this.#connecting.delete(call);
       connecting.refused(SPAWNER_DIED);
     }
+    for (const [id, specialised] of this.#specialising) {
+      this.#specialising.delete(id);
+      specialised(SPAWNER_DIED);
+    }
     const lost = [...this.#sandboxes.values()];
     await this.#spawner.ready().catch(() => undefined);
     for (const sandbox of lost) {
@@ -347,86 +390,6 @@ const SPAWNER_DIED = "the spawner process died";
 
 /** What programs with a network of their own are told to listen on. */
 const INNER_PORT = 8080;
-
-/** @throws PlatformError `IsolationUnavailable` with the reason and the remedy. */
-function demand(host: HostAbilities, spec: SandboxSpec): void {
-  if (host.mode === "none") {
-    throw new PlatformError(
-      "IsolationUnavailable",
-      `this host cannot isolate functions: ${host.reason}; or start lambdad with --allow-unsandboxed to run them as plain processes`,
-    );
-  }
-  if (spec.network === "public") {
-    throw new PlatformError(
-      "IsolationUnavailable",
-      "network public is for images only so far: give the function network host or none",
-    );
-  }
-  if (spec.network !== "none") return;
-  if (host.mode === "plain") {
-    throw new PlatformError(
-      "IsolationUnavailable",
-      `network none needs a sandbox, and this host has none: ${host.reason}; or give the function network host`,
-    );
-  }
-  if ((spec.hasPort || spec.onRuntimeApiConnection) && !host.hasInnerSockets) {
-    throw new PlatformError(
-      "IsolationUnavailable",
-      "network none with a port or a Runtime API needs a daemon that runs as root on Node 26: run it so, or give the function network host",
-    );
-  }
-}
-
-async function makeRequest(
-  spec: SandboxSpec,
-  places: SandboxPlaces,
-  host: HostAbilities,
-): Promise<StartRequest> {
-  const { command, environment, workingDir } = spec.launch(places);
-  const [name, ...args] = command;
-  const path = environment.PATH ?? PATH_DEFAULT;
-  const program = await findProgram(name, { path, workingDir, mappings: mappings(spec, host) });
-  if (program === undefined) {
-    const where = name.includes("/") ? "there is no such program" : `it is not on the PATH ${path}`;
-    throw new PlatformError("SandboxStartFailed", `cannot start ${name}: ${where} in the sandbox`);
-  }
-  if (program.includes("=")) {
-    throw new PlatformError(
-      "SandboxStartFailed",
-      `cannot start ${program}: its path has a = in it, rename it`,
-    );
-  }
-  return {
-    id: spec.id,
-    codeDir: spec.codeDir,
-    runtimeDir: spec.runtimeDir ?? null,
-    optDir: spec.optDir ?? null,
-    toolDirs: spec.toolDirs,
-    memoryMib: spec.memoryMib,
-    cpus: spec.cpus,
-    pidsMax: spec.pidsMax,
-    tmpMib: spec.tmpMib,
-    isOffline: spec.network === "none",
-    hasInput: spec.hasInput,
-    wantsListener: spec.network === "none" && spec.onRuntimeApiConnection !== undefined,
-    command: [program, ...args],
-    environment,
-    workingDir,
-  };
-}
-
-const PATH_DEFAULT = "/usr/local/bin:/usr/bin:/bin";
-
-function mappings(spec: SandboxSpec, host: HostAbilities): readonly Mapping[] {
-  if (host.mode === "plain") return [{ inside: "/", host: "/" }];
-  const same = ["/usr", "/bin", "/sbin", "/lib", "/lib64", ...spec.toolDirs];
-  return [
-    ...same.map((path) => ({ inside: path, host: path })),
-    { inside: CODE_DIR, host: spec.codeDir },
-    ...(spec.runtimeDir === undefined ? [] : [{ inside: RUNTIME_DIR, host: spec.runtimeDir }]),
-    ...(spec.optDir === undefined ? [] : [{ inside: OPT_DIR, host: spec.optDir }]),
-  ];
-}
 
 async function processesOf(
   host: HostAbilities,

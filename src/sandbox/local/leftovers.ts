@@ -5,8 +5,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleepFor } from "node:timers/promises";
+import { LATER_FOLDER } from "./bubblewrap.ts";
 import { type CgroupLayout, groupProcesses, killGroup, leftoverGroups, removeGroup } from "./cgroups.ts";
 import { findStartTime, isSameProcess, markedProcesses, tryKill } from "./processes.ts";
+import type { Syscalls } from "./syscalls.ts";
 
 /** Who works in a run folder: two processes by number and start time. */
 const OWNER_FILE = "owner";
@@ -46,7 +48,11 @@ export async function takeOver(runDir: string, ownerPid: number): Promise<void> 
 }
 
 /** Kills and removes every sandbox of the run folder and of the groups. */
-export async function removeLeftovers(runDir: string, layout: CgroupLayout): Promise<number> {
+export async function removeLeftovers(
+  runDir: string,
+  layout: CgroupLayout,
+  syscalls: Syscalls | undefined,
+): Promise<number> {
   const folders = readdirSync(runDir).filter((name) => SANDBOX_FOLDER.test(name));
   const groups = leftoverGroups(layout);
   if (folders.length === 0 && groups.length === 0) return 0;
@@ -64,8 +70,18 @@ export async function removeLeftovers(runDir: string, layout: CgroupLayout): Pro
     return left.length > 0;
   }, GONE_MS_MAX);
   await untilGone(() => !groups.map(removeGroup).every((isGone) => isGone), GONE_MS_MAX);
+  // A sandbox that was waiting for its code: a folder that is mounted cannot be removed.
+  for (const place of mountsBelow(runDir)) syscalls?.unshareMounts(place);
   for (const name of folders) rmSync(join(runDir, name), { recursive: true, force: true });
   return ids.size;
+}
+
+function mountsBelow(runDir: string): readonly string[] {
+  if (process.platform !== "linux") return [];
+  const places = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "");
+  return places.filter((place) => place.startsWith(`${runDir}/`) && place.endsWith(`/${LATER_FOLDER}`));
 }
 
 /** Gives the run folder up. */

@@ -3,6 +3,7 @@
  * touches the kernel; the driver keeps what the rest of the daemon holds in its hands: streams, sockets, promises.
  *
  *   start ──► started (with a listening socket if asked) ──► attached … exited ──► release ──► released
+ *                                          specialise ──► specialised
  *         └─► failed                      kill ──► exited
  *   connect ──► connected (with the socket) or refused
  */
@@ -34,11 +35,14 @@ export interface HostAbilities {
   readonly gaps: readonly string[];
   /** Whether sockets can be made inside a sandbox's own network. */
   readonly hasInnerSockets: boolean;
+  /** Whether a sandbox that runs can be given its code. */
+  readonly canMountLater: boolean;
 }
 
 export interface StartRequest {
   readonly id: string;
-  readonly codeDir: string;
+  /** Null if code and layers are only known later: `specialise` mounts them. */
+  readonly codeDir: string | null;
   readonly runtimeDir: string | null;
   readonly optDir: string | null;
   readonly toolDirs: readonly string[];
@@ -59,6 +63,8 @@ export type ToSpawner =
   | { readonly type: "start"; readonly request: StartRequest }
   /** The driver has opened the pipes. */
   | { readonly type: "attached"; readonly id: string }
+  /** Once, for a sandbox that was started without code. */
+  | { readonly type: "specialise"; readonly id: string; readonly given: Given }
   | { readonly type: "kill"; readonly id: string }
   | { readonly type: "terminate"; readonly id: string }
   /** The driver has read what there was: pipes, groups and folder can go. */
@@ -78,10 +84,21 @@ export type FromSpawner =
       readonly outOfMemory: boolean;
       readonly memoryPeakMib: number;
     }
+  /** `problem` says why its code is not there; the sandbox is of no use then. */
+  | { readonly type: "specialised"; readonly id: string; readonly problem: string | null }
   | { readonly type: "released"; readonly id: string }
   | { readonly type: "connected"; readonly call: number }
   | { readonly type: "refused"; readonly call: number; readonly message: string }
   | { readonly type: "closed" };
+
+/** What a sandbox gets that was started before it was known whose it would be. */
+export interface Given {
+  readonly codeDir: string;
+  readonly optDir: string | null;
+  readonly memoryMib: number;
+  readonly cpus: number;
+  readonly pidsMax: number;
+}
 
 /** Where the driver can watch a sandbox from outside. */
 export interface Tracks {
@@ -89,12 +106,21 @@ export interface Tracks {
   readonly folder: string;
   /** File with the most memory used so far, in bytes. */
   readonly memoryPeakFile: string | null;
+  /** What stops all its processes where they stand, and lets them go on. */
+  readonly freezer: Freezer | null;
   /** Files that list its processes, one number a line. */
   readonly processesFile: string | null;
   /** The host user that only this sandbox runs as. */
   readonly uid: number | null;
   /** The first process on this host. */
   readonly pid: number;
+}
+
+/** A file of a control group, and what is written to it. */
+export interface Freezer {
+  readonly file: string;
+  readonly frozen: string;
+  readonly thawed: string;
 }
 
 /** Where programs find the Runtime API in a network of their own. */

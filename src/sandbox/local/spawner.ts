@@ -12,7 +12,7 @@ import { type FoundHost, findAbilities, firstUid, INNER_UID, UIDS_PER_INSTANCE }
 import type { Box, BoxParts, Jail } from "./box.ts";
 import { type CgroupLayout, closeCgroups, openCgroups } from "./cgroups.ts";
 import { leaveRunDir, removeLeftovers, takeOver } from "./leftovers.ts";
-import type { FromSpawner, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
+import type { FromSpawner, Given, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
 import { canUseReadyShell, discard, type ReadyShell, startBox, startReadyShell } from "./start-box.ts";
 import { loadSyscalls, type Syscalls } from "./syscalls.ts";
 
@@ -52,6 +52,8 @@ class Spawner {
         return this.#start(message.request);
       case "attached":
         return this.#boxes.get(message.id)?.letGoOfPipes();
+      case "specialise":
+        return this.#specialise(message.id, message.given);
       case "kill":
         return this.#boxes.get(message.id)?.kill();
       case "release":
@@ -164,6 +166,18 @@ class Spawner {
     );
   }
 
+  #specialise(id: string, given: Given): void {
+    let problem: string | null = null;
+    try {
+      const box = this.#boxes.get(id);
+      if (!box) throw new Error(`there is no sandbox ${id}`);
+      box.specialise(given);
+    } catch (error) {
+      problem = sentence(error);
+    }
+    send({ type: "specialised", id, problem });
+  }
+
   async #release(id: string): Promise<void> {
     const box = this.#boxes.get(id);
     if (box) {
@@ -233,8 +247,8 @@ async function openSpawner(settings: SpawnerSettings): Promise<{ spawner: Spawne
     ownGroups: readText("/proc/self/cgroup"),
     isRoot: process.getuid?.() === 0,
   });
-  await removeLeftovers(settings.runDir, layout);
   const syscalls = await loadSyscalls();
+  await removeLeftovers(settings.runDir, layout, syscalls);
   syscalls?.keepDescriptors();
   const host = await findAbilities({ settings, layout, syscalls });
   return { spawner: new Spawner({ settings, layout, syscalls, host }), host };

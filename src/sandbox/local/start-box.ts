@@ -4,6 +4,7 @@
  *   runDir/BOX/   stdin stdout stderr telemetry   FIFOs
  *                 s/                              /run/lambdad inside: sockets of the daemon, passwd, group
  *                 record tmp/                     its first process; the temporary folder of a plain process
+ *                 later/                          /var/task and /opt of one that is told later what it is to be
  *
  * A jailed one begins as a shell that enters the groups, sets limits, reads what to become and becomes bubblewrap.
  * Entering a group makes the kernel wait for all of its CPUs (7 ms on an idle machine, more than everything else
@@ -44,9 +45,6 @@ export interface ReadyShell {
   readonly knowsCommand: boolean;
 }
 
-/** bubblewrap and the first process of the sandbox are in the groups, too. */
-const PROCESSES_OF_OURS = 2;
-
 /** Connections to the Runtime API that wait to be accepted. */
 const LISTENER_BACKLOG = 128;
 
@@ -77,7 +75,7 @@ export async function startBox(parts: BoxParts, request: StartRequest, ready?: R
   if (!jail) return startPlain(parts, request);
   const shell = ready ?? (await startShell(parts, jail, request));
   try {
-    order(parts, shell, request);
+    order(shell, request);
     return shell.box;
   } catch (error) {
     await discard(shell.box);
@@ -153,9 +151,10 @@ async function startShell(
   });
 }
 
-function order(parts: BoxParts, shell: ReadyShell, request: StartRequest): void {
+function order(shell: ReadyShell, request: StartRequest): void {
   const { jail, group } = shell;
-  setLimits(parts.layout, group, { ...request, pidsMax: request.pidsMax + PROCESSES_OF_OURS });
+  shell.box.setLimits({ ...request, isBackground: request.codeDir === null });
+  if (request.codeDir === null) shell.box.awaitCode();
   const words = shell.knowsCommand ? [] : commandOf(jail, group, request);
   const lines = [`${words.length} ${request.hasInput ? "given" : "empty"}`, ...words];
   const options = bubblewrapOptions(

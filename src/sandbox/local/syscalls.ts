@@ -17,6 +17,12 @@ export interface Syscalls {
   connectToLoopback(port: number): number;
   /** Whether a socket from `connectToLoopback` is connected by now. @throws if it was refused. */
   isConnected(fd: number): boolean;
+  /** Makes that folder a mount of its own; what is mounted below it later appears wherever it was bound to. */
+  shareMounts(folder: string): void;
+  /** Shows a folder at a place below a shared one, read-only, without devices and set-user-id. Linux 5.12. */
+  mountReadOnly(folder: string, place: string): void;
+  /** Ends what `shareMounts` began; where its mounts have appeared, they stay. */
+  unshareMounts(folder: string): void;
 }
 
 const CLONE_NEWNET = 0x40000000;
@@ -31,6 +37,20 @@ const POLLOUT = 4;
 /** Linux 5.9, the same number on every machine; on older ones programs see what the daemon inherited. */
 const CLOSE_RANGE = 436n;
 const CLOSE_RANGE_CLOEXEC = 4n;
+/** The same numbers on every machine. */
+const OPEN_TREE = 428n;
+const MOVE_MOUNT = 429n;
+const MOUNT_SETATTR = 442n;
+const AT_FDCWD = -100n;
+const AT_EMPTY_PATH = 0x1000n;
+const OPEN_TREE_CLONE = 1n;
+const OPEN_TREE_CLOEXEC = 0o2000000n;
+const MOVE_MOUNT_F_EMPTY_PATH = 4n;
+const MOUNT_ATTR_RDONLY_NOSUID_NODEV = 7n;
+const MS_BIND = 0x1000n;
+const MS_PRIVATE = 0x40000n;
+const MS_SHARED = 0x100000n;
+const MNT_DETACH = 2;
 const SIOCSIFFLAGS = 0x8914n;
 const IFF_UP = 1;
 
@@ -52,13 +72,23 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
     ioctl: { arguments: ["int32", "uint64", "buffer"], return: "int32" },
     syscall: { arguments: ["int64", "int64", "int64", "int64"], return: "int64" },
     close: { arguments: ["int32"], return: "int32" },
+    mount: { arguments: ["string", "string", "pointer", "uint64", "pointer"], return: "int32" },
+    umount2: { arguments: ["string", "int32"], return: "int32" },
     __errno_location: { arguments: [], return: "pointer" },
+  });
+  // One name, as many signatures as calls need it with.
+  const { functions: withPaths } = ffi.dlopen(null, {
+    syscall: { arguments: ["int64", "int64", "string", "int64", "string", "int64"], return: "int64" },
+  });
+  const { functions: withAttributes } = ffi.dlopen(null, {
+    syscall: { arguments: ["int64", "int64", "string", "int64", "buffer", "int64"], return: "int64" },
   });
   const errno = () => ffi.getInt32(libc.__errno_location());
   const check = (name: string, result: number) => {
     if (result < 0) throw new Error(`${name} failed with errno ${errno()}`);
     return result;
   };
+  const checkLong = (name: string, result: bigint) => check(name, Number(result));
   const newSocket = (flags: number) =>
     check("socket", libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   const closing = <T>(fd: number, use: (fd: number) => T): T => {
@@ -111,6 +141,30 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       check("getsockopt", libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, size));
       if (value.readInt32LE(0) !== 0) throw new Error(`connect failed with errno ${value.readInt32LE(0)}`);
       return true;
+    },
+    shareMounts: (folder) => {
+      check("mount", libc.mount(folder, folder, 0n, MS_BIND, 0n));
+      check("mount", libc.mount("none", folder, 0n, MS_SHARED, 0n));
+    },
+    mountReadOnly: (folder, place) => {
+      const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+      const opened = withPaths.syscall(OPEN_TREE, AT_FDCWD, folder, flags, "", 0n);
+      closing(checkLong("open_tree", opened), (fd) => {
+        const tree = BigInt(fd);
+        // Before it is anywhere to be seen: copies that appear elsewhere are made with what it has then.
+        const attributes = Buffer.alloc(32);
+        attributes.writeBigUInt64LE(MOUNT_ATTR_RDONLY_NOSUID_NODEV);
+        const changed = withAttributes.syscall(MOUNT_SETATTR, tree, "", AT_EMPTY_PATH, attributes, 32n);
+        checkLong("mount_setattr", changed);
+        const moved = withPaths.syscall(MOVE_MOUNT, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
+        checkLong("move_mount", moved);
+        libc.close(fd);
+      });
+    },
+    unshareMounts: (folder) => {
+      // Private first, or what is mounted below would go everywhere.
+      check("mount", libc.mount("none", folder, 0n, MS_PRIVATE, 0n));
+      check("umount", libc.umount2(folder, MNT_DETACH));
     },
   };
 }
