@@ -88,8 +88,12 @@ export async function startServer(parts: {
           config.runtime === IMAGE_RUNTIME
             ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
             : await runtimes.resolve(config.runtime, config.entry.kind),
-        adapterOf: adapters(log),
-        policy: { instancesMax: config.instancesMax, idleMsMax: config.idleMsMax },
+        adapterOf: adapters(config.accountId, log),
+        policy: {
+          instancesMax: config.instancesMax,
+          idleMsMax: config.idleMsMax,
+          concurrencyMax: config.concurrencyMax,
+        },
       }),
     );
     const functions = openFunctions({
@@ -116,8 +120,14 @@ export async function startServer(parts: {
         functions,
         invocations: invoker,
         showFunctionErrors: config.showFunctionErrors,
-        events: undefined,
-        verifySignature: undefined,
+        events,
+        verifySignature: newUrlSignatureCheck({
+          keys: { findUsable: async (id) => (await openingKeys).findUsable(id) },
+          account: config.accountId,
+          urlPermissions: config.urlPermissions,
+          clock,
+        }),
+        urlPermissions: config.urlPermissions,
         log,
       }),
     );
@@ -186,9 +196,13 @@ export function version(): string {
  * One adapter per protocol; handlers of runtimes that are ours are spoken to by frames, all others by the Runtime API.
  * Each is loaded when the first function needs it: the daemon's start is waited for, HTTP clients take their time to load.
  */
-function adapters(log: Log): (config: FunctionConfig) => Promise<ProtocolAdapter> {
-  const managed = once(async () => (await import("./protocol/lambda/managed.ts")).managedAdapter({ log }));
-  const runtimeApi = once(async () => (await import("./protocol/lambda/runtime-api.ts")).runtimeApiAdapter());
+function adapters(accountId: string, log: Log): (config: FunctionConfig) => Promise<ProtocolAdapter> {
+  const managed = once(async () =>
+    (await import("./protocol/lambda/managed.ts")).managedAdapter({ log, accountId }),
+  );
+  const runtimeApi = once(async () =>
+    (await import("./protocol/lambda/runtime-api.ts")).runtimeApiAdapter({ accountId }),
+  );
   const http = once(async () => (await import("./protocol/http/adapter.ts")).httpAdapter());
   const stdio = once(async () => (await import("./protocol/stdio/adapter.ts")).stdioAdapter());
   return ({ entry, runtime }) => {

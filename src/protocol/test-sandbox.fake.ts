@@ -16,6 +16,8 @@ export interface TestSandboxSpec {
   readonly codeDir: string;
   /** Undefined where there is no managed runtime. */
   readonly runtimeDir?: string;
+  /** Where layers are. */
+  readonly optDir?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -31,6 +33,7 @@ export async function startTestSandbox(channel: Channel, spec: TestSandboxSpec):
     runtimeDir: spec.runtimeDir ?? "",
     socketDir,
     tmpDir,
+    ...(spec.optDir !== undefined && { optDir: spec.optDir }),
     runtimeApi: api && `127.0.0.1:${portOf(api)}`,
     port: channel.hasPort ? await freePort() : undefined,
   };
@@ -74,11 +77,12 @@ function startProcess(
     stdin: child.stdin ?? undefined,
     exited,
     memoryPeakMib: () => 0,
-    async connect(): Promise<Duplex> {
-      const socket = connect({ host: "127.0.0.1", port: places.port ?? 0 });
+    async connect(port = places.port ?? 0): Promise<Duplex> {
+      const socket = connect({ host: "127.0.0.1", port });
       await once(socket, "connect");
       return socket;
     },
+    terminate: () => void child.kill("SIGTERM"),
     async [Symbol.asyncDispose]() {
       killGroup(child.pid);
       own.api?.close();

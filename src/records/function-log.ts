@@ -13,7 +13,7 @@ import {
   removedEntry,
   removedText,
   startEntry,
-  startLine,
+  startLines,
 } from "./log-entry.ts";
 import type { LogEnd } from "./log-reader.ts";
 import type { Report } from "./platform-lines.ts";
@@ -108,7 +108,7 @@ export class FunctionLog {
     if (!place) return;
     const entry = startEntry(place.ref, invocationId, at - place.segment.baseAt);
     this.#take(place, entry, entry.length, 1);
-    if (this.#followers.size > 0) this.#tell([startLine(this.functionName, origin, invocationId, at)]);
+    if (this.#followers.size > 0) this.#tell(startLines(this.functionName, origin, invocationId, at));
   }
 
   addEnd(origin: LineOrigin, report: Report): void {
@@ -129,7 +129,7 @@ export class FunctionLog {
     this.#take(place, entry, report.errorType === undefined ? entry.length : Buffer.byteLength(entry), 3);
     if (this.#followers.size === 0) return;
     this.#tell([
-      startLine(this.functionName, origin, report.invocationId, startAt),
+      ...startLines(this.functionName, origin, report.invocationId, startAt),
       ...endLines(this.functionName, origin, at, report),
     ]);
   }

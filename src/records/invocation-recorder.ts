@@ -1,8 +1,9 @@
 import { LOG_BYTES_PER_INVOCATION_MAX, LOG_LINE_BYTES_MAX } from "../core/limits.ts";
 import { cutText } from "./cut-text.ts";
 import type { FunctionLog } from "./function-log.ts";
+import { endTexts, startTexts } from "./log-entry.ts";
 import { LogTail } from "./log-tail.ts";
-import { endText, type Report, reportText, startText } from "./platform-lines.ts";
+import type { Report } from "./platform-lines.ts";
 import type { InvocationFacts, InvocationRecorder, LogStream } from "./records.ts";
 import type { Link, Unstarted } from "./unstarted.ts";
 
@@ -28,7 +29,7 @@ export class LogRecorder implements InvocationRecorder, Link {
     this.#facts = facts;
     this.startAt = startAt;
     this.#unstarted = unstarted;
-    this.#tail = facts.wantsTail ? new LogTail(startText(facts.invocationId, facts.version)) : undefined;
+    this.#tail = facts.wantsTail ? new LogTail(startTexts(facts, facts.invocationId, startAt)) : undefined;
     log.openInvocations++;
     unstarted.add(this);
   }
@@ -72,8 +73,7 @@ export class LogRecorder implements InvocationRecorder, Link {
       this.#unstarted.remove(this);
       this.#log.addInvocation(this.#facts, this.startAt, report);
     }
-    this.#tail?.add(endText(invocationId));
-    this.#tail?.add(reportText(report));
+    for (const text of this.#tail ? endTexts(this.#facts, Date.now(), report) : []) this.#tail?.add(text);
   }
 
   tail(): string {

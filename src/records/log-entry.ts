@@ -3,7 +3,8 @@
  * the segment's base, which is in its name; they may be negative. `ref` stands for an origin that the same segment
  * has named before; durations are in hundredths of a millisecond.
  *
- *   ["o", ref, version, liveVersion or null, sandboxId]     names an origin
+ *   ["o", ref, version, liveVersion or null, sandboxId]     names an origin; with a sixth member if its log is JSON: the
+ *                                                           least level of the platform's lines
  *   ["l", ref, stream, at, invocationId or 0, text]         a line; stream is 0 stdout, 1 stderr, 2 platform
  *   ["s", ref, invocationId, at]                            START
  *   ["e", ref, invocationId, at, REPORT…]                   END and REPORT
@@ -15,14 +16,18 @@
  */
 import type { FunctionName } from "../core/ids.ts";
 import type { OutcomeKind } from "../core/invocation.ts";
+import { reportEvent, runtimeDoneEvent, startEvent, systemLine } from "./platform-events.ts";
 import { endText, type Report, reportText, startText } from "./platform-lines.ts";
-import type { LineOrigin, LogLine, LogStream } from "./records.ts";
+import type { LineOrigin, LogLine, LogStream, SystemLevel } from "./records.ts";
 
 const STREAMS: readonly LogStream[] = ["stdout", "stderr", "platform"];
+const SYSTEM_LEVELS: readonly SystemLevel[] = ["DEBUG", "INFO", "WARN"];
 const OUTCOMES: readonly OutcomeKind[] = ["returned", "threw", "timed-out", "crashed"];
 
-export function originEntry(ref: number, { version, liveVersion, sandboxId }: LineOrigin): string {
-  return `["o",${ref},${JSON.stringify(version)},${liveVersion ?? null},${JSON.stringify(sandboxId)}]\n`;
+export function originEntry(ref: number, origin: LineOrigin): string {
+  const { version, liveVersion, sandboxId, systemLevel } = origin;
+  const level = systemLevel === undefined ? "" : `,"${systemLevel}"`;
+  return `["o",${ref},${JSON.stringify(version)},${liveVersion ?? null},${JSON.stringify(sandboxId)}${level}]\n`;
 }
 
 export function lineEntry(
@@ -70,7 +75,7 @@ function hundredths(ms: number): number {
 }
 
 /** Where lines come from, as far as a line shows it. */
-export type Source = Pick<LogLine, "version" | "liveVersion" | "sandboxId">;
+export type Source = Pick<LogLine, "version" | "liveVersion" | "sandboxId"> & Pick<LineOrigin, "systemLevel">;
 
 /** For what is said of a log as a whole. */
 export const NO_SOURCE: Source = { version: "$LATEST", liveVersion: undefined, sandboxId: "" };
@@ -93,20 +98,54 @@ export function newLine(
   };
 }
 
-export function startLine(functionName: string, source: Source, invocationId: string, at: number): LogLine {
-  return newLine(functionName, source, {
-    at,
-    invocationId,
-    stream: "platform",
-    text: startText(invocationId, source.version),
-  });
+/** None where the log's level leaves it out. */
+export function startLines(
+  functionName: string,
+  source: Source,
+  invocationId: string,
+  at: number,
+): LogLine[] {
+  return startTexts(source, invocationId, at).map((text) =>
+    newLine(functionName, source, { at, invocationId, stream: "platform", text }),
+  );
 }
 
 export function endLines(functionName: string, source: Source, at: number, report: Report): LogLine[] {
   const { invocationId } = report;
-  return [endText(invocationId), reportText(report)].map((text) =>
+  return endTexts(source, at, report).map((text) =>
     newLine(functionName, source, { at, invocationId, stream: "platform", text }),
   );
+}
+
+/** START, as the log's format has it. */
+export function startTexts(
+  { version, systemLevel }: Pick<Source, "version" | "systemLevel">,
+  invocationId: string,
+  at: number,
+): string[] {
+  if (systemLevel === undefined) return [startText(invocationId, version)];
+  return said(systemLine(startEvent(at, invocationId, version), systemLevel));
+}
+
+/** END and REPORT, as the log's format has them. */
+export function endTexts({ systemLevel }: Pick<Source, "systemLevel">, at: number, report: Report): string[] {
+  const { invocationId, outcome, errorType, durationMs } = report;
+  if (systemLevel === undefined) return [endText(invocationId), reportText(report)];
+  const done = {
+    requestId: invocationId,
+    outcome,
+    errorType,
+    durationMs,
+    producedBytes: 0,
+    traceId: undefined,
+  };
+  return [runtimeDoneEvent(at, done), reportEvent(at, report)].flatMap((event) =>
+    said(systemLine(event, systemLevel)),
+  );
+}
+
+function said(text: string | undefined): string[] {
+  return text === undefined ? [] : [text];
 }
 
 export function droppedText(count: number): string {
@@ -152,12 +191,13 @@ export class EntryDecoder {
     }
   }
 
-  #origin([, ref, version, liveVersion, sandboxId]: Entry): readonly LogLine[] {
+  #origin([, ref, version, liveVersion, sandboxId, systemLevel]: Entry): readonly LogLine[] {
     if (!isNumber(ref) || !isText(version) || !isText(sandboxId)) return [];
     this.#sources.set(ref, {
       version,
       liveVersion: isNumber(liveVersion) ? liveVersion : undefined,
       sandboxId,
+      systemLevel: SYSTEM_LEVELS.find((level) => level === systemLevel),
     });
     return [];
   }
@@ -175,7 +215,7 @@ export class EntryDecoder {
   #start([, ref, id, at]: Entry): readonly LogLine[] {
     const source = this.#source(ref);
     if (!source || !isText(id) || !isNumber(at)) return [];
-    return [startLine(this.#functionName, source, id, this.#baseAt + at)];
+    return startLines(this.#functionName, source, id, this.#baseAt + at);
   }
 
   #end([, ref, id, at, ...members]: Entry): readonly LogLine[] {
@@ -187,8 +227,9 @@ export class EntryDecoder {
 
   #invocation([, ref, id, at, spanMs, ...members]: Entry): readonly LogLine[] {
     if (!isNumber(at) || !isNumber(spanMs)) return [];
+    if (!parseReport(id, members)) return [];
     const end = this.#end(["e", ref, id, at + spanMs, ...members]);
-    return end.length === 0 ? [] : [...this.#start(["s", ref, id, at]), ...end];
+    return [...this.#start(["s", ref, id, at]), ...end];
   }
 
   #note([, at, amount]: Entry, say: (amount: number) => string): readonly LogLine[] {

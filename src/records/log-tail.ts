@@ -6,9 +6,9 @@ export class LogTail {
   #lines: string[];
   #length: number;
 
-  constructor(start: string) {
-    this.#lines = [start];
-    this.#length = start.length + 1;
+  constructor(start: readonly string[]) {
+    this.#lines = [...start];
+    this.#length = start.reduce((length, line) => length + line.length + 1, 0);
   }
 
   add(line: string): void {

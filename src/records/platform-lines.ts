@@ -22,10 +22,14 @@ export function endText(invocationId: string): string {
   return `END RequestId: ${invocationId}`;
 }
 
-/** Billed is what Lambda would bill: initialisation included (since August 2025), in whole milliseconds, rounded up. */
+/** What Lambda would bill: initialisation included (since August 2025), in whole milliseconds, rounded up. */
+export function billedMsOf({ durationMs, initMs }: Pick<Report, "durationMs" | "initMs">): number {
+  return Math.ceil(durationMs + (initMs ?? 0));
+}
+
 export function reportText(report: Report): string {
   const { invocationId, durationMs, memoryMib, memoryPeakMib, initMs } = report;
-  const billedMs = Math.ceil(durationMs + (initMs ?? 0));
+  const billedMs = billedMsOf(report);
   const members = [
     `REPORT RequestId: ${invocationId}`,
     `Duration: ${durationMs.toFixed(2)} ms`,

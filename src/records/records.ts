@@ -20,6 +20,9 @@ export interface Records extends AsyncDisposable {
 
 export type LogStream = "stdout" | "stderr" | "platform";
 
+/** Levels of the platform's lines in a JSON log. */
+export type SystemLevel = "DEBUG" | "INFO" | "WARN";
+
 export interface LineOrigin {
   readonly functionName: FunctionName;
   /** `$LATEST` or a number. */
@@ -27,6 +30,8 @@ export interface LineOrigin {
   /** The number that `$LATEST` equalled then. */
   readonly liveVersion: number | undefined;
   readonly sandboxId: SandboxId;
+  /** Set where the log is JSON: the least level that the platform's own lines need. */
+  readonly systemLevel?: SystemLevel | undefined;
 }
 
 export interface InvocationFacts extends LineOrigin {

@@ -17,7 +17,7 @@ def main():
     specialisation = loads(connection.receive()[2])
     os.environ.update(specialisation["environment"])
     os.chdir(specialisation["taskRoot"])
-    sys.path[:] = _search_path(specialisation["taskRoot"])
+    sys.path[:] = _search_path(specialisation["taskRoot"], specialisation["optDir"])
     # Whole lines at once: `print` writes a text and its end in two pieces.
     sys.stdout.reconfigure(line_buffering=True)
     _offer_exit()
@@ -55,10 +55,10 @@ def load_handler(name):
         raise Fault("HandlerNotFound", message) from None
 
 
-def _search_path(task_root):
+def _search_path(task_root, opt_dir):
     """The code, layers, PYTHONPATH, the standard library, and what `site` would have added (but for .pth files)."""
     version = "python%d.%d" % sys.version_info[:2]
-    layers = [f"/opt/python/lib/{version}/site-packages", "/opt/python"]
+    layers = [f"{opt_dir}/python/lib/{version}/site-packages", f"{opt_dir}/python"]
     prefixes = [sys.prefix]
     environment = os.path.dirname(os.path.dirname(sys.executable))
     if os.path.exists(environment + "/pyvenv.cfg"):

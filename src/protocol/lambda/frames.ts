@@ -33,6 +33,8 @@ export interface Specialisation {
   readonly handler: string;
   /** Where the code is, as seen from inside; becomes the working directory. */
   readonly taskRoot: string;
+  /** Where layers are. */
+  readonly optDir: string;
   /** `nodejs24.x`, `python3.13`: rules that changed between Lambda's runtimes go by this, not by the interpreter. */
   readonly runtime: string;
   readonly environment: Readonly<Record<string, string>>;

@@ -68,7 +68,7 @@ export async function launchFunction(spec: FunctionSpec): Promise<TestFunction> 
   }
   const runtimeDir = join(RUNTIMES, isPython ? "python" : "nodejs");
   const interpreter = spec.interpreter ?? (isPython ? PYTHON : NODE);
-  const channel = managedAdapter({ log: silentLog }).open(
+  const channel = managedAdapter({ log: silentLog, accountId: "000000000000" }).open(
     testVersion({ kind: "handler", handler }, { runtime }),
     {
       interpreter,

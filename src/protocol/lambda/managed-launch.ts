@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Version } from "../../core/function.ts";
+import type { FunctionConfig, Version } from "../../core/function.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { ResolvedRuntime } from "../protocol.ts";
@@ -12,45 +12,132 @@ export const SOCKET_NAME = "runtime";
 const READ_AT_START =
   /^(PATH|HOME|TMPDIR|TZ|TZDIR|LANG|LANGUAGE|LC_.*|LD_.*|GLIBC_TUNABLES|MALLOC_.*|NODE_.*|UV_.*|PYTHON.*|SSL_CERT_.*|OPENSSL_.*)$/;
 
-/** How a managed runtime is started, generic, and what makes it one function's. */
+/** Those of them that the runtime can renew while it runs, or that are only read when they are needed. */
+const RENEWABLE = /^(PATH|HOME|TMPDIR|TZ|NODE_PATH|NODE_ENV)$/;
+
+/** Without a specialisation the runtime waits for one. */
+export type ManagedStart = (
+  places: SandboxPlaces,
+  environment: Readonly<Record<string, string>>,
+) => { readonly launch: SandboxLaunch; readonly specialisation: Specialisation | undefined };
+
+/** How a managed runtime is started, and what makes it one function's. */
 export function managedLaunch(
   version: Version,
   runtime: ResolvedRuntime,
   places: SandboxPlaces,
   environment: Readonly<Record<string, string>>,
 ): { readonly launch: SandboxLaunch; readonly specialisation: Specialisation } {
+  const specialisation = specialisationOf(version, places, environment);
+  if (needsApi(version)) return launchBesideOthers(version, runtime, places, specialisation);
+  const [atStart, later] = split(specialisation.environment);
+  // As Lambda shows it; the interpreter itself must not look there, where our own modules are.
+  if (isPython(version.config)) later.PYTHONPATH = atStart.PYTHONPATH ?? places.runtimeDir;
+  return {
+    launch: { ...launchOf(version.config, runtime, places, atStart), workingDir: places.codeDir },
+    specialisation: { ...specialisation, environment: later },
+  };
+}
+
+/** A program that is run with the runtime's command as its arguments. */
+const EXEC_WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER";
+
+/** Layers bring extensions, and a wrapper may be anything: those speak to the Runtime API. Code alone finds our runtime. */
+export function needsApi({ config }: Version): boolean {
+  return config.layers.length > 0 || Object.hasOwn(config.environment, EXEC_WRAPPER);
+}
+
+/** What else is started reads its environment itself, and a wrapper may change it: nothing is left for later. */
+function launchBesideOthers(
+  version: Version,
+  runtime: ResolvedRuntime,
+  places: SandboxPlaces,
+  specialisation: Specialisation,
+): { readonly launch: SandboxLaunch; readonly specialisation: Specialisation } {
+  const environment = {
+    ...specialisation.environment,
+    ...(places.runtimeApi !== undefined && { AWS_LAMBDA_RUNTIME_API: places.runtimeApi }),
+  };
+  const launch = { ...launchOf(version.config, runtime, places, environment), workingDir: places.codeDir };
+  const wrapper = version.config.environment[EXEC_WRAPPER] ?? "";
+  return {
+    launch: wrapper === "" ? launch : { ...launch, command: wrapped(wrapper, launch.command) },
+    specialisation: { ...specialisation, environment: {} },
+  };
+}
+
+/** By a shell, so that a wrapper that is not there ends with 127, as on Lambda. */
+function wrapped(wrapper: string, command: readonly [string, ...string[]]): [string, ...string[]] {
+  return ["/bin/sh", "-c", 'exec "$0" "$@"', wrapper, ...command];
+}
+
+/** What a process has to be started with, and cannot be given later. */
+export type ManagedKind = Pick<FunctionConfig, "runtime" | "memoryMib">;
+
+/** How a managed runtime is started before it is known for whom. Its code is not there yet, so it must not stand in it. */
+export function readyLaunch(
+  kind: ManagedKind,
+  runtime: ResolvedRuntime,
+  places: SandboxPlaces,
+  environment: Readonly<Record<string, string>>,
+): SandboxLaunch {
+  const atStart = { ...(isPython(kind) && PYTHON_DEFAULTS), ...environment };
+  return { ...launchOf(kind, runtime, places, atStart), workingDir: "/" };
+}
+
+/** Whether the version asks for nothing that a process must have from its first moment on. */
+export function canBecomeLater(version: Version): boolean {
+  if (needsApi(version)) return false;
+  const names = Object.keys(version.config.environment);
+  return names.every((name) => !READ_AT_START.test(name) || RENEWABLE.test(name));
+}
+
+/** Everything a version has of its own, whatever its process was started with. */
+export function specialisationOf(
+  version: Version,
+  places: SandboxPlaces,
+  environment: Readonly<Record<string, string>>,
+): Specialisation {
   const { config } = version;
   assert.ok(config.entry.kind === "handler", "only handlers run in a managed runtime");
-  assert.ok(runtime.interpreter, `${config.runtime} needs an interpreter`);
-  const isPython = config.runtime.startsWith("python");
-  const whole = {
-    ...(isPython ? PYTHON_DEFAULTS : nodeDefaults(config.runtime, places)),
-    ...environment,
-    LAMBDA_TASK_ROOT: places.codeDir,
-    LAMBDA_RUNTIME_DIR: places.runtimeDir,
-    _HANDLER: config.entry.handler,
-    PWD: places.codeDir,
-  };
-  const [atStart, later] = split(whole);
-  const program = isPython
-    ? [...PYTHON_FLAGS, `${places.runtimeDir}/main.py`]
-    : [...nodeFlags(config.memoryMib), `${places.runtimeDir}/main.cjs`];
   return {
-    launch: {
-      command: [runtime.interpreter, ...program],
-      environment: {
-        ...atStart,
-        _LAMBDAD_SOCKET: `${places.socketDir}/${SOCKET_NAME}`,
-        _LAMBDA_TELEMETRY_LOG_FD: "3",
-      },
-      workingDir: places.codeDir,
+    handler: config.entry.handler,
+    taskRoot: places.codeDir,
+    optDir: places.optDir ?? "/opt",
+    runtime: config.runtime,
+    environment: {
+      SHLVL: "0",
+      ...(isPython(config) ? PYTHON_DEFAULTS : nodeDefaults(config.runtime, places)),
+      ...environment,
+      LAMBDA_TASK_ROOT: places.codeDir,
+      LAMBDA_RUNTIME_DIR: places.runtimeDir,
+      _HANDLER: config.entry.handler,
+      PWD: places.codeDir,
     },
-    specialisation: {
-      handler: config.entry.handler,
-      taskRoot: places.codeDir,
-      runtime: config.runtime,
-      environment: later,
-      responseBytesMax: RESPONSE_BYTES_MAX,
+    responseBytesMax: RESPONSE_BYTES_MAX,
+  };
+}
+
+export function isPython({ runtime }: Pick<ManagedKind, "runtime">): boolean {
+  return runtime.startsWith("python");
+}
+
+function launchOf(
+  kind: ManagedKind,
+  runtime: ResolvedRuntime,
+  places: SandboxPlaces,
+  environment: Readonly<Record<string, string>>,
+): Pick<SandboxLaunch, "command" | "environment"> {
+  assert.ok(runtime.interpreter, `${kind.runtime} needs an interpreter`);
+  const program = isPython(kind)
+    ? [...PYTHON_FLAGS, `${places.runtimeDir}/main.py`]
+    : [...nodeFlags(kind.memoryMib), `${places.runtimeDir}/main.cjs`];
+  return {
+    command: [runtime.interpreter, ...program],
+    environment: {
+      ...environment,
+      _LAMBDAD_SOCKET: `${places.socketDir}/${SOCKET_NAME}`,
+      _LAMBDA_TELEMETRY_LOG_FD: "3",
     },
   };
 }
@@ -63,7 +150,17 @@ function nodeFlags(memoryMib: number): readonly string[] {
 /** Where Lambda looks for packages besides the code; our runtime brings none. */
 function nodeDefaults(runtime: string, places: SandboxPlaces): Readonly<Record<string, string>> {
   const major = /^nodejs(\d+)/.exec(runtime)?.[1] ?? "";
-  return { NODE_PATH: `/opt/nodejs/node${major}/node_modules:/opt/nodejs/node_modules:${places.codeDir}` };
+  const nodejs = `${places.optDir ?? "/opt"}/nodejs`;
+  const { runtimeDir, codeDir } = places;
+  return {
+    NODE_PATH: [
+      `${nodejs}/node${major}/node_modules`,
+      `${nodejs}/node_modules`,
+      `${runtimeDir}/node_modules`,
+      runtimeDir,
+      codeDir,
+    ].join(":"),
+  };
 }
 
 /**

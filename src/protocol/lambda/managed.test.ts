@@ -21,7 +21,7 @@ import { callWith, eventually } from "./managed-function.fake.ts";
 /** A channel whose runtime is the test: it may send whatever it likes. */
 async function startPuppet() {
   const folder = await mkdtemp(join(tmpdir(), "lambdad-puppet-"));
-  const channel = managedAdapter({ log: silentLog }).open(
+  const channel = managedAdapter({ log: silentLog, accountId: "000000000000" }).open(
     testVersion({ kind: "handler", handler: "index.handler" }, { runtime: "nodejs24.x" }),
     { interpreter: "/bin/false", runtimeDir: "/runtime", toolDirs: [] },
   );
@@ -97,7 +97,8 @@ describe("a managed channel", () => {
     const { LAMBDA_TASK_ROOT, SECRET } = JSON.parse(puppet.frames[0]?.label ?? "").environment;
     assert.deepEqual({ LAMBDA_TASK_ROOT, SECRET }, { LAMBDA_TASK_ROOT: "/code", SECRET: "s" });
     assert.deepEqual(puppet.launch.environment, {
-      NODE_PATH: "/opt/nodejs/node24/node_modules:/opt/nodejs/node_modules:/code",
+      NODE_PATH:
+        "/opt/nodejs/node24/node_modules:/opt/nodejs/node_modules:/runtime/node_modules:/runtime:/code",
       PATH: "/bin",
       LD_PRELOAD: "x.so",
       _LAMBDAD_SOCKET: puppet.path,

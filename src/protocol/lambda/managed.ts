@@ -3,17 +3,24 @@
  *
  * The channel listens on a socket in the sandbox's folder before the interpreter is up; the runtime connects to it, and
  * tries again while it is not there. The first connection is the runtime's, made before any code of the function runs;
- * then the socket is gone. The process starts generic: what makes it this function's comes in the first frame.
+ * then the socket is gone. The process starts generic: what makes it this function's comes in the first frame, which may be
+ * much later (managed-ready.ts).
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { PlatformError } from "../../core/errors.ts";
-import type { Version } from "../../core/function.ts";
 import type { Call, InvocationOutcome, ResponseSink } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
-import { type Channel, InitFailed, type ProtocolAdapter, type ResolvedRuntime } from "../protocol.ts";
+import {
+  type Channel,
+  type ChannelFailure,
+  InitFailed,
+  type ProtocolAdapter,
+  type TelemetrySink,
+} from "../protocol.ts";
 import { Answer, cleanErrorType } from "./answer.ts";
 import {
   type CallHead,
@@ -24,11 +31,23 @@ import {
   FrameReader,
   type Specialisation,
 } from "./frames.ts";
-import { managedLaunch, SOCKET_NAME } from "./managed-launch.ts";
+import { ManagedApi } from "./managed-api.ts";
+import { type ManagedStart, managedLaunch, needsApi, SOCKET_NAME } from "./managed-launch.ts";
+import { findReadyKind } from "./managed-ready.ts";
 
 /** For entries of kind `handler` with a runtime `nodejs*` or `python*`. */
-export function managedAdapter(parts: { readonly log: Log }): ProtocolAdapter {
-  return { open: (version, runtime) => new ManagedChannel(version, runtime, parts.log) };
+export function managedAdapter(parts: { readonly log: Log; readonly accountId: string }): ProtocolAdapter {
+  const { log } = parts;
+  return {
+    open: (version, runtime, externals = []) =>
+      new ManagedChannel({
+        log,
+        start: (places, environment) => managedLaunch(version, runtime, places, environment),
+        api: needsApi(version) ? new ManagedApi({ ...parts, version, externals }) : undefined,
+      }),
+    readyKind: (version) =>
+      findReadyKind(version, (start) => new ManagedChannel({ log, start, api: undefined })),
+  };
 }
 
 /** A response may be this much over its limit and still be told apart from garbage. */
@@ -37,16 +56,22 @@ const OVERSHOOT_BYTES = 1024 * 1024;
 /** How long a lost connection waits for the exit that usually explains it. */
 const EXIT_GRACE_MS = 1_000;
 
-class ManagedChannel implements Channel {
-  readonly hasInput = false;
+export class ManagedChannel implements Channel {
+  readonly hasInput: boolean;
   readonly hasPort = false;
-  readonly onRuntimeApiConnection = undefined;
+  readonly onRuntimeApiConnection: ((socket: Duplex) => void) | undefined;
   readonly isReusable = true;
   readonly ready: Promise<void>;
+  /** The runtime has connected: what it is to be was sent to it, or can be. */
+  readonly connected: Promise<void>;
+  readonly failed?: Promise<ChannelFailure>;
+  readonly telemetry?: TelemetrySink;
+  readonly sort?: NonNullable<Channel["sort"]>;
+  readonly shutDown?: NonNullable<Channel["shutDown"]>;
 
-  readonly #version: Version;
-  readonly #runtime: ResolvedRuntime;
+  readonly #start: ManagedStart;
   #log: Log;
+  readonly #connection = Promise.withResolvers<void>();
   readonly #readiness = Promise.withResolvers<void>();
   #idle = Promise.withResolvers<void>();
   readonly #reader = new FrameReader(RESPONSE_BYTES_MAX + OVERSHOOT_BYTES);
@@ -57,24 +82,49 @@ class ManagedChannel implements Channel {
   #callId = 0;
   #answer: Answer | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
+  /** Only where something in the sandbox may ask for it, since it costs every start a listener. */
+  readonly #api: ManagedApi | undefined;
 
-  constructor(version: Version, runtime: ResolvedRuntime, log: Log) {
-    this.#version = version;
-    this.#runtime = runtime;
-    this.#log = log;
+  constructor(parts: {
+    readonly log: Log;
+    readonly start: ManagedStart;
+    readonly api: ManagedApi | undefined;
+  }) {
+    const { api } = parts;
+    this.#start = parts.start;
+    this.#log = parts.log;
+    this.#api = api;
+    this.connected = this.#connection.promise;
+    this.hasInput = api?.extensions.hasInput ?? false;
+    this.onRuntimeApiConnection = api && ((socket) => api.accept(socket));
     this.ready = this.#readiness.promise;
+    if (api) {
+      const { extensions } = api;
+      this.failed = extensions.failed;
+      this.telemetry = extensions.telemetry;
+      this.sort = (line) => extensions.sort(line);
+      this.shutDown = (reason) => extensions.shutDown(reason);
+      const both = Promise.all([this.#readiness.promise, extensions.ready]);
+      this.ready = Promise.race([both.then(() => undefined), api.tookOver]);
+    }
     // Whoever awaits it sees a rejection; a channel that is disposed before must not end the daemon.
     this.ready.catch(() => undefined);
     this.#idle.resolve();
   }
 
   launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
-    const { launch, specialisation } = managedLaunch(this.#version, this.#runtime, places, environment);
+    const { launch, specialisation } = this.#start(places, environment);
     this.#specialisation = specialisation;
-    return launch;
+    return this.#api?.extensions.launch(places, launch) ?? launch;
+  }
+
+  /** Makes a runtime that was started without one a function's. Once, when it has connected. */
+  specialise(specialisation: Specialisation): void {
+    this.#send(FRAME.specialise, 0, JSON.stringify(specialisation), new Uint8Array());
   }
 
   attach(sandbox: Sandbox): void {
+    this.#api?.attach(sandbox);
     this.#log = this.#log.with({ sandboxId: sandbox.id });
     const server = createServer((socket) => this.#accept(socket));
     this.#server = server;
@@ -89,6 +139,7 @@ class ManagedChannel implements Channel {
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
     signal.throwIfAborted();
     if (call.input.kind !== "event") throw new Error("a handler takes events");
+    if (this.#api?.hasTakenOver) return this.#api.invoke(call, signal);
     if (this.#state !== "serving") return { kind: "crashed", ...CONNECTION_LOST, isStreamed: false };
     if (this.#answer && !this.#answer.isOver) throw new Error("a handler takes one call at a time");
     const { promise, resolve, reject } = Promise.withResolvers<InvocationOutcome>();
@@ -101,6 +152,7 @@ class ManagedChannel implements Channel {
     this.#callId = (this.#callId % 0xffffffff) + 1;
     this.#idle = Promise.withResolvers<void>();
     signal.addEventListener("abort", giveUp, { once: true });
+    this.#api?.extensions.invoke(call);
     try {
       this.#send(
         FRAME.invoke,
@@ -115,11 +167,12 @@ class ManagedChannel implements Channel {
   }
 
   idle(): Promise<void> {
-    return this.#idle.promise;
+    return this.#api ? this.#api.idle(this.#idle.promise) : this.#idle.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#graceTimer);
+    await this.#api?.[Symbol.asyncDispose]();
     const { promise: closed, resolve } = Promise.withResolvers<void>();
     if (this.#server?.listening) this.#server.close(() => resolve());
     else resolve();
@@ -128,7 +181,7 @@ class ManagedChannel implements Channel {
   }
 
   #accept(socket: Socket): void {
-    if (this.#socket || !this.#specialisation) {
+    if (this.#socket) {
       socket.destroy();
       return;
     }
@@ -138,7 +191,8 @@ class ManagedChannel implements Channel {
     // A reset is followed by `close`, which says all that matters.
     socket.on("error", () => undefined);
     socket.on("close", () => this.#lose());
-    this.#send(FRAME.specialise, 0, JSON.stringify(this.#specialisation), new Uint8Array());
+    if (this.#specialisation) this.specialise(this.#specialisation);
+    this.#connection.resolve();
   }
 
   #send(type: number, callId: number, label: string, body: Uint8Array): void {
@@ -172,6 +226,7 @@ class ManagedChannel implements Channel {
     } else if (this.#state === "starting" && frame.type === FRAME.ready) {
       this.#state = "serving";
       this.#readiness.resolve();
+      this.#api?.extensions.runtimeReady();
     } else if (this.#state === "starting" && frame.type === FRAME.initError) {
       this.#state = "init-failed";
       this.#readiness.reject(new InitFailed(Uint8Array.from(frame.body), cleanErrorType(frame.label)));

@@ -7,35 +7,37 @@
  *   POST /2018-06-01/runtime/init/error                 202; instead of the first `next`
  *   GET  /2018-06-01/ping                               200
  *
+ * Extensions are served here, too (extension-host.ts).
+ *
  * An invocation is over when the program asks for `next` again. Calls in the wrong state get 403, unknown ids 400.
  * https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
  *
  * The client is hostile code. What it can spend here is bounded by its connections (and by its function's timeout); it
  * shares this server with nobody, so slow requests hurt only itself and need no timers of ours.
  */
-import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { HEADERS_MAX } from "../../core/limits.ts";
+import type { ExtensionHost } from "./extension-host.ts";
 import type { RuntimeApiSession } from "./runtime-api-session.ts";
-import { jsonText, refuse, reply } from "./runtime-api-wire.ts";
+import { jsonText, refuse } from "./runtime-api-wire.ts";
 
 /** Clients may describe an error in a header of up to 64 KiB (`Lambda-Runtime-Function-XRay-Error-Cause`). */
 const HEADER_BYTES_MAX = 80 * 1024;
 const CONNECTIONS_MAX = 64;
-/** Of an extension's registration, which is a short list. */
-const REGISTRATION_BYTES_MAX = 16 * 1024;
 
 const INVOCATION_PATH = /^\/2018-06-01\/runtime\/invocation\/([^/]+)\/(response|error)$/;
 
 /** A server without a listener: it serves the connections it is given. */
 export class RuntimeApiServer implements AsyncDisposable {
   readonly #session: RuntimeApiSession;
+  readonly #extensions: ExtensionHost;
   readonly #server: Server;
   readonly #sockets = new Set<Duplex>();
 
-  constructor(session: RuntimeApiSession) {
+  constructor(session: RuntimeApiSession, extensions: ExtensionHost) {
     this.#session = session;
+    this.#extensions = extensions;
     this.#server = createServer(
       // A handler may work for minutes between `next` and `response`; the connection must wait for it.
       { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 },
@@ -72,6 +74,7 @@ export class RuntimeApiServer implements AsyncDisposable {
       void this.#session[answer](invocation[1], request, response);
       return;
     }
+    if (this.#extensions.route(request, response, path)) return;
     switch (`${request.method} ${path}`) {
       case "GET /2018-06-01/runtime/invocation/next":
         request.resume();
@@ -90,63 +93,10 @@ export class RuntimeApiServer implements AsyncDisposable {
         request.resume();
         response.end("pong");
         break;
-      case "POST /2020-01-01/extension/register":
-        void registerExtension(request, response);
-        break;
-      case "GET /2020-01-01/extension/event/next":
-        // Only extensions that want no events can register, so there is never one to give. They wait for ever.
-        request.resume();
-        break;
-      case "PUT /2022-07-01/telemetry":
-        notSupported(request, response, "Telemetry.NotSupported", "the Telemetry API is not supported yet");
-        break;
-      case "PUT /2020-08-15/logs":
-        notSupported(request, response, "Logs.NotSupported", "the Logs API is not supported yet");
-        break;
       default:
         request.resume();
         refuse(response, 404, "NotFound", `the Runtime API has no ${request.method} ${path}`);
     }
-  }
-}
-
-/** 202 and not an error status: that is how a service without it lets extensions carry on. */
-function notSupported(
-  request: IncomingMessage,
-  response: ServerResponse,
-  errorType: string,
-  errorMessage: string,
-): void {
-  request.resume();
-  reply(response, 202, { errorType, errorMessage });
-}
-
-/**
- * Programs register an extension without events only to be sent SIGTERM (aws-lambda-go's `WithEnableSIGTERM`); that much
- * is granted. One that waits for events would wait in vain, so it is told.
- */
-async function registerExtension(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (await asksForEvents(request)) {
-    const message = "extensions that ask for INVOKE or SHUTDOWN events are not supported yet";
-    refuse(response, 403, "Extension.NotSupported", message);
-    return;
-  }
-  response.setHeader("Lambda-Extension-Identifier", randomUUID());
-  reply(response, 200, { functionName: "", functionVersion: "", handler: "" });
-}
-
-async function asksForEvents(request: IncomingMessage): Promise<boolean> {
-  let text = "";
-  try {
-    for await (const chunk of request.setEncoding("utf8")) {
-      text = (text + chunk).slice(0, REGISTRATION_BYTES_MAX + 1);
-    }
-    if (text.length > REGISTRATION_BYTES_MAX) return true;
-    const events = JSON.parse(text)?.events ?? [];
-    return !Array.isArray(events) || events.length > 0;
-  } catch {
-    // What cannot be read may ask for anything.
-    return true;
   }
 }
 

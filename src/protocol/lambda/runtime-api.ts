@@ -3,15 +3,25 @@ import type { Duplex } from "node:stream";
 import type { ImageRef, Version } from "../../core/function.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
-import { type Channel, InitFailed, type ProtocolAdapter } from "../protocol.ts";
+import {
+  type Channel,
+  type ChannelFailure,
+  InitFailed,
+  type ProtocolAdapter,
+  type ShutdownReason,
+  type TelemetrySink,
+} from "../protocol.ts";
 import { untilAborted } from "../until-aborted.ts";
+import { ExtensionHost } from "./extension-host.ts";
 import { RuntimeApiServer } from "./runtime-api-server.ts";
 import { RuntimeApiSession } from "./runtime-api-session.ts";
 import { platformError } from "./runtime-api-wire.ts";
 
 /** For any executable that polls the Runtime API: `provided.*`, whatever it is written in. */
-export function runtimeApiAdapter(): ProtocolAdapter {
-  return { open: (version) => new RuntimeApiChannel(version) };
+export function runtimeApiAdapter(parts: { readonly accountId: string }): ProtocolAdapter {
+  return {
+    open: (version, _, externals = []) => new RuntimeApiChannel({ ...parts, version, externals }),
+  };
 }
 
 const NOT_EXECUTABLE = 206;
@@ -22,7 +32,7 @@ const NOT_FOUND = 207;
  * looks in half a millisecond. Its exit codes are not such as programs use.
  */
 const START_BOOTSTRAP = `
-for file in "$1/bootstrap" /opt/bootstrap; do
+for file in "$1/bootstrap" "$2/bootstrap"; do
   if [ -f "$file" ]; then
     if [ -x "$file" ]; then exec "$file"; fi
     exit ${NOT_EXECUTABLE}
@@ -32,29 +42,44 @@ exit ${NOT_FOUND}
 `;
 
 class RuntimeApiChannel implements Channel {
-  readonly hasInput = false;
+  readonly hasInput: boolean;
   readonly hasPort = false;
   readonly isReusable = true;
   readonly ready: Promise<void>;
+  readonly failed: Promise<ChannelFailure>;
+  readonly telemetry: TelemetrySink;
   readonly onRuntimeApiConnection: (socket: Duplex) => void;
   readonly #handler: string;
   readonly #image: ImageRef | undefined;
   readonly #session: RuntimeApiSession;
   readonly #server: RuntimeApiServer;
+  readonly #extensions: ExtensionHost;
   readonly #fail: (failure: InitFailed) => void;
 
-  constructor(version: Version) {
-    const { entry } = version.config;
+  constructor(parts: {
+    readonly version: Version;
+    readonly accountId: string;
+    readonly externals: readonly string[];
+  }) {
+    const { entry } = parts.version.config;
     assert.ok(entry.kind === "handler", `the Runtime API is for handlers, not for a ${entry.kind}`);
     this.#handler = entry.handler;
-    this.#image = version.code.image;
-    const ready = Promise.withResolvers<void>();
-    this.ready = ready.promise;
+    this.#image = parts.version.code.image;
+    const failure = Promise.withResolvers<never>();
+    this.#fail = failure.reject;
+    const extensions = new ExtensionHost(parts);
+    this.#extensions = extensions;
+    this.hasInput = extensions.hasInput;
+    this.failed = extensions.failed;
+    this.telemetry = extensions.telemetry;
+    this.ready = Promise.race([extensions.ready, failure.promise]);
     // Whoever awaits it sees the failure; if nobody does, it must not end the daemon.
     this.ready.catch(() => undefined);
-    this.#fail = ready.reject;
-    this.#session = new RuntimeApiSession({ ready: ready.resolve, initFailed: ready.reject });
-    this.#server = new RuntimeApiServer(this.#session);
+    this.#session = new RuntimeApiSession({
+      ready: () => extensions.runtimeReady(),
+      initFailed: failure.reject,
+    });
+    this.#server = new RuntimeApiServer(this.#session, extensions);
     this.onRuntimeApiConnection = (socket) => this.#server.accept(socket);
   }
 
@@ -72,8 +97,8 @@ class RuntimeApiChannel implements Channel {
         workingDir: this.#image.workingDir,
       };
     }
-    return {
-      command: ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", places.codeDir],
+    return this.#extensions.launch(places, {
+      command: ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", places.codeDir, places.optDir ?? "/opt"],
       environment: {
         ...rest,
         AWS_LAMBDA_RUNTIME_API,
@@ -83,10 +108,11 @@ class RuntimeApiChannel implements Channel {
         _LAMBDA_TELEMETRY_LOG_FD: "3",
       },
       workingDir: places.codeDir,
-    };
+    });
   }
 
   attach(sandbox: Sandbox): void {
+    this.#extensions.attach(sandbox);
     this.#session.watchExit(sandbox.exited);
     void sandbox.exited.then((exit) => {
       const isBootstrap = this.#image === undefined && this.#session.state === "Started";
@@ -99,14 +125,25 @@ class RuntimeApiChannel implements Channel {
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
     assert.ok(call.input.kind === "event", "a handler is invoked with an event");
     signal.throwIfAborted();
+    this.#extensions.invoke(call);
     return untilAborted(this.#session.hand(call, signal), signal);
   }
 
-  idle(): Promise<void> {
-    return this.#session.idle();
+  async idle(): Promise<void> {
+    await this.#session.idle();
+    await this.#extensions.idle();
+  }
+
+  sort(line: string) {
+    return this.#extensions.sort(line);
+  }
+
+  async shutDown(reason: ShutdownReason): Promise<void> {
+    await this.#extensions.shutDown(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#extensions[Symbol.asyncDispose]();
     await this.#server[Symbol.asyncDispose]();
   }
 }

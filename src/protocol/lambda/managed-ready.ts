@@ -1,0 +1,73 @@
+/** Managed runtimes that are started, connected and loaded before there is a function for them. */
+import type { Version } from "../../core/function.ts";
+import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
+import type { Channel, ResolvedRuntime } from "../protocol.ts";
+import type { ReadyChannel, ReadyKind } from "../ready.ts";
+import type { Specialisation } from "./frames.ts";
+import {
+  canBecomeLater,
+  isPython,
+  type ManagedKind,
+  type ManagedStart,
+  readyLaunch,
+  specialisationOf,
+} from "./managed-launch.ts";
+
+/** What is asked of a channel to a runtime that waits. */
+interface WaitingChannel extends Channel {
+  readonly connected: Promise<void>;
+  specialise(specialisation: Specialisation): void;
+}
+
+type OpenChannel = (start: ManagedStart) => WaitingChannel;
+
+/** Undefined for versions that ask for something a process must have from its first moment on. */
+export function findReadyKind(version: Version, open: OpenChannel): ReadyKind | undefined {
+  const { config } = version;
+  if (!canBecomeLater(version)) return undefined;
+  // V8 takes the size of its heap at its start and never again; Python has nothing of the kind.
+  const kind = isPython(config) ? { ...config, memoryMib: READY_PYTHON_MIB } : config;
+  return {
+    key: isPython(config) ? config.runtime : `nodejs ${config.memoryMib}`,
+    memoryMib: kind.memoryMib,
+    open: (runtime) => new ReadyManagedChannel(kind, runtime, open),
+  };
+}
+
+/** Enough for an interpreter that has nothing to do. */
+const READY_PYTHON_MIB = 64;
+
+class ReadyManagedChannel implements ReadyChannel {
+  readonly hasInput = false;
+  readonly onRuntimeApiConnection = undefined;
+  readonly isWaiting: Promise<void>;
+  readonly #channel: WaitingChannel;
+  #places: SandboxPlaces | undefined;
+
+  constructor(kind: ManagedKind, runtime: ResolvedRuntime, open: OpenChannel) {
+    this.#channel = open((places, environment) => ({
+      launch: readyLaunch(kind, runtime, places, environment),
+      specialisation: undefined,
+    }));
+    this.isWaiting = this.#channel.connected;
+  }
+
+  launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
+    return this.#channel.launch(places, environment);
+  }
+
+  attach(sandbox: Sandbox): void {
+    this.#places = sandbox.places;
+    this.#channel.attach(sandbox);
+  }
+
+  become(version: Version, environment: Readonly<Record<string, string>>): Channel {
+    if (!this.#places) throw new Error("only what runs in a sandbox can become a function");
+    this.#channel.specialise(specialisationOf(version, this.#places, environment));
+    return this.#channel;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#channel[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,30 @@
+import type { Duplex } from "node:stream";
+import type { Version } from "../core/function.ts";
+import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../sandbox/driver.ts";
+import type { Channel, ResolvedRuntime } from "./protocol.ts";
+
+/** Sandboxes that are alike until they are told whose they are. */
+export interface ReadyKind {
+  /** Equal for those among which a version can choose, given the same runtime and network. */
+  readonly key: string;
+  /** The limit a sandbox of this kind is started with. */
+  readonly memoryMib: number;
+  open(runtime: ResolvedRuntime): ReadyChannel;
+}
+
+/**
+ * A channel to a program that has loaded all it can without a function:
+ *
+ *   kind.open(runtime) ─► driver.startReady({ launch, … }) ─► attach(sandbox) ─► await isWaiting … code is mounted
+ *   ─► become(version, environment) ─► a channel that becomes ready, and owns all that this one had
+ */
+export interface ReadyChannel extends AsyncDisposable {
+  readonly hasInput: boolean;
+  readonly onRuntimeApiConnection: ((socket: Duplex) => void) | undefined;
+  /** `environment` is what every function has. */
+  launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch;
+  attach(sandbox: Sandbox): void;
+  /** Resolves when the program can be stopped until it is needed; pending if it exits. */
+  readonly isWaiting: Promise<void>;
+  become(version: Version, environment: Readonly<Record<string, string>>): Channel;
+}
