@@ -89,11 +89,7 @@ export async function startServer(parts: {
             ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
             : await runtimes.resolve(config.runtime, config.entry.kind),
         adapterOf: adapters(config.accountId, log),
-        policy: {
-          instancesMax: config.instancesMax,
-          idleMsMax: config.idleMsMax,
-          concurrencyMax: config.concurrencyMax,
-        },
+        policy: { instancesMax: config.instancesMax, idleMsMax: config.idleMsMax },
       }),
     );
     const functions = openFunctions({
@@ -120,14 +116,8 @@ export async function startServer(parts: {
         functions,
         invocations: invoker,
         showFunctionErrors: config.showFunctionErrors,
-        events,
-        verifySignature: newUrlSignatureCheck({
-          keys: { findUsable: async (id) => (await openingKeys).findUsable(id) },
-          account: config.accountId,
-          urlPermissions: config.urlPermissions,
-          clock,
-        }),
-        urlPermissions: config.urlPermissions,
+        events: undefined,
+        verifySignature: undefined,
         log,
       }),
     );

@@ -67,7 +67,7 @@ class ReadyManagedChannel implements ReadyChannel {
     return this.#channel;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#channel[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#channel[Symbol.asyncDispose]();
   }
 }
