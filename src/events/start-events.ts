@@ -1,0 +1,58 @@
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { inBackground } from "../core/scope.ts";
+import type { Invocations } from "../invoker/invocations.ts";
+import type { Functions } from "../registry/functions.ts";
+import type { Store } from "../store/store.ts";
+import type { Identity } from "./destinations.ts";
+import { runEventUpkeep } from "./event-upkeep.ts";
+import { runEventWorker } from "./event-worker.ts";
+import { type Deliver, newHttpDelivery } from "./http-delivery.ts";
+import { openWebhookSecret } from "./webhook-secret.ts";
+
+/** Works on events and tidies up behind them, until disposed; then what runs is finished. */
+export function startEvents(parts: {
+  readonly config: {
+    readonly dataDir: string;
+    readonly eventResultsMs: number;
+    readonly deadLettersMs: number;
+    readonly privateDestinations: boolean;
+  };
+  readonly store: Pick<Store, "events" | "schedules">;
+  readonly functions: Pick<Functions, "resolve" | "resolveCached">;
+  readonly invocations: Pick<Invocations, "invoke">;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly log: Log;
+}): AsyncDisposable & { readonly failed: Promise<never> } {
+  const { config, store, functions, invocations, identity, clock, log } = parts;
+  const { events, schedules } = store;
+  const { eventResultsMs, deadLettersMs } = config;
+  const deliver = lazyDelivery(config.dataDir, config.privateDestinations);
+  const worker = inBackground((signal) =>
+    runEventWorker({ events, functions, invocations, deliver, identity, clock, log }, { signal }),
+  );
+  const upkeep = inBackground((signal) =>
+    runEventUpkeep(
+      { ledger: events, schedules, resultsMs: eventResultsMs, deadLettersMs, clock, log },
+      { signal },
+    ),
+  );
+  const failed = Promise.race([worker.failed, upkeep.failed]);
+  failed.catch(() => undefined);
+  return {
+    failed,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([worker[Symbol.asyncDispose](), upkeep[Symbol.asyncDispose]()]);
+    },
+  };
+}
+
+/** Most daemons never tell an address anything, and need no secret. */
+function lazyDelivery(dir: string, allowsPrivate: boolean): Deliver {
+  let deliver: Deliver | undefined;
+  return (delivery, options) => {
+    deliver ??= newHttpDelivery({ secret: openWebhookSecret(dir), allowsPrivate });
+    return deliver(delivery, options);
+  };
+}
