@@ -50,6 +50,8 @@ export class Instance implements AsyncDisposable {
   readonly #active = new Map<InvocationId, ActiveCall>();
   readonly #gone = Promise.withResolvers<void>();
   readonly #stopped = new AbortController();
+  /** Told when the program has gone; kept here, since a promise that lives as long as the instance keeps all who wait. */
+  readonly #awaitsIdle = new Set<(isIdle: boolean) => void>();
   #state: InstanceState = "starting";
   #claimed = 0;
   #initMs: number | undefined;
@@ -163,6 +165,7 @@ export class Instance implements AsyncDisposable {
     const hadLeft = this.#state === "retiring";
     this.#state = moveTo(this.#state, "gone");
     this.#stopped.abort(new Error("the instance was stopped"));
+    for (const done of this.#awaitsIdle) done(false);
     if (!hadLeft) this.#parts.left(this);
     try {
       await this.#parts.sandbox[Symbol.asyncDispose]();
@@ -225,7 +228,8 @@ export class Instance implements AsyncDisposable {
   ): Promise<void> {
     const isOver =
       outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
-    const isFit = !isOver && (await this.#becomesIdle(call.deadlineAt));
+    let isFit = !isOver && this.#becomesIdle(call.deadlineAt);
+    if (isFit instanceof Promise) isFit = await isFit;
     if (!isFit) await this[Symbol.asyncDispose]();
     // What it printed is on its way through a pipe of its own and belongs to this call.
     if (this.#prints) await nextTurn();
@@ -242,19 +246,22 @@ export class Instance implements AsyncDisposable {
   }
 
   /** False if it still works on the last call when that call's time is up, or has gone. */
-  async #becomesIdle(deadlineAt: number): Promise<boolean> {
-    const { channel, sandbox } = this.#parts;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, deadlineAt - Date.now()), false);
+  #becomesIdle(deadlineAt: number): boolean | Promise<boolean> {
+    const idle = this.#parts.channel.idle();
+    if (idle === undefined) return this.#state !== "gone";
+    return new Promise((resolve) => {
+      const done = (isIdle: boolean) => {
+        clearTimeout(timer);
+        this.#awaitsIdle.delete(done);
+        resolve(isIdle && this.#state !== "gone");
+      };
+      const timer = setTimeout(done, Math.max(0, deadlineAt - Date.now()), false);
+      this.#awaitsIdle.add(done);
+      idle.then(
+        () => done(true),
+        () => done(false),
+      );
     });
-    const isIdle = await Promise.race([
-      channel.idle().then(() => true),
-      late,
-      sandbox.exited.then(() => false),
-    ]);
-    clearTimeout(timer);
-    return isIdle && this.#state !== "gone";
   }
 
   #release(): void {
@@ -271,6 +278,7 @@ export class Instance implements AsyncDisposable {
   }
 
   async #programLeft(exit: SandboxExit): Promise<void> {
+    for (const done of this.#awaitsIdle) done(false);
     // The channel of a program that serves one call tells itself what the exit means.
     let waiting = this.#parts.channel.isReusable ? [...this.#active.values()] : [];
     while (waiting.length > 0 && this.#state !== "gone") {

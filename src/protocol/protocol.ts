@@ -78,9 +78,9 @@ export interface Channel extends AsyncDisposable {
   invoke(call: Call, options: { readonly signal: AbortSignal }): Promise<InvocationOutcome>;
   /**
    * Resolves when the program is ready for another call after the last outcome: for handlers when it asks for the
-   * next event, which may be after the answer. Immediately where there is no such thing.
+   * next event, which may be after the answer. Undefined if it is already.
    */
-  idle(): Promise<void>;
+  idle(): Promise<void> | undefined;
   /** Resolves if the runtime or an extension has gone while the sandbox may go on for a moment. Never rejects. */
   readonly failed?: Promise<ChannelFailure>;
   readonly telemetry?: TelemetrySink;

@@ -93,7 +93,7 @@ export class HttpChannel implements Channel {
     return result.kind === "answered" ? result.outcome : untilAborted(this.#broken(result), signal);
   }
 
-  async idle(): Promise<void> {
+  idle(): undefined {
     // There is nothing to wait for: a program that speaks HTTP takes requests at any time.
   }
 

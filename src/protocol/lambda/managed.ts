@@ -166,8 +166,9 @@ export class ManagedChannel implements Channel {
     }
   }
 
-  idle(): Promise<void> {
-    return this.#api ? this.#api.idle(this.#idle.promise) : this.#idle.promise;
+  idle(): Promise<void> | undefined {
+    if (this.#api) return this.#api.idle(this.#idle.promise);
+    return this.#answer?.isOver === false ? this.#idle.promise : undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
