@@ -28,6 +28,13 @@ export interface Config {
   readonly instancesMax: number;
   readonly idleMsMax: number;
   readonly logLevel: LogLevel;
+  /** Calls at once over all functions; undefined is no limit. */
+  readonly concurrencyMax: number | undefined;
+  /** What reservations leave of it to functions without one. */
+  readonly unreservedMin: number;
+  /** Calls of AWS's operations in a second, but those that invoke; undefined is no limit. */
+  readonly requestsPerSecondMax: number | undefined;
+  readonly urlPermissions: "off" | "required" | "both";
 }
 
 export interface Address {
@@ -97,6 +104,30 @@ export const CONFIG_KEYS = [
   ),
   key("idle-timeout", "SECONDS", "600", "An instance without work for this long is stopped; 1 to 86400."),
   key("log-level", "LEVEL", "info", "debug, info, warn or error."),
+  key(
+    "concurrency-max",
+    "N",
+    "0",
+    "Calls at once over all functions, up to 1000000; 0 sets no limit. AWS gives an account 1000.",
+  ),
+  key(
+    "unreserved-min",
+    "N",
+    "0",
+    "How much of concurrency-max reservations must leave to functions without one. AWS keeps 100.",
+  ),
+  key(
+    "request-rate",
+    "N",
+    "0",
+    "Calls of the AWS API in a second, but those that invoke, up to 100000; 0 sets no limit. AWS allows about 15.",
+  ),
+  key(
+    "url-permissions",
+    "off|required|both",
+    "off",
+    "What a function's policy must allow for calls by its URL: nothing, InvokeFunctionUrl, or InvokeFunction too (AWS since October 2025).",
+  ),
 ] as const;
 
 export type ConfigRead =
@@ -324,6 +355,10 @@ function toConfig(
     instancesMax: number("instances-max", 1_000, 1, 100_000),
     idleMsMax: number("idle-timeout", 600, 1, 86_400) * 1_000,
     logLevel: oneOf("log-level", ["debug", "info", "warn", "error"], "info"),
+    concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
+    unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
+    requestsPerSecondMax: number("request-rate", 0, 0, 100_000) || undefined,
+    urlPermissions: oneOf("url-permissions", ["off", "required", "both"], "off"),
   };
 }
 

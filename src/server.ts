@@ -17,8 +17,10 @@ import { sourceUrl } from "./core/source-url.ts";
 import { openControl } from "./http/control/control.ts";
 import { openKeyRing } from "./http/control/keys.ts";
 import type { PrepareCode } from "./http/control/parts.ts";
+import { newUrlSignatureCheck } from "./http/control/url-signatures.ts";
 import { openGateway } from "./http/gateway/gateway.ts";
 import { Invoker } from "./invoker/invoker.ts";
+import { openProvisioned } from "./invoker/provisioned.ts";
 import type { ProtocolAdapter } from "./protocol/protocol.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
 import { openRecords } from "./records/file-records.ts";
@@ -89,14 +91,19 @@ export async function startServer(parts: {
             ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
             : await runtimes.resolve(config.runtime, config.entry.kind),
         adapterOf: adapters(config.accountId, log),
-        policy: { instancesMax: config.instancesMax, idleMsMax: config.idleMsMax },
+        policy: {
+          instancesMax: config.instancesMax,
+          idleMsMax: config.idleMsMax,
+          concurrencyMax: config.concurrencyMax,
+        },
       }),
     );
     const functions = openFunctions({
       registry: store.registry,
       clock,
-      changed: (name) => void tellOfChange([invoker, imageKeeper], functions, name, log),
+      changed: (name) => void tellOfChange([invoker, provisioned, imageKeeper], functions, name, log),
     });
+    const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const imageKeeper = scope.own(
       new ImageKeeper({
         tags: containers.images,
@@ -117,7 +124,13 @@ export async function startServer(parts: {
         invocations: invoker,
         showFunctionErrors: config.showFunctionErrors,
         events: undefined,
-        verifySignature: undefined,
+        verifySignature: newUrlSignatureCheck({
+          keys: { findUsable: async (id) => (await openingKeys).findUsable(id) },
+          account: config.accountId,
+          urlPermissions: config.urlPermissions,
+          clock,
+        }),
+        urlPermissions: config.urlPermissions,
         log,
       }),
     );
@@ -157,6 +170,12 @@ export async function startServer(parts: {
         architecture: process.arch === "arm64" ? "arm64" : "x86_64",
         status,
         instances: (name) => invoker.counts(name),
+        provisioned: (name, qualifier) => provisioned.progress(name, qualifier),
+        quotas: {
+          concurrencyMax: config.concurrencyMax,
+          unreservedMin: config.unreservedMin,
+          requestsPerSecondMax: config.requestsPerSecondMax,
+        },
         urls,
         clock,
         log,
@@ -168,7 +187,7 @@ export async function startServer(parts: {
     return {
       gatewayUrl: gateway.address.url,
       controlUrl: control.address.url,
-      failed: Promise.race([store.failed, invoker.failed]),
+      failed: Promise.race([store.failed, invoker.failed, provisioned.failed]),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
   } catch (error) {

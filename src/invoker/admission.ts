@@ -8,6 +8,13 @@ import type { FunctionName } from "../core/ids.ts";
  */
 export class Admission {
   readonly #running = new Map<FunctionName, number>();
+  readonly #concurrencyMax: number;
+  #total = 0;
+
+  /** `concurrencyMax` bounds the calls over all functions. */
+  constructor(concurrencyMax = Number.POSITIVE_INFINITY) {
+    this.#concurrencyMax = concurrencyMax;
+  }
 
   /** @throws PlatformError `TooManyInvocations`. */
   enter(record: FunctionRecord): void {
@@ -19,18 +26,25 @@ export class Admission {
         { reason: "ReservedFunctionConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
       );
     }
+    if (this.#total >= this.#concurrencyMax) {
+      throw new PlatformError(
+        "TooManyInvocations",
+        `${this.#total} calls run already and ${this.#concurrencyMax} may; try again, or raise concurrency-max`,
+        { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
+      );
+    }
     this.#running.set(record.name, running + 1);
+    this.#total += 1;
   }
 
   leave(name: FunctionName): void {
     const running = (this.#running.get(name) ?? 1) - 1;
+    this.#total -= 1;
     if (running > 0) this.#running.set(name, running);
     else this.#running.delete(name);
   }
 
   get total(): number {
-    let total = 0;
-    for (const running of this.#running.values()) total += running;
-    return total;
+    return this.#total;
   }
 }

@@ -32,7 +32,7 @@ const WAIT_MS_MIN = 10_000;
  */
 export class Invoker implements Invocations, AsyncDisposable {
   readonly #parts: InvokerParts;
-  readonly #admission = new Admission();
+  readonly #admission: Admission;
   /** By revision and label: a deploy gives a new revision, and thereby a new pool. */
   readonly #pools = new Map<string, Pool>();
   /** More starts at once than cores only make the first one as slow as the last. */
@@ -46,6 +46,7 @@ export class Invoker implements Invocations, AsyncDisposable {
 
   constructor(parts: InvokerParts) {
     this.#parts = parts;
+    this.#admission = new Admission(parts.policy.concurrencyMax);
     const keepAlive = inBackground((signal) =>
       runKeepAlive({ clock: parts.clock, idle: () => this.#idle(), policy: parts.policy }, { signal }),
     );

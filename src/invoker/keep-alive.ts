@@ -6,6 +6,8 @@ export interface KeepAlivePolicy {
   readonly idleMsMax: number;
   /** So many instances may be there in all; the one idle longest makes room for a new one. */
   readonly instancesMax: number;
+  /** Calls that may run or wait at once, over all functions; without it there is no such limit. */
+  readonly concurrencyMax?: number | undefined;
 }
 
 const SWEEP_MS = 1_000;

@@ -5,6 +5,7 @@ import { AWS_ROUTES } from "./aws/routes.ts";
 import { newCodeLinks } from "./code-links.ts";
 import { newGuard } from "./guard.ts";
 import type { ControlParts } from "./parts.ts";
+import { newRequestRate } from "./request-rate.ts";
 import { type Handler, jsonReply, newRouter, type Route } from "./route.ts";
 import { V1_ROUTES } from "./v1/routes.ts";
 
@@ -27,6 +28,8 @@ export function newAnswering(parts: ControlParts, bound: Address, closing: Abort
     router: newRouter(CONTROL_ROUTES),
     handlerOf: async (route) => (route.name === "getHealth" ? answerHealth : (await loadHandlers())(route)),
     keys: parts.keys,
+    functions: parts.functions,
+    admitRequest: newRequestRate(parts.quotas.requestsPerSecondMax, parts.clock),
     allowedHosts: { bound, names: parts.hostNames },
     account: parts,
     uploadDir: parts.uploadDir,

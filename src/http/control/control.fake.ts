@@ -61,6 +61,7 @@ export interface TestControl extends AsyncDisposable {
   logs: (query: LogQuery, signal: AbortSignal) => AsyncIterable<LogLine>;
   warm: ControlParts["warm"];
   prepare: ControlParts["prepare"];
+  provisioned: ControlParts["provisioned"];
   readonly forgotten: string[];
   send(request: TestRequest): Promise<TestAnswer>;
   /** An SDK client of a key; of the admin key if none is given. It does not retry. */
@@ -132,6 +133,8 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       isolation: { isIsolated: true, gaps: [] },
     }),
     instances: () => ({ idle: 1, busy: 0, starting: 0 }),
+    provisioned: (name, qualifier) => control.provisioned(name, qualifier),
+    quotas: { concurrencyMax: undefined, unreservedMin: 0, requestsPerSecondMax: undefined },
     urls: {
       ofFunction: (name) => `http://${name}.localhost:8080`,
       ofUrlId: (id) => `http://${id}.lambda-url.eu-central-1.localhost:8080/`,
@@ -155,6 +158,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     answer: async (_target, request) => returned(payloadOf(request)),
     logs: async function* () {},
     warm: async () => 12.4,
+    provisioned: () => ({ available: 0, problem: undefined }),
     async prepare(upload, settings, { signal }) {
       const code = await depot.takeIn(upload, { signal });
       return {

@@ -86,7 +86,7 @@ describe("every route", () => {
 
   it("concerns one function if its path names one", () => {
     for (const route of guarded) {
-      const names = /\{(FunctionName|name|Resource)\}/.test(route.path);
+      const names = /\{(FunctionName|name|Resource|ResourceArn)\}/.test(route.path);
       assert.equal(route.subject === "path", names, route.name);
     }
   });

@@ -13,9 +13,11 @@ import type { Clock } from "../../core/clock.ts";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { FUNCTION_NAME_RULE, newInvocationId, parseFunctionName } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
+import type { Functions } from "../../registry/functions.ts";
 import type { KeyRecord } from "../../store/store.ts";
 import { errorBody, explainError } from "../error-response.ts";
 import { discardRest, type RequestHandler } from "../listener.ts";
+import { mayInvoke } from "./access.ts";
 import { awsErrorReply } from "./aws/errors.ts";
 import { type Account, type FunctionReference, functionArn, parseFunctionReference } from "./aws/names.ts";
 import { receiveBody } from "./body.ts";
@@ -37,6 +39,10 @@ export interface GuardParts {
   /** What stands behind a route. */
   readonly handlerOf: (route: Route) => Promise<Handler>;
   readonly keys: KeyRing;
+  /** Whose policies may allow a call that the key's pattern does not. */
+  readonly functions: Pick<Functions, "get" | "resolveCached">;
+  /** Whether there is room for another request; throws if not. */
+  readonly admitRequest: (route: Route) => void;
   readonly allowedHosts: AllowedHosts;
   readonly account: Account;
   readonly uploadDir: string;
@@ -104,7 +110,8 @@ async function admit(
 
   const credentials = await authenticate(parts, request, route);
   const fromPath = route.subject === "path" ? referenceFromPath(route, params, parts.account) : undefined;
-  if (credentials) authorise(credentials.key, route, fromPath);
+  if (credentials) await authorise(parts, credentials.key, route, fromPath, query);
+  parts.admitRequest(route);
 
   checkContentType(request, route);
   if (request.headers.expect !== undefined) response.writeContinue();
@@ -123,7 +130,7 @@ async function admit(
 
   const json = route.body.kind === "json" ? parseJson(received.bytes) : undefined;
   const fromBody = route.subject === "body" ? referenceFromBody(json, parts.account) : undefined;
-  if (credentials && fromBody) authorise(credentials.key, route, fromBody);
+  if (credentials && fromBody) await authorise(parts, credentials.key, route, fromBody, query);
   const control: ControlRequest = {
     route,
     requestId,
@@ -177,7 +184,13 @@ async function authenticate(
 }
 
 /** @throws PlatformError `Forbidden`. */
-function authorise(key: KeyRecord, route: Route, reference: FunctionReference | undefined): void {
+async function authorise(
+  parts: GuardParts,
+  key: KeyRecord,
+  route: Route,
+  reference: FunctionReference | undefined,
+  query: URLSearchParams,
+): Promise<void> {
   if (route.access === "open" || route.access === "link") return;
   if (!allowsScope(key, route.access)) {
     throw new PlatformError(
@@ -194,6 +207,11 @@ function authorise(key: KeyRecord, route: Route, reference: FunctionReference | 
     );
   }
   if (reference && !allowsFunction(key, reference.text)) {
+    const { name } = reference;
+    const isInvoke = route.dialect === "aws" && route.access === "invoke";
+    const qualifier = reference.qualifier ?? query.get("Qualifier") ?? undefined;
+    const { functions, account } = parts;
+    if (isInvoke && name && (await mayInvoke(functions, account.account, key, { name, qualifier }))) return;
     throw new PlatformError(
       "Forbidden",
       `key ${key.id} is not authorized to perform ${route.name} on ${reference.arn}: it is for functions ${key.functions}`,

@@ -44,6 +44,9 @@ export interface ControlParts {
   /** Facts of the running daemon, as `GET /v1/status` shows them. */
   status(): Promise<DaemonStatus>;
   instances(name: FunctionName): InstanceCounts;
+  /** How far it is with the instances that are to be kept started of a qualifier. */
+  provisioned(name: FunctionName, qualifier: string): ProvisionedProgress;
+  readonly quotas: Quotas;
   readonly urls: FunctionUrls;
   readonly clock: Clock;
   readonly log: Log;
@@ -149,6 +152,23 @@ export interface DaemonStatus {
   /** Over all functions. */
   readonly instances: InstanceCounts;
   readonly isolation: { readonly isIsolated: boolean; readonly gaps: readonly string[] };
+}
+
+/** Limits of the account; what is undefined has none. */
+export interface Quotas {
+  /** Calls at once over all functions. */
+  readonly concurrencyMax: number | undefined;
+  /** So much of that stays for functions without a reservation. */
+  readonly unreservedMin: number;
+  /** Requests to AWS's operations but those that invoke. */
+  readonly requestsPerSecondMax: number | undefined;
+}
+
+export interface ProvisionedProgress {
+  /** Instances that are up. */
+  readonly available: number;
+  /** Why the last attempt to start more has failed. */
+  readonly problem: string | undefined;
 }
 
 export interface InstanceCounts {

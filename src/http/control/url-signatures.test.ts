@@ -3,8 +3,13 @@ import { createHmac } from "node:crypto";
 import { describe, it } from "node:test";
 import { systemClock } from "../../core/clock.ts";
 import { type ErrorCode, isPlatformError } from "../../core/errors.ts";
+import { SETTINGS_DEFAULT } from "../../core/function-settings.ts";
 import { newKeyId } from "../../core/ids.ts";
+import type { Permission } from "../../core/permission.ts";
+import type { Target } from "../../registry/target.ts";
+import { sampleFunction } from "../../store/samples.fake.ts";
 import type { KeyRecord } from "../../store/store.ts";
+import type { UrlPermissions } from "../gateway/exchange.ts";
 import { sha256Hex } from "./sigv4.ts";
 import { newUrlSignatureCheck } from "./url-signatures.ts";
 
@@ -24,9 +29,28 @@ function keyOf(change: Partial<KeyRecord> = {}): KeyRecord {
   };
 }
 
-function checkOf(key: KeyRecord) {
+const ROOT = "arn:aws:iam::123456789012:root";
+
+function checkOf(key: KeyRecord, urlPermissions: UrlPermissions = "off") {
   const findUsable = async (id: string) => (id === key.id ? { key, secret: SECRET } : undefined);
-  return newUrlSignatureCheck({ keys: { findUsable }, account: "123456789012", clock: systemClock });
+  return newUrlSignatureCheck({
+    keys: { findUsable },
+    account: "123456789012",
+    urlPermissions,
+    clock: systemClock,
+  });
+}
+
+/** The function `sample`, whose policy allows these. */
+function targetWith(...permissions: readonly Omit<Permission, "id">[]): Target {
+  const policy = {
+    qualifier: undefined,
+    revisionId: "r",
+    permissions: permissions.map((permission, at) => ({ ...permission, id: String(at) })),
+  };
+  const policies = permissions.length > 0 ? [policy] : [];
+  const record = sampleFunction("sample", { settings: { ...SETTINGS_DEFAULT, policies } });
+  return { record, version: record.latest, qualifier: undefined };
 }
 
 /** `POST /a%20b?x=1`, signed. */
@@ -56,6 +80,7 @@ function signed(keyId: string, body: string) {
     query: "x=1",
     rawHeaders: ["Host", host, "X-Amz-Date", instant, "Authorization", authorization],
     body: Buffer.from(body),
+    target: targetWith(),
   };
 }
 
@@ -81,9 +106,47 @@ describe("newUrlSignatureCheck", () => {
     await assert.rejects(check({ ...request, body: Buffer.from("hellO") }), fails("SignatureInvalid"));
   });
 
-  it("refuses a key without the scope, or for some functions only", async () => {
+  it("refuses a key without the scope, or for other functions", async () => {
     for (const key of [keyOf({ scopes: ["deploy"] }), keyOf({ functions: "greet" })]) {
       await assert.rejects(checkOf(key)(signed(key.id, "")), fails("Forbidden"));
     }
+    const key = keyOf({ functions: "sam*" });
+    assert.equal((await checkOf(key)(signed(key.id, ""))).accessKey, key.id);
+  });
+
+  it("takes a key for other functions where the policy of the function allows it", async () => {
+    const key = keyOf({ functions: "greet" });
+    const byRoot = {
+      action: "lambda:InvokeFunctionUrl",
+      principal: { kind: "aws", arn: ROOT },
+      conditions: { urlAuthType: "AWS_IAM" },
+    } as const;
+    const request = signed(key.id, "");
+    await checkOf(key)({ ...request, target: targetWith(byRoot) });
+    for (const wrong of [
+      { ...byRoot, action: "lambda:InvokeFunction" },
+      { ...byRoot, conditions: { urlAuthType: "NONE" as const } },
+      { ...byRoot, conditions: { sourceAccount: "123456789012" } },
+      { ...byRoot, principal: { kind: "aws" as const, arn: "arn:aws:iam::999999999999:root" } },
+      { ...byRoot, principal: { kind: "service" as const, name: "s3.amazonaws.com" } },
+    ]) {
+      await assert.rejects(checkOf(key)({ ...request, target: targetWith(wrong) }), fails("Forbidden"));
+    }
+    const invokeOnly = keyOf({ scopes: ["read"], functions: "greet" });
+    await assert.rejects(
+      checkOf(invokeOnly)({ ...signed(invokeOnly.id, ""), target: targetWith(byRoot) }),
+      fails("Forbidden"),
+    );
+  });
+
+  it("asks for both statements where both are asked for", async () => {
+    const key = keyOf({ functions: "greet" });
+    const principal = { kind: "everybody" } as const;
+    const byUrl = { action: "lambda:InvokeFunctionUrl", principal, conditions: {} };
+    const direct = { action: "lambda:InvokeFunction", principal, conditions: { onlyByUrl: true } };
+    const request = signed(key.id, "");
+    const check = checkOf(key, "both");
+    await assert.rejects(check({ ...request, target: targetWith(byUrl) }), fails("Forbidden"));
+    await check({ ...request, target: targetWith(byUrl, direct) });
   });
 });

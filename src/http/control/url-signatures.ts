@@ -1,21 +1,23 @@
 import type { Clock } from "../../core/clock.ts";
 import { PlatformError } from "../../core/errors.ts";
-import type { VerifySignature } from "../gateway/exchange.ts";
-import { allowsScope, type KeyRing } from "./keys.ts";
+import type { UrlPermissions, VerifySignature } from "../gateway/exchange.ts";
+import { keyArn, mayCall } from "./access.ts";
+import type { KeyRing } from "./keys.ts";
 import { newSignatureVerifier, parseSignature, sha256Hex } from "./sigv4.ts";
 
 /**
  * Checks requests to function URLs with AuthType AWS_IAM against the keys of this installation. A key needs the scope
- * `invoke`, for all functions: the request does not say which function is behind the URL.
+ * `invoke` for the function behind the URL, by its own pattern or by the function's resource policy.
  */
 export function newUrlSignatureCheck(parts: {
   readonly keys: Pick<KeyRing, "findUsable">;
   /** Twelve digits. */
   readonly account: string;
+  readonly urlPermissions: UrlPermissions;
   readonly clock: Clock;
 }): VerifySignature {
   const verifier = newSignatureVerifier();
-  return async ({ method, path, query, rawHeaders, body }) => {
+  return async ({ method, path, query, rawHeaders, body, target }) => {
     const request = { method, target: query === "" ? path : `${path}?${query}`, rawHeaders };
     const signature = parseSignature(request, parts.clock.now());
     if (!signature) {
@@ -25,16 +27,22 @@ export function newUrlSignatureCheck(parts: {
     if (!usable) throw new PlatformError("Unauthenticated", "the key is unknown, wrong, expired or revoked");
     verifier.verify(request, signature, usable.secret, sha256Hex(body));
     const { key } = usable;
-    if (!allowsScope(key, "invoke") || key.functions !== "*") {
+    const { record, qualifier } = target;
+    const byUrl = { qualifier, urlAuthType: "AWS_IAM" } as const;
+    const isAllowed =
+      mayCall(key, parts.account, record, { ...byUrl, action: "lambda:InvokeFunctionUrl" }) &&
+      (parts.urlPermissions !== "both" ||
+        mayCall(key, parts.account, record, { ...byUrl, action: "lambda:InvokeFunction" }));
+    if (!isAllowed) {
       throw new PlatformError(
         "Forbidden",
-        `key ${key.id} may not call function URLs: it needs the scope invoke on all functions`,
+        `key ${key.id} may not call this function URL: it needs the scope invoke for its function, or a statement in the function's policy`,
       );
     }
     return {
       accessKey: key.id,
       accountId: parts.account,
-      userArn: `arn:aws:iam::${parts.account}:user/${key.id}`,
+      userArn: keyArn(key, parts.account),
       userId: key.id,
     };
   };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import type { ServerResponse } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
-import type { CallInput, InvocationOutcome, RequestInput } from "../../core/invocation.ts";
+import type { CallInput, InvocationOutcome, RequestInput, ResponseSink } from "../../core/invocation.ts";
 import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { InvocationResult } from "../../invoker/invocations.ts";
 import { rawOutcome } from "../../invoker/raw-outcome.ts";
@@ -15,6 +15,7 @@ import { type Failure, failureOf, invalidResponse } from "./function-failure.ts"
 import { answerOf, eventOf } from "./payload-v2.ts";
 import { callerGone, hasBody, readBody, streamBody } from "./request-body.ts";
 import { forwardedHeaders, headerOf, provenanceHeaders } from "./request-headers.ts";
+import { BufferedResponse } from "./response-buffer.ts";
 import { InvalidFunctionResponse, isBodiless } from "./response-headers.ts";
 import { StreamedResponse, WRITE_STALL_MS_MAX } from "./response-sink.ts";
 
@@ -37,11 +38,13 @@ export async function callFunction(parts: ServingParts, exchange: Exchange): Pro
   const input = inputOf(exchange, body instanceof Promise ? await body : body);
   const isFilter = target.version.config.entry.kind === "filter";
   const sink = isFilter ? undefined : new StreamedResponse(response, reply);
-  const { outcome } = await invoke(parts, exchange, { input, sink });
+  const held = sink && exchange.isBuffered ? new BufferedResponse() : undefined;
+  const { outcome } = await invoke(parts, exchange, { input, sink: held ?? sink });
   if (response.destroyed) return;
   // A server may answer without having read all of a streamed body.
   discardRest(exchange.request);
   try {
+    if (sink && outcome.kind === "returned") held?.release(sink);
     answer(exchange, outcome, sink);
   } catch (error) {
     if (!(error instanceof InvalidFunctionResponse)) throw error;
@@ -102,7 +105,7 @@ async function acceptEvent(parts: ServingParts, exchange: Exchange): Promise<voi
 
 interface Wanted {
   readonly input: CallInput;
-  readonly sink: StreamedResponse | undefined;
+  readonly sink: ResponseSink | undefined;
   readonly wantsTail?: boolean;
   readonly clientContext?: string | undefined;
 }

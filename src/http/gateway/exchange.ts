@@ -23,6 +23,7 @@ export interface GatewayPorts {
   readonly events: EventIntake | undefined;
   /** Checks requests to function URLs with AWS_IAM; without it they are refused. */
   readonly verifySignature: VerifySignature | undefined;
+  readonly urlPermissions: UrlPermissions;
 }
 
 export interface EventIntake {
@@ -45,7 +46,15 @@ export type VerifySignature = (request: {
   readonly query: string;
   readonly rawHeaders: readonly string[];
   readonly body: Uint8Array;
+  /** What the URL calls. */
+  readonly target: Target;
 }) => Promise<SignedCaller>;
+
+/**
+ * Which statements the resource policy of a function must have for calls by its URL: none (`off`), as AWS asked for until
+ * October 2025 `lambda:InvokeFunctionUrl` (`required`), or since then `lambda:InvokeFunction` as well (`both`).
+ */
+export type UrlPermissions = "off" | "required" | "both";
 
 /** One request on its way to a function. */
 export interface Exchange {
@@ -61,6 +70,8 @@ export interface Exchange {
   readonly provenance: Provenance;
   /** Set on a signed request, whose body has been read by then. */
   readonly signed: SignedRequest | undefined;
+  /** The response is sent when the function has ended. */
+  readonly isBuffered: boolean;
 }
 
 export type FunctionRoute = Exclude<Route, { readonly kind: "own" }>;
@@ -105,6 +116,7 @@ export async function verified(
   head: RequestHead,
   route: FunctionRoute,
   body: Buffer | undefined,
+  target: Target,
 ): Promise<{ readonly head: RequestHead; readonly signed: SignedRequest }> {
   if (!verify) throw iamForbidden();
   const caller = await verify({
@@ -113,6 +125,7 @@ export async function verified(
     query: route.query,
     rawHeaders: request.rawHeaders,
     body: body ?? new Uint8Array(0),
+    target,
   });
   return { head: withoutHeader(head, "authorization"), signed: { caller, body } };
 }

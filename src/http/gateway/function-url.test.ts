@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PlatformError } from "../../core/errors.ts";
 import type { FunctionUrl } from "../../core/function.ts";
-import { returned } from "../../invoker/invocations.fake.ts";
+import { SETTINGS_DEFAULT } from "../../core/function-settings.ts";
+import type { Permission } from "../../core/permission.ts";
+import { type FakeFunction, returned } from "../../invoker/invocations.fake.ts";
+import type { UrlPermissions } from "./exchange.ts";
 import { type CallFacts, call, startGateway, type TestGatewayFacts } from "./gateway.fake.ts";
 
 const URL_ID = "abc123";
@@ -212,5 +215,80 @@ describe("a function URL with AWS_IAM", () => {
       { verifySignature: () => Promise.reject(new PlatformError("SignatureInvalid", "no")) },
     );
     assert.deepEqual([answer.status, calls.length], [403, 0]);
+  });
+});
+
+describe("a function URL with InvokeMode", () => {
+  const streams: FakeFunction = (request) => {
+    const { sink } = request;
+    sink?.start({ kind: "raw", contentType: "text/plain" });
+    sink?.write(Buffer.from("first "));
+    return "fails" in facts
+      ? { kind: "timed-out", afterMs: 1, isStreamed: true }
+      : { kind: "returned", payload: new Uint8Array(0), head: undefined, isStreamed: true };
+  };
+  let facts: { fails?: true } = {};
+
+  it("BUFFERED sends a streamed response whole, or the failure in its place", async () => {
+    facts = {};
+    const { answer } = await callUrl(url(), "/", {}, { run: streams });
+    assert.deepEqual([answer.status, answer.text], [200, "first "]);
+    facts = { fails: true };
+    assert.equal((await callUrl(url(), "/", {}, { run: streams })).answer.status, 504);
+  });
+
+  it("BUFFERED refuses a response beyond 6 MB", async () => {
+    const { answer } = await callUrl(
+      url(),
+      "/",
+      {},
+      {
+        run: ({ sink }) => {
+          sink?.start({ kind: "raw", contentType: "text/plain" });
+          for (let at = 0; at < 7; at++) sink?.write(Buffer.alloc(1024 * 1024));
+          return { kind: "returned", payload: new Uint8Array(0), head: undefined, isStreamed: true };
+        },
+      },
+    );
+    assert.equal(answer.status, 502);
+  });
+
+  it("RESPONSE_STREAM sends what comes, and cuts a failure off", async () => {
+    facts = { fails: true };
+    await assert.rejects(callUrl(url({ invokeMode: "RESPONSE_STREAM" }), "/", {}, { run: streams }));
+  });
+});
+
+describe("a function URL with AuthType NONE, where policies are asked", () => {
+  const everybody = { kind: "everybody" } as const;
+  const byUrl = {
+    id: "url",
+    action: "lambda:InvokeFunctionUrl",
+    principal: everybody,
+    conditions: { urlAuthType: "NONE" },
+  } as const;
+  const direct = {
+    id: "invoke",
+    action: "lambda:InvokeFunction",
+    principal: everybody,
+    conditions: { onlyByUrl: true },
+  } as const;
+
+  async function statusWith(
+    urlPermissions: UrlPermissions,
+    permissions: readonly Permission[],
+  ): Promise<number> {
+    const policies = [{ qualifier: undefined, revisionId: "r", permissions }];
+    const functions = { greet: { urls: [url()], settings: { ...SETTINGS_DEFAULT, policies } } };
+    return (await callUrl(url(), "/", {}, { functions, urlPermissions })).answer.status;
+  }
+
+  it("is open to those whom its policy lets in", async () => {
+    assert.equal(await statusWith("off", []), 200);
+    assert.equal(await statusWith("required", []), 403);
+    assert.equal(await statusWith("required", [byUrl]), 200);
+    assert.equal(await statusWith("required", [{ ...byUrl, conditions: { urlAuthType: "AWS_IAM" } }]), 403);
+    assert.equal(await statusWith("both", [byUrl]), 403);
+    assert.equal(await statusWith("both", [byUrl, direct]), 200);
   });
 });

@@ -5,8 +5,10 @@
  */
 import { PlatformError } from "../../core/errors.ts";
 import type { FunctionUrl } from "../../core/function.ts";
+import { isPermitted } from "../../core/permission.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
+import type { UrlPermissions } from "./exchange.ts";
 import { headerOf, type RequestHead } from "./request-headers.ts";
 
 export interface UrlTarget {
@@ -23,6 +25,26 @@ export async function resolveUrl(
   const url = record?.urls.find((candidate) => candidate.urlId === urlId);
   if (!record || !url) throw new PlatformError("FunctionNotFound", `no function has the URL "${urlId}"`);
   return { target: await functions.resolve(record.name, url.qualifier), url };
+}
+
+/**
+ * Whether anybody may call a URL with AuthType NONE.
+ *
+ * @throws PlatformError `Forbidden` if the policy is asked and does not say so.
+ */
+export function checkOpenUrl(permissions: UrlPermissions, { record, qualifier }: Target): void {
+  if (permissions === "off") return;
+  const asked = { callerArns: undefined, urlAuthType: "NONE" } as const;
+  const { policies } = record.settings;
+  const isOpen =
+    isPermitted(policies, qualifier, { ...asked, action: "lambda:InvokeFunctionUrl" }) &&
+    (permissions === "required" ||
+      isPermitted(policies, qualifier, { ...asked, action: "lambda:InvokeFunction" }));
+  if (isOpen) return;
+  throw new PlatformError(
+    "Forbidden",
+    "Forbidden. For troubleshooting Function URL authorization issues, see: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html",
+  );
 }
 
 interface Cors {

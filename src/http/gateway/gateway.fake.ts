@@ -10,7 +10,7 @@ import {
   TEXT_LOGGING,
   type Version,
 } from "../../core/function.ts";
-import { SETTINGS_DEFAULT } from "../../core/function-settings.ts";
+import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
 import { type FunctionName, parseFunctionName } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import { type FakeFunction, type FakeInvocations, fakeInvocations } from "../../invoker/invocations.fake.ts";
@@ -21,6 +21,7 @@ import type { GatewayPorts } from "./exchange.ts";
 import { type GatewayParts, openGateway } from "./gateway.ts";
 
 export interface FakeFunctionFacts {
+  readonly settings?: FunctionSettings;
   readonly kind?: EntryKind;
   readonly aliases?: readonly string[];
   readonly urls?: readonly FunctionUrl[];
@@ -94,7 +95,7 @@ export function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: s
     eventInvokeConfigs: [],
     concurrencyMax: undefined,
     tags: {},
-    settings: SETTINGS_DEFAULT,
+    settings: facts.settings ?? SETTINGS_DEFAULT,
   };
   return { record, version, qualifier };
 }
@@ -142,6 +143,7 @@ export async function startGateway(facts: TestGatewayFacts = {}): Promise<TestGa
     showFunctionErrors: true,
     events: undefined,
     verifySignature: undefined,
+    urlPermissions: "off",
     ...parts,
     functions: fakeFunctions(functions),
     invocations,

@@ -22,7 +22,7 @@ import {
   type ServingParts,
   verified,
 } from "./exchange.ts";
-import { corsHeaders, isPreflight, preflightHeaders, resolveUrl } from "./function-url.ts";
+import { checkOpenUrl, corsHeaders, isPreflight, preflightHeaders, resolveUrl } from "./function-url.ts";
 import { readBody } from "./request-body.ts";
 import { readRequestHead } from "./request-headers.ts";
 import { newRouter, type Router } from "./routing.ts";
@@ -77,7 +77,16 @@ async function serve(
       return;
     }
     const provenance = provenanceOf(request, head, route, invocationId);
-    const common = { request, response, invocationId, head, route, provenance, signed: undefined };
+    const common = {
+      request,
+      response,
+      invocationId,
+      head,
+      route,
+      provenance,
+      signed: undefined,
+      isBuffered: false,
+    };
     switch (route.kind) {
       case "function": {
         const target =
@@ -97,7 +106,9 @@ async function serve(
           return;
         }
         const reply = { added, replacesCors: url.cors !== undefined };
-        const open: Exchange = { ...common, target, apiId: route.urlId, reply };
+        const isBuffered = url.invokeMode === "BUFFERED";
+        const open: Exchange = { ...common, target, apiId: route.urlId, reply, isBuffered };
+        if (url.authType === "NONE") checkOpenUrl(parts.urlPermissions, target);
         await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
       }
     }
@@ -114,9 +125,9 @@ async function serve(
 /** The signature covers the body, so that is read first. */
 async function signedExchange(parts: ServingParts, open: Exchange): Promise<Exchange> {
   if (!parts.verifySignature) throw iamForbidden();
-  const { request, response, head, route } = open;
+  const { request, response, head, route, target } = open;
   const body = await readBody(request, response, head, PAYLOAD_BYTES_MAX);
-  return { ...open, ...(await verified(parts.verifySignature, request, head, route, body)) };
+  return { ...open, ...(await verified(parts.verifySignature, request, head, route, body, target)) };
 }
 
 const WELCOME = `This is the gateway of lambdad. It serves functions, each at

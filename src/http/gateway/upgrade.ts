@@ -6,7 +6,7 @@ import { newInvocationId } from "../../core/ids.ts";
 import type { Target } from "../../registry/target.ts";
 import { endWithError, explainError } from "../error-response.ts";
 import { type FunctionRoute, provenanceOf, type ServingParts, targetOf, verified } from "./exchange.ts";
-import { resolveUrl } from "./function-url.ts";
+import { checkOpenUrl, resolveUrl } from "./function-url.ts";
 import { hasBody } from "./request-body.ts";
 import { forwardedHeaders, type RequestHead, readRequestHead } from "./request-headers.ts";
 import type { Router } from "./routing.ts";
@@ -62,8 +62,11 @@ async function admit(
   }
   const { target, url } = await resolveUrl(parts.functions, route.urlId);
   requireServer(target);
-  if (url.authType === "NONE") return { requestHead, route, target };
-  const { head } = await verified(parts.verifySignature, request, requestHead, route, undefined);
+  if (url.authType === "NONE") {
+    checkOpenUrl(parts.urlPermissions, target);
+    return { requestHead, route, target };
+  }
+  const { head } = await verified(parts.verifySignature, request, requestHead, route, undefined, target);
   return { requestHead: head, route, target };
 }
 

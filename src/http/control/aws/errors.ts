@@ -13,13 +13,18 @@ export interface AwsErrorReply {
   readonly body: string;
 }
 
-const CAPITAL_MESSAGE: ReadonlySet<string> = new Set(["ResourceNotFoundException", "ServiceException"]);
+const CAPITAL_MESSAGE: ReadonlySet<string> = new Set([
+  "ResourceNotFoundException",
+  "CodeSigningConfigNotFoundException",
+  "ServiceException",
+]);
 const WITHOUT_TYPE: ReadonlySet<string> = new Set([
   "ValidationException",
   "AccessDeniedException",
   "RequestEntityTooLargeException",
   "UnrecognizedClientException",
   "InvalidSignatureException",
+  "CodeSigningConfigNotFoundException",
 ]);
 
 /** The answer to an error; what must not leave the house is logged and becomes "internal error". */
@@ -54,6 +59,9 @@ const FUNCTION_MISSING = () => "Function does not exist";
 
 /** Texts for what is not there, where they are not the usual `Function not found: ARN`. Recorded. */
 const MISSING: Partial<Record<AwsOperationName, (subject: Subject) => string>> = {
+  GetPolicy: RESOURCE_MISSING,
+  GetResourcePolicy: RESOURCE_MISSING,
+  RemovePermission: ({ arn, qualifier }) => `No policy found for: ${joined(arn, qualifier)}`,
   PutFunctionConcurrency: ({ arn }) => `Function not found: ${arn}:$LATEST`,
   GetFunctionUrlConfig: RESOURCE_MISSING,
   DeleteFunctionUrlConfig: RESOURCE_MISSING,
@@ -62,14 +70,29 @@ const MISSING: Partial<Record<AwsOperationName, (subject: Subject) => string>> =
   ListFunctionUrlConfigs: FUNCTION_MISSING,
 };
 
+/** For an alias that is a qualifier. */
+const ALIAS_QUALIFIER = ({ arn, qualifier }: Subject) => `Cannot find alias arn: ${joined(arn, qualifier)}`;
+
 const ALIAS_MISSING: Partial<Record<AwsOperationName, (subject: Subject) => string>> = {
   ...MISSING,
+  AddPermission: ALIAS_QUALIFIER,
+  PutProvisionedConcurrencyConfig: ALIAS_QUALIFIER,
+  GetProvisionedConcurrencyConfig: ALIAS_QUALIFIER,
+  DeleteProvisionedConcurrencyConfig: ALIAS_QUALIFIER,
   GetAlias: ({ arn, alias }) => `Cannot find alias arn: ${joined(arn, alias)}`,
   UpdateAlias: ({ arn, alias }) => `Alias not found: ${joined(arn, alias)}`,
 };
 
 const REVISION_CHANGED =
   "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id";
+
+/** They have said it themselves: their revision is that of the policy. */
+const POLICY_OPERATIONS: ReadonlySet<AwsOperationName> = new Set([
+  "AddPermission",
+  "RemovePermission",
+  "PutResourcePolicy",
+  "DeleteResourcePolicy",
+]);
 
 /** The same error with the text that AWS has for it; anything else as it is. */
 export function inAwsWords(error: unknown, operation: AwsOperationName, subject: Subject): unknown {
@@ -93,7 +116,7 @@ function awsText(error: PlatformError, operation: AwsOperationName, subject: Sub
     case "AliasExists":
       return `Alias already exists: ${joined(arn, alias)}`;
     case "RevisionChanged":
-      return REVISION_CHANGED;
+      return POLICY_OPERATIONS.has(operation) ? undefined : REVISION_CHANGED;
     default:
       return undefined;
   }

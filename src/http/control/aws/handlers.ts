@@ -6,12 +6,18 @@ import { PlatformError } from "../../../core/errors.ts";
 import type { CodeLinks } from "../code-links.ts";
 import type { ControlParts } from "../parts.ts";
 import type { ControlRequest, Handler, Reply } from "../route.ts";
+import { ABSENT } from "./absent.ts";
 import { inAwsWords, type Subject } from "./errors.ts";
 import * as functions from "./functions.ts";
 import * as images from "./images.ts";
 import { invoke, invokeWithResponseStream } from "./invoke.ts";
+import { invokeAsync } from "./invoke-async.ts";
 import * as layers from "./layers.ts";
-import { isSupported, type SupportedOperation } from "./routes.ts";
+import * as permissions from "./permissions.ts";
+import * as provisioned from "./provisioned.ts";
+import * as resourcePolicies from "./resource-policies.ts";
+import { isAbsent, isSupported, type SupportedOperation } from "./routes.ts";
+import * as runtimeSettings from "./runtime-settings.ts";
 import * as settings from "./settings.ts";
 import * as urls from "./urls.ts";
 import * as versions from "./versions.ts";
@@ -56,17 +62,37 @@ export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: 
     ListLayerVersions: layers.listLayerVersions,
     ListLayers: layers.listLayers,
     DeleteLayerVersion: layers.deleteLayerVersion,
+    AddPermission: permissions.addPermission,
+    GetPolicy: permissions.getPolicy,
+    RemovePermission: permissions.removePermission,
+    PutProvisionedConcurrencyConfig: provisioned.putProvisioned,
+    GetProvisionedConcurrencyConfig: provisioned.getProvisioned,
+    ListProvisionedConcurrencyConfigs: provisioned.listProvisioned,
+    DeleteProvisionedConcurrencyConfig: provisioned.deleteProvisioned,
+    GetRuntimeManagementConfig: runtimeSettings.getRuntimeManagement,
+    PutRuntimeManagementConfig: runtimeSettings.putRuntimeManagement,
+    GetFunctionRecursionConfig: runtimeSettings.getRecursion,
+    PutFunctionRecursionConfig: runtimeSettings.putRecursion,
+    InvokeAsync: invokeAsync,
+    GetResourcePolicy: resourcePolicies.getResourcePolicy,
+    PutResourcePolicy: resourcePolicies.putResourcePolicy,
+    DeleteResourcePolicy: resourcePolicies.deleteResourcePolicy,
   };
 
   return (operation) => {
-    if (!isSupported(operation)) {
+    const perform = isSupported(operation)
+      ? operations[operation]
+      : isAbsent(operation)
+        ? ABSENT[operation]
+        : undefined;
+    if (!perform || !(isSupported(operation) || isAbsent(operation))) {
       return async () => {
         throw new PlatformError("RouteNotFound", `${operation} is not supported yet by lambdad`);
       };
     }
     return async (request) => {
       try {
-        return await operations[operation](parts, request);
+        return await perform(parts, request);
       } catch (error) {
         throw inAwsWords(error, operation, subjectOf(request));
       }

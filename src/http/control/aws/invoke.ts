@@ -9,6 +9,7 @@ import { rawInput } from "../../raw-invoke.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Reply, type ReplyStream } from "../route.ts";
 import { invokeComplete, payloadChunks } from "./eventstream.ts";
+import { withLineage } from "./lineage.ts";
 import { namedBy } from "./lookup.ts";
 import { constraint } from "./names.ts";
 
@@ -43,6 +44,12 @@ export async function invoke(parts: ControlParts, request: ControlRequest): Prom
       return { kind: "bytes", status: 200, contentType: "application/json", body: payload, headers };
     }
   }
+}
+
+/** Puts the call into the queue. */
+export async function invokeEvent(parts: ControlParts, request: ControlRequest): Promise<void> {
+  const { target, call } = await prepared(parts, request);
+  await enqueue(parts, request, target, call);
 }
 
 export async function invokeWithResponseStream(parts: ControlParts, request: ControlRequest): Promise<Reply> {
@@ -162,7 +169,7 @@ async function prepared(
   const target =
     parts.functions.resolveCached(name, qualifier) ?? (await parts.functions.resolve(name, qualifier));
   const input = rawInput(target.version.config.entry.kind, request.bytes, header(request, "content-type"));
-  const traceId = header(request, "x-amzn-trace-id");
+  const traceId = withLineage(header(request, "x-amzn-trace-id") || newTrace(request), target.record);
   return {
     target,
     call: { invocationId: request.requestId, input, traceId, clientContext, wantsTail, sink: undefined },
@@ -235,10 +242,13 @@ function header(request: ControlRequest, name: string): string | undefined {
 /** The root of the caller's trace, or one made of the request id. */
 function traceHeader(request: ControlRequest): readonly string[] {
   const given = /Root=([0-9a-f-]{35})/.exec(header(request, "x-amzn-trace-id") ?? "")?.[1];
-  if (given !== undefined) return ["X-Amzn-Trace-Id", `Root=${given};Sampled=0`];
+  return ["X-Amzn-Trace-Id", `${given === undefined ? newTrace(request) : `Root=${given}`};Sampled=0`];
+}
+
+function newTrace(request: ControlRequest): string {
   const seconds = Math.floor(Date.now() / 1000)
     .toString(16)
     .padStart(8, "0");
   const digits = request.requestId.replaceAll("-", "").slice(0, 24);
-  return ["X-Amzn-Trace-Id", `Root=1-${seconds}-${digits};Sampled=0`];
+  return `Root=1-${seconds}-${digits}`;
 }

@@ -86,9 +86,6 @@ const SUPPORTED = [
     "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
     "deploy",
   ),
-] as const;
-
-const REFUSED = [
   operation("AddPermission", "POST", "/2015-03-31/functions/{FunctionName}/policy", "deploy"),
   operation("GetPolicy", "GET", "/2015-03-31/functions/{FunctionName}/policy", "read"),
   operation(
@@ -97,41 +94,6 @@ const REFUSED = [
     "/2015-03-31/functions/{FunctionName}/policy/{StatementId}",
     "deploy",
   ),
-  operation(
-    "PutFunctionEventInvokeConfig",
-    "PUT",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "deploy",
-  ),
-  operation(
-    "UpdateFunctionEventInvokeConfig",
-    "POST",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "deploy",
-  ),
-  operation(
-    "GetFunctionEventInvokeConfig",
-    "GET",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "read",
-  ),
-  operation(
-    "DeleteFunctionEventInvokeConfig",
-    "DELETE",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "deploy",
-  ),
-  operation(
-    "ListFunctionEventInvokeConfigs",
-    "GET",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
-    "read",
-  ),
-  operation("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", "deploy"),
-  operation("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", "read"),
-  operation("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", "read"),
-  operation("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", "deploy"),
-  operation("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", "deploy"),
   operation(
     "PutProvisionedConcurrencyConfig",
     "PUT",
@@ -181,6 +143,18 @@ const REFUSED = [
     "deploy",
   ),
   operation("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", "invoke"),
+  operation("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/{ResourceArn}", "read"),
+  operation("PutResourcePolicy", "PUT", "/2026-07-09/resource-policy/{ResourceArn}", "deploy"),
+  operation("DeleteResourcePolicy", "DELETE", "/2026-07-09/resource-policy/{ResourceArn}", "deploy"),
+] as const;
+
+/** Operations of features that there are not here: answered as for an account that has none of them (absent.ts). */
+const ABSENT = [
+  operation("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", "deploy"),
+  operation("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", "read"),
+  operation("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", "read"),
+  operation("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", "deploy"),
+  operation("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", "deploy"),
   operation(
     "GetLayerVersionPolicy",
     "GET",
@@ -314,22 +288,54 @@ const REFUSED = [
     "/2025-12-01/functions/{FunctionName}/durable-executions",
     "read",
   ),
-  operation("DeleteResourcePolicy", "DELETE", "/2026-07-09/resource-policy/{ResourceArn}", "deploy"),
-  operation("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/{ResourceArn}", "read"),
-  operation("PutResourcePolicy", "PUT", "/2026-07-09/resource-policy/{ResourceArn}", "deploy"),
+] as const;
+
+const REFUSED = [
+  operation(
+    "PutFunctionEventInvokeConfig",
+    "PUT",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "deploy",
+  ),
+  operation(
+    "UpdateFunctionEventInvokeConfig",
+    "POST",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "deploy",
+  ),
+  operation(
+    "GetFunctionEventInvokeConfig",
+    "GET",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "read",
+  ),
+  operation(
+    "DeleteFunctionEventInvokeConfig",
+    "DELETE",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "deploy",
+  ),
+  operation(
+    "ListFunctionEventInvokeConfigs",
+    "GET",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
+    "read",
+  ),
 ] as const;
 
 export type SupportedOperation = (typeof SUPPORTED)[number]["name"];
-export type AwsOperationName = SupportedOperation | (typeof REFUSED)[number]["name"];
+export type AbsentOperation = (typeof ABSENT)[number]["name"];
+export type AwsOperationName = SupportedOperation | AbsentOperation | (typeof REFUSED)[number]["name"];
 
 /** Every operation with what becomes of it; the documentation is compared with this. */
 export const AWS_OPERATIONS: readonly {
   readonly name: AwsOperationName;
   readonly method: Method;
   readonly path: string;
-  readonly status: "supported" | "refused";
+  readonly status: "supported" | "absent" | "refused";
 }[] = [
   ...SUPPORTED.map(({ name, method, path }) => ({ name, method, path, status: "supported" as const })),
+  ...ABSENT.map(({ name, method, path }) => ({ name, method, path, status: "absent" as const })),
   ...REFUSED.map(({ name, method, path }) => ({ name, method, path, status: "refused" as const })),
 ];
 
@@ -343,23 +349,32 @@ const BODIES: Partial<Record<AwsOperationName, BodyRule>> = {
   PublishLayerVersion: { kind: "json", bytesMax: CODE_REQUEST_BYTES_MAX },
   Invoke: { kind: "bytes", bytesMax: PAYLOAD_BYTES_MAX },
   InvokeWithResponseStream: { kind: "bytes", bytesMax: PAYLOAD_BYTES_MAX },
+  InvokeAsync: { kind: "bytes", bytesMax: PAYLOAD_BYTES_MAX },
 };
 
 export const AWS_ROUTES: readonly Route[] = [
   ...SUPPORTED.map((row) => routeOf(row, { kind: "json", bytesMax: JSON_BYTES_MAX })),
+  ...ABSENT.map((row) => routeOf(row, { kind: "json", bytesMax: JSON_BYTES_MAX })),
   // Whatever a refused request carries, its answer is the refusal.
   ...REFUSED.map((row) => routeOf(row, { kind: "bytes", bytesMax: CODE_REQUEST_BYTES_MAX })),
 ];
 
 const SUPPORTED_NAMES: ReadonlySet<string> = new Set(SUPPORTED.map(({ name }) => name));
+const ABSENT_NAMES: ReadonlySet<string> = new Set(ABSENT.map(({ name }) => name));
 
 export function isSupported(name: string): name is SupportedOperation {
   return SUPPORTED_NAMES.has(name);
 }
 
+export function isAbsent(name: string): name is AbsentOperation {
+  return ABSENT_NAMES.has(name);
+}
+
 function routeOf(row: Operation<AwsOperationName>, usualBody: BodyRule): Route {
   const [path = "", query] = row.path.split("?");
-  const namesFunction = path.includes("{FunctionName}") || path.includes("/tags/{Resource}");
+  const namesFunction = ["{FunctionName}", "/tags/{Resource}", "{ResourceArn}"].some((part) =>
+    path.includes(part),
+  );
   const hasBody = row.method === "POST" || row.method === "PUT";
   return {
     name: row.name,
