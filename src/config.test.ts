@@ -50,6 +50,10 @@ describe("readConfig", () => {
       instancesMax: 1_000,
       idleMsMax: 600_000,
       logLevel: "info",
+      concurrencyMax: undefined,
+      unreservedMin: 0,
+      requestsPerSecondMax: undefined,
+      urlPermissions: "off",
     });
   });
 
