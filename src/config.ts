@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type * as Yaml from "yaml";
 import { PlatformError } from "./core/errors.ts";
+import { type Fault, parseFault } from "./core/fault.ts";
 import type { LogLevel } from "./core/log.ts";
 import { sourceUrl } from "./core/source-url.ts";
 
@@ -27,7 +28,12 @@ export interface Config {
   readonly region: string;
   readonly instancesMax: number;
   readonly idleMsMax: number;
+  readonly eventResultsMs: number;
+  readonly deadLettersMs: number;
+  readonly privateDestinations: boolean;
   readonly logLevel: LogLevel;
+  /** From `LAMBDAD_FAULT`, which is no setting: tests of durability use it. */
+  readonly fault: Fault | undefined;
   /** Calls at once over all functions; undefined is no limit. */
   readonly concurrencyMax: number | undefined;
   /** What reservations leave of it to functions without one. */
@@ -103,6 +109,22 @@ export const CONFIG_KEYS = [
     "Instances on this host in all, 1 to 100000; the one idle longest makes room.",
   ),
   key("idle-timeout", "SECONDS", "600", "An instance without work for this long is stopped; 1 to 86400."),
+  key(
+    "event-results",
+    "HOURS",
+    "24",
+    "How long events that are done are kept, with their results; 1 to 8760.",
+  ),
+  key(
+    "dead-letters",
+    "DAYS",
+    "14",
+    "How long events that failed or expired are kept to be tried again; 1 to 3650.",
+  ),
+  flag(
+    "private-destinations",
+    "Lets destinations of events be on this machine and inside its networks; otherwise only public addresses are told.",
+  ),
   key("log-level", "LEVEL", "info", "debug, info, warn or error."),
   key(
     "concurrency-max",
@@ -233,7 +255,7 @@ export function environmentName(keyName: string): string {
 }
 
 /** Set by our own start scripts for their children; no settings. */
-const OUR_OWN_VARIABLES: ReadonlySet<string> = new Set(["LAMBDAD_WRAPPED"]);
+const OUR_OWN_VARIABLES: ReadonlySet<string> = new Set(["LAMBDAD_FAULT", "LAMBDAD_WRAPPED"]);
 
 function readFile(path: Given | undefined, problems: string[]): { readonly values: Values } {
   if (!path) return { values: {} };
@@ -354,12 +376,24 @@ function toConfig(
     region: matching("region", /^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1", "us-east-1"),
     instancesMax: number("instances-max", 1_000, 1, 100_000),
     idleMsMax: number("idle-timeout", 600, 1, 86_400) * 1_000,
+    eventResultsMs: number("event-results", 24, 1, 8_760) * 3_600_000,
+    deadLettersMs: number("dead-letters", 14, 1, 3_650) * 24 * 3_600_000,
+    privateDestinations: isOn("private-destinations"),
+    fault: faultIn(env, problems),
     logLevel: oneOf("log-level", ["debug", "info", "warn", "error"], "info"),
     concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
     unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
     requestsPerSecondMax: number("request-rate", 0, 0, 100_000) || undefined,
     urlPermissions: oneOf("url-permissions", ["off", "required", "both"], "off"),
   };
+}
+
+function faultIn(env: Readonly<Record<string, string | undefined>>, problems: string[]): Fault | undefined {
+  const text = env.LAMBDAD_FAULT;
+  if (text === undefined) return undefined;
+  const fault = parseFault(text);
+  if (!fault) problems.push(`LAMBDAD_FAULT: expected die:POINT:N or acknowledge-early, got "${text}"`);
+  return fault;
 }
 
 /** `HOST:PORT`, `[V6]:PORT` or `:PORT` (loopback); undefined if it is none of them. */

@@ -14,10 +14,12 @@ import type { FunctionName } from "./core/ids.ts";
 import type { Log } from "./core/log.ts";
 import { Scope } from "./core/scope.ts";
 import { sourceUrl } from "./core/source-url.ts";
+import { startEvents } from "./events/start-events.ts";
 import { openControl } from "./http/control/control.ts";
 import { openKeyRing } from "./http/control/keys.ts";
 import type { PrepareCode } from "./http/control/parts.ts";
 import { newUrlSignatureCheck } from "./http/control/url-signatures.ts";
+import { newEventIntake } from "./http/event-intake.ts";
 import { openGateway } from "./http/gateway/gateway.ts";
 import { Invoker } from "./invoker/invoker.ts";
 import { openProvisioned } from "./invoker/provisioned.ts";
@@ -58,7 +60,7 @@ export async function startServer(parts: {
   const scope = new Scope();
   try {
     makeDataDir(config.dataDir);
-    const store = scope.own(await openSqliteStore({ dir: config.dataDir, log, clock }));
+    const store = scope.own(await openSqliteStore({ dir: config.dataDir, log, clock, fault: config.fault }));
     // Its files are written and synced while the rest opens.
     const openingKeys = openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
     openingKeys.catch(() => undefined);
@@ -114,6 +116,11 @@ export async function startServer(parts: {
       }),
     );
 
+    const events = newEventIntake(store.events);
+    const eventWork = scope.own(
+      startEvents({ config, store, functions, invocations: invoker, identity, clock, log }),
+    );
+
     const gateway = scope.own(
       await openGateway({
         ...config.gateway,
@@ -123,7 +130,7 @@ export async function startServer(parts: {
         functions,
         invocations: invoker,
         showFunctionErrors: config.showFunctionErrors,
-        events: undefined,
+        events,
         verifySignature: newUrlSignatureCheck({
           keys: { findUsable: async (id) => (await openingKeys).findUsable(id) },
           account: config.accountId,
@@ -166,7 +173,8 @@ export async function startServer(parts: {
         prepareImage: async (reference, settings, options) =>
           (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
         warm: (target, options) => invoker.warm(target, options),
-        events: undefined,
+        events,
+        ledger: store.events,
         architecture: process.arch === "arm64" ? "arm64" : "x86_64",
         status,
         instances: (name) => invoker.counts(name),
@@ -187,7 +195,7 @@ export async function startServer(parts: {
     return {
       gatewayUrl: gateway.address.url,
       controlUrl: control.address.url,
-      failed: Promise.race([store.failed, invoker.failed, provisioned.failed]),
+      failed: Promise.race([store.failed, eventWork.failed, invoker.failed, provisioned.failed]),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
   } catch (error) {

@@ -120,6 +120,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     prepare: (upload, settings, options) => control.prepare(upload, settings, options),
     warm: (target, options) => control.warm(target, options),
     events: undefined,
+    ledger: store.events,
     architecture: "x86_64",
     status: async () => ({
       version: "0.1.0",

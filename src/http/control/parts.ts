@@ -1,15 +1,17 @@
 /** What the control API needs of the rest of the house. */
 import type { CodeDepot } from "../../code/depot.ts";
 import type { Clock } from "../../core/clock.ts";
+import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
-import type { FunctionName, InvocationId } from "../../core/ids.ts";
-import type { CallInput } from "../../core/invocation.ts";
+import type { FunctionName } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { Records } from "../../records/records.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
+import type { EventLedger } from "../../store/event-queue.ts";
 import type { Layers } from "../../store/store.ts";
+import type { EventIntake } from "../event-intake.ts";
 import type { KeyRing } from "./keys.ts";
 
 export interface ControlParts {
@@ -39,6 +41,8 @@ export interface ControlParts {
   warm(target: Target, options: { readonly signal: AbortSignal }): Promise<number>;
   /** The durable queue; without it `Event` invocations are refused. */
   readonly events: EventIntake | undefined;
+  /** What became of events. */
+  readonly ledger: EventLedger;
   /** What this host's programs are built for. */
   readonly architecture: Architecture;
   /** Facts of the running daemon, as `GET /v1/status` shows them. */
@@ -51,6 +55,12 @@ export interface ControlParts {
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/** Why the events of a function that is deleted end. */
+export const FUNCTION_DELETED: EndReason = {
+  condition: "FunctionDeleted",
+  message: "the function was deleted",
+};
 
 export interface Runtimes {
   /** @throws PlatformError `RuntimeUnavailable` with the remedy; at once, or as a rejection. */
@@ -123,18 +133,6 @@ export interface PrepareOptions {
   readonly output: (text: string) => void;
   /** What is done now: `Packaging`, then `Building`. */
   readonly step: (title: string, detail: string) => void;
-}
-
-export interface EventIntake {
-  /** Resolves when the event cannot be lost any more. */
-  enqueue(
-    target: Target,
-    event: {
-      readonly invocationId: InvocationId;
-      readonly input: CallInput;
-      readonly traceId: string | undefined;
-    },
-  ): Promise<void>;
 }
 
 export interface DaemonStatus {

@@ -8,6 +8,7 @@ import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts
 import type { InvocationResult } from "../../invoker/invocations.ts";
 import { rawOutcome } from "../../invoker/raw-outcome.ts";
 import { errorBody, sendErrorBody, sendJson } from "../error-response.ts";
+import { parseIdempotencyKey } from "../event-intake.ts";
 import { discardRest } from "../listener.ts";
 import { rawInput } from "../raw-invoke.ts";
 import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";
@@ -90,17 +91,25 @@ export async function callRaw(parts: ServingParts, exchange: Exchange): Promise<
 }
 
 async function acceptEvent(parts: ServingParts, exchange: Exchange): Promise<void> {
-  const { response, target, invocationId, reply } = exchange;
+  const { response, target, head, reply } = exchange;
   if (!parts.events) {
     throw new PlatformError(
       "UnsupportedMember",
       "Prefer: respond-async needs an event queue, which this server does not have; call without that header",
     );
   }
+  const idempotencyKey = parseIdempotencyKey(headerOf(head, "idempotency-key"));
   const body = bodyOf(exchange, EVENT_PAYLOAD_BYTES_MAX);
   const input = inputOf(exchange, body instanceof Promise ? await body : body);
-  await parts.events.enqueue(target, { invocationId, input, traceId: exchange.provenance.traceId });
-  sendJson(response, 202, { invocationId }, ["preference-applied", "respond-async", ...reply.added]);
+  const { eventId, invocationId } = await parts.events.enqueue(target, {
+    invocationId: exchange.invocationId,
+    input,
+    traceId: exchange.provenance.traceId,
+    idempotencyKey,
+    origin: "gateway",
+  });
+  const headers = ["preference-applied", "respond-async", "x-lambdad-event-id", eventId, ...reply.added];
+  sendJson(response, 202, { eventId, invocationId }, headers);
 }
 
 interface Wanted {

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
 import type { InvocationId } from "../../core/ids.ts";
-import type { CallInput } from "../../core/invocation.ts";
 import type { Log } from "../../core/log.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
+import type { EventIntake } from "../event-intake.ts";
 import type { Callers } from "./callers.ts";
 import type { SignedCaller } from "./payload-v2.ts";
 import { type Provenance, type RequestHead, withoutHeader } from "./request-headers.ts";
@@ -24,18 +24,6 @@ export interface GatewayPorts {
   /** Checks requests to function URLs with AWS_IAM; without it they are refused. */
   readonly verifySignature: VerifySignature | undefined;
   readonly urlPermissions: UrlPermissions;
-}
-
-export interface EventIntake {
-  /** Resolves when the event cannot be lost any more. */
-  enqueue(
-    target: Target,
-    event: {
-      readonly invocationId: InvocationId;
-      readonly input: CallInput;
-      readonly traceId: string | undefined;
-    },
-  ): Promise<void>;
 }
 
 /** @throws PlatformError `SignatureInvalid`, `Unauthenticated`, `Forbidden`. */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
+import { parseEventId } from "../../core/ids.ts";
 import type { InvocationOutcome, RequestInput } from "../../core/invocation.ts";
 import { PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import { jsonLog } from "../../core/log.ts";
@@ -10,6 +11,7 @@ import { returned } from "../../invoker/invocations.fake.ts";
 import type { InvocationRequest } from "../../invoker/invocations.ts";
 import { call, exchangeRaw, startGateway, statusOf } from "./gateway.fake.ts";
 
+const EVENT_ID = parseEventId("evt_00000000001") ?? assert.fail();
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const UPLOAD = "POST /greet HTTP/1.1\r\nHost: localhost\r\n";
 
@@ -582,11 +584,13 @@ describe("the gateway, for calls that nobody waits for", () => {
       events: {
         enqueue: async (target, { invocationId, input }) => {
           queued.push([target.record.name, invocationId, input.kind === "request" ? input.body : input.kind]);
+          return { eventId: EVENT_ID, invocationId };
         },
       },
     });
     const answer = await call(gateway.port, "/", { method: "POST", headers, body: "{}" });
-    const { invocationId } = JSON.parse(answer.text);
+    const { invocationId, eventId } = JSON.parse(answer.text);
+    assert.deepEqual([eventId, answer.headers["x-lambdad-event-id"]], [EVENT_ID, EVENT_ID]);
     assert.deepEqual([answer.status, answer.headers["preference-applied"]], [202, "respond-async"]);
     await call(gateway.port, "/", { host: "web.localhost", method: "POST", headers, body: "hi" });
     assert.deepEqual(queued[0], ["greet", invocationId, "event"]);

@@ -10,7 +10,7 @@ import {
 import { type FunctionName, parseFunctionName } from "../../../core/ids.ts";
 import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
 import type { CodeLinks } from "../code-links.ts";
-import type { ControlParts } from "../parts.ts";
+import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedLogging, checkSizeWithLayers, layersConfig } from "./function-layers.ts";
 import { namedBy, unqualified, versionOf } from "./lookup.ts";
@@ -238,6 +238,7 @@ export async function deleteFunction(parts: ControlParts, request: ControlReques
   const { name, qualifier } = namedBy(request);
   if (qualifier === undefined) {
     await parts.functions.remove(name);
+    await parts.ledger.cancelAll(name, FUNCTION_DELETED);
     await parts.records.forget(name);
     return emptyReply(204);
   }

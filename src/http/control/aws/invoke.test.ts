@@ -12,11 +12,17 @@ import {
   TooManyRequestsException,
 } from "@aws-sdk/client-lambda";
 import { PlatformError } from "../../../core/errors.ts";
+import { parseEventId, parseInvocationId } from "../../../core/ids.ts";
 import type { InvocationRequest } from "../../../invoker/invocations.ts";
 import type { Target } from "../../../registry/target.ts";
 import { makeFunction, payloadOf, returned, startControl, type TestControl } from "../control.fake.ts";
 
 const ARN = "arn:aws:lambda:eu-central-1:123456789012:function";
+
+const ACCEPTED = {
+  eventId: parseEventId("evt_00000000001") ?? assert.fail(),
+  invocationId: parseInvocationId("00000000-0000-4000-8000-000000000000") ?? assert.fail(),
+};
 
 let control: TestControl;
 let sdk: LambdaClient;
@@ -143,6 +149,7 @@ describe("Invoke", () => {
       events: {
         enqueue: async (target, { input }) => {
           enqueued.push(`${target.record.name} ${input.kind === "event" ? text(input.payload) : ""}`);
+          return ACCEPTED;
         },
       },
     });

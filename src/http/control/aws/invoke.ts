@@ -5,6 +5,7 @@ import { EVENT_PAYLOAD_BYTES_MAX } from "../../../core/limits.ts";
 import type { InvocationRequest, InvocationResult } from "../../../invoker/invocations.ts";
 import { rawOutcome } from "../../../invoker/raw-outcome.ts";
 import type { Target } from "../../../registry/target.ts";
+import { parseIdempotencyKey } from "../../event-intake.ts";
 import { rawInput } from "../../raw-invoke.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Reply, type ReplyStream } from "../route.ts";
@@ -29,8 +30,7 @@ export async function invoke(parts: ControlParts, request: ControlRequest): Prom
     case "DryRun":
       return emptyReply(204, trace);
     case "Event":
-      await enqueue(parts, request, target, call);
-      return emptyReply(202, trace);
+      return emptyReply(202, [...trace, ...(await enqueue(parts, request, target, call))]);
     case "RequestResponse": {
       const result = await parts.invocations.invoke(target, call, { signal: request.signal });
       const { payload, functionError } = rawOutcome(result.outcome, request.requestId);
@@ -176,12 +176,13 @@ async function prepared(
   };
 }
 
+/** Gives the headers that name the event. */
 async function enqueue(
   parts: ControlParts,
   request: ControlRequest,
   target: Target,
   call: InvocationRequest,
-): Promise<void> {
+): Promise<readonly string[]> {
   if (!parts.events) {
     throw new PlatformError(
       "UnsupportedMember",
@@ -194,8 +195,12 @@ async function enqueue(
       `${request.bytes.length} byte payload is too large for the Event invocation type (limit ${EVENT_PAYLOAD_BYTES_MAX} bytes)`,
     );
   }
+  const idempotencyKey = parseIdempotencyKey(header(request, "idempotency-key"));
   const { invocationId, input, traceId } = call;
-  await parts.events.enqueue(target, { invocationId, input, traceId });
+  const event = { invocationId, input, traceId, idempotencyKey, origin: "api" } as const;
+  const accepted = await parts.events.enqueue(target, event);
+  // Of a key that was used before, the ids are those of the first event.
+  return ["X-Lambdad-Event-Id", accepted.eventId, "X-Lambdad-Invocation-Id", accepted.invocationId];
 }
 
 /** Decoded JSON text. @throws PlatformError `InvalidPayload`. */

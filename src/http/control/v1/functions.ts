@@ -3,7 +3,7 @@ import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord, Version } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { checkEnvironment } from "../environment-rules.ts";
-import type { ControlParts, PrepareSettings } from "../parts.ts";
+import { type ControlParts, FUNCTION_DELETED, type PrepareSettings } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedEntry, configOf } from "./config.ts";
 import { aliasShape, functionShape, versionShape } from "./shapes.ts";
@@ -98,6 +98,7 @@ function changedEnvironment(
 export async function deleteFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const name = nameOf(request);
   await parts.functions.remove(name);
+  await parts.ledger.cancelAll(name, FUNCTION_DELETED);
   await parts.records.forget(name);
   return emptyReply(204);
 }
