@@ -289,11 +289,11 @@ describe("CreateFunction", () => {
       /PackageType is not supported/,
     ],
     [
-      "a VPC",
+      "what is no subnet",
       { VpcConfig: { SubnetIds: ["s"], SecurityGroupIds: ["g"] } },
       400,
-      "InvalidParameterValueException",
-      /VpcConfig is not supported/,
+      "ValidationException",
+      /'vpcConfig.subnetIds.0' failed .* pattern: subnet-/,
     ],
     [
       "a layer that does not exist",
@@ -310,11 +310,11 @@ describe("CreateFunction", () => {
       /DeadLetterConfig is not/,
     ],
     [
-      "active tracing",
-      { TracingConfig: { Mode: "Active" } },
+      "a dead-letter queue",
+      { DeadLetterConfig: { TargetArn: "arn:aws:sqs:us-east-1:123456789012:q" } },
       400,
       "InvalidParameterValueException",
-      /TracingConfig is not/,
+      /DeadLetterConfig is not/,
     ],
     [
       "a file system",
@@ -323,7 +323,7 @@ describe("CreateFunction", () => {
       "InvalidParameterValueException",
       /FileSystemConfigs/,
     ],
-    ["a KMS key", { KMSKeyArn: "arn:aws:kms:x" }, 400, "InvalidParameterValueException", /KMSKeyArn/],
+    ["what is no KMS key", { KMSKeyArn: "key" }, 400, "ValidationException", /'kMSKeyArn'/],
     [
       "code signing",
       { CodeSigningConfigArn: "arn:x" },

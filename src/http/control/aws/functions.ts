@@ -13,6 +13,7 @@ import type { CodeLinks } from "../code-links.ts";
 import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedLogging, checkSizeWithLayers, layersConfig } from "./function-layers.ts";
+import { changedKept } from "./kept-wire.ts";
 import { namedBy, unqualified, versionOf } from "./lookup.ts";
 import { decodeMarker, encodeMarker } from "./paging.ts";
 import { unsupported } from "./refusals.ts";
@@ -50,6 +51,7 @@ export async function createFunction(parts: ControlParts, request: ControlReques
     role: configuration.role,
     ...(await layersConfig(parts, configuration.layers ?? [], code, request.signal)),
     logging: changedLogging(TEXT_LOGGING, configuration.logging),
+    kept: changedKept(undefined, configuration.kept),
   };
   const record = await parts.functions.create(
     { name, code, config, concurrencyMax: undefined, tags: made.tags },
@@ -268,6 +270,7 @@ function changedConfig(config: FunctionConfig, change: ConfigurationChange): Fun
     environment: change.environment ?? config.environment,
     role: change.role ?? config.role,
     logging: changedLogging(config.logging, change.logging),
+    kept: changedKept(config.kept, change.kept),
   };
 }
 

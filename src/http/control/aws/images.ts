@@ -14,6 +14,7 @@ import {
   updateFunctionCode,
 } from "./functions.ts";
 import { parseCreateImage, parseUpdateImage, wantsImage } from "./image-wire.ts";
+import { changedKept } from "./kept-wire.ts";
 import { unqualified } from "./lookup.ts";
 
 /** Either kind of package; where the daemon runs no images, the operation for archives refuses them by name. */
@@ -39,6 +40,7 @@ export async function createAnyFunction(parts: ControlParts, request: ControlReq
     layers: [],
     optTreeId: undefined,
     logging: changedLogging(TEXT_LOGGING, configuration.logging),
+    kept: changedKept(undefined, configuration.kept),
   };
   const record = await parts.functions.create(
     { name, code, config, concurrencyMax: undefined, tags: made.tags },

@@ -31,10 +31,10 @@ const differs = (name: string, usual: string) => (value: unknown) =>
   isFilled(value) && isFilled(member(value, name)) && member(value, name) !== usual;
 
 const REFUSALS: Readonly<Record<string, Refusal>> = {
-  VpcConfig: { asks: isFilled, why: "functions use this host's network" },
-  DeadLetterConfig: { asks: isFilled, why: "there is no event queue yet" },
-  KMSKeyArn: { asks: isFilled, why: "there is no key service" },
-  TracingConfig: { asks: differs("Mode", "PassThrough"), why: "only the mode PassThrough is" },
+  DeadLetterConfig: {
+    asks: isFilled,
+    why: "there are no SQS queues and no SNS topics; what failed stays in the dead-letter queue here",
+  },
   FileSystemConfigs: { asks: isFilled, why: "functions have their code and /tmp" },
   ImageConfig: { asks: isFilled, why: "functions run from archives" },
   PackageType: {
@@ -42,7 +42,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     why: "functions run from archives: use Zip",
   },
   CodeSigningConfigArn: { asks: isFilled, why: "signed code is not checked" },
-  SnapStart: { asks: differs("ApplyOn", "None"), why: "instances are not restored from snapshots" },
+  SnapStart: { asks: differs("ApplyOn", "None"), why: "instances are not restored from snapshots: use None" },
   TenancyConfig: { asks: isFilled, why: "there are no tenants" },
   CapacityProviderConfig: { asks: isFilled, why: "functions run on this host" },
   DurableConfig: { asks: isFilled, why: "there are no durable executions" },

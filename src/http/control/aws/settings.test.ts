@@ -59,6 +59,50 @@ describe("reserved concurrency", () => {
   });
 });
 
+describe("a limit on calls over all functions", () => {
+  it("is shown, and keeps what reservations must leave", async () => {
+    await using limited = await startControl({
+      quotas: { concurrencyMax: 200, unreservedMin: 100, requestsPerSecondMax: undefined },
+    });
+    for (const name of ["a", "b"]) await makeFunction(limited, name);
+    const sdk = limited.sdk();
+    const reserve = (FunctionName: string, ReservedConcurrentExecutions: number) =>
+      sdk.send(new PutFunctionConcurrencyCommand({ FunctionName, ReservedConcurrentExecutions }));
+    await reserve("a", 60);
+    await assert.rejects(
+      reserve("b", 41),
+      /decreases account's UnreservedConcurrentExecution below its minimum value of \[100\]/,
+    );
+    await reserve("a", 10);
+    await reserve("b", 41);
+    const { AccountLimit } = await sdk.send(new GetAccountSettingsCommand({}));
+    assert.deepEqual(
+      [AccountLimit?.ConcurrentExecutions, AccountLimit?.UnreservedConcurrentExecutions],
+      [200, 149],
+    );
+  });
+});
+
+describe("a limit on requests", () => {
+  it("answers with a throttle, but never to calls of functions", async () => {
+    await using limited = await startControl({
+      quotas: { concurrencyMax: undefined, unreservedMin: 0, requestsPerSecondMax: 3 },
+    });
+    await makeFunction(limited, "a");
+    const list = () => limited.send({ path: "/2015-03-31/functions" });
+    const answers = await Promise.all(Array.from({ length: 6 }, list));
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.ok(refused.length >= 3, String(refused.length));
+    assert.deepEqual(refused[0]?.json, {
+      Reason: "CallerRateLimitExceeded",
+      Type: "User",
+      message: "Rate exceeded",
+    });
+    const call = { method: "POST", path: "/2015-03-31/functions/a/invocations", body: "{}" };
+    assert.equal((await limited.send(call)).status, 200);
+  });
+});
+
 describe("tags", () => {
   it("are added, replaced, listed and removed", async () => {
     await makeFunction(control, "tagged");

@@ -1,5 +1,7 @@
 /** The operations on what belongs to a function as a whole: concurrency, tags, code signing; and on the account. */
 import { PlatformError } from "../../../core/errors.ts";
+import type { FunctionRecord } from "../../../core/function.ts";
+import type { FunctionName } from "../../../core/ids.ts";
 import { CODE_BYTES_MAX } from "../../../core/limits.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
@@ -9,8 +11,25 @@ import { checkTags, parsePutConcurrency, parseTags } from "./wire.ts";
 export async function putFunctionConcurrency(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const { name } = unqualified(request);
   const max = parsePutConcurrency(request.json);
+  await checkUnreserved(parts, name, max);
   await parts.functions.setConcurrency(name, max);
   return jsonReply(200, { ReservedConcurrentExecutions: max });
+}
+
+/** With a limit on calls over all functions, reservations must leave some of it to those without one. */
+async function checkUnreserved(parts: ControlParts, name: FunctionName, max: number): Promise<void> {
+  const { concurrencyMax, unreservedMin } = parts.quotas;
+  await parts.functions.get(name);
+  if (concurrencyMax === undefined) return;
+  let reserved = max;
+  for await (const record of eachFunction(parts)) {
+    if (record.name !== name) reserved += record.concurrencyMax ?? 0;
+  }
+  if (concurrencyMax - reserved >= unreservedMin) return;
+  throw new PlatformError(
+    "InvalidRequest",
+    `Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [${unreservedMin}].`,
+  );
 }
 
 export async function getFunctionConcurrency(parts: ControlParts, request: ControlRequest): Promise<Reply> {
@@ -81,28 +100,38 @@ function taggable(request: ControlRequest): Named {
 
 const FUNCTIONS_PER_STEP = 500;
 
-/** Limits are AWS's, of which code sizes hold here too; what is used counts `$LATEST` of each function. */
+async function* eachFunction({ functions }: Pick<ControlParts, "functions">): AsyncGenerator<FunctionRecord> {
+  let after: string | undefined;
+  for (;;) {
+    const page = await functions.list({ after, limit: FUNCTIONS_PER_STEP });
+    yield* page;
+    if (page.length < FUNCTIONS_PER_STEP) return;
+    after = page.at(-1)?.name;
+  }
+}
+
+/** What AWS gives an account. */
+const CONCURRENCY_OF_AWS = 1_000;
+
+/** Limits are AWS's where none is set, of which code sizes hold here too; what is used counts `$LATEST` of each function. */
 export async function getAccountSettings(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   let count = 0;
   let bytes = 0;
-  let after: string | undefined;
-  for (;;) {
-    const page = await parts.functions.list({ after, limit: FUNCTIONS_PER_STEP });
-    for (const record of page) {
-      after = record.name;
-      if (!request.caller.mayUse(record.name)) continue;
-      count++;
-      bytes += record.latest.code.archiveBytes;
-    }
-    if (page.length < FUNCTIONS_PER_STEP) break;
+  let reserved = 0;
+  for await (const record of eachFunction(parts)) {
+    reserved += record.concurrencyMax ?? 0;
+    if (!request.caller.mayUse(record.name)) continue;
+    count++;
+    bytes += record.latest.code.archiveBytes;
   }
+  const concurrency = parts.quotas.concurrencyMax ?? CONCURRENCY_OF_AWS;
   return jsonReply(200, {
     AccountLimit: {
       TotalCodeSize: 80_530_636_800,
       CodeSizeUnzipped: CODE_BYTES_MAX,
       CodeSizeZipped: 52_428_800,
-      ConcurrentExecutions: 1_000,
-      UnreservedConcurrentExecutions: 1_000,
+      ConcurrentExecutions: concurrency,
+      UnreservedConcurrentExecutions: Math.max(0, concurrency - reserved),
     },
     AccountUsage: { TotalCodeSize: bytes, FunctionCount: count },
   });

@@ -1,4 +1,4 @@
-/** Our words turned into what AWS clients expect. The other direction is wire.ts, which needs a schema library. */
+/** Our words turned into what AWS clients expect. The other direction is wire.ts. */
 import type {
   Alias,
   Entry,
@@ -9,6 +9,7 @@ import type {
   Logging,
   Version,
 } from "../../../core/function.ts";
+import { keptShape } from "./kept-wire.ts";
 import { layerVersionArn } from "./layer-names.ts";
 import { type Account, functionArn } from "./names.ts";
 
@@ -55,7 +56,7 @@ export function functionConfiguration(
     CodeSha256: code.image ? code.image.id.replace("sha256:", "") : code.archiveSha256,
     Version: version.label,
     ...(Object.keys(config.environment).length > 0 && { Environment: { Variables: config.environment } }),
-    TracingConfig: { Mode: "PassThrough" },
+    ...keptShape(config.kept),
     RevisionId: version.revisionId,
     ...STATES[shown.moment],
     PackageType: code.image ? "Image" : "Zip",

@@ -10,6 +10,7 @@ import {
   TMP_MIB_MAX,
 } from "../../../core/limits.ts";
 import { checkEnvironment } from "../environment-rules.ts";
+import { type KeptChange, KeptConfiguration, keptChange } from "./kept-wire.ts";
 import { LAYER_VERSION_ARN } from "./layer-names.ts";
 import { refuseCodeSource, refuseUnsupported, unsupported } from "./refusals.ts";
 import { checkCompatibleRuntimes, checkRuntimeName } from "./runtime-names.ts";
@@ -38,6 +39,7 @@ const Configuration = {
       LogGroup: optional(text({ min: 1, max: 512, pattern: "[\\.\\-_/#A-Za-z0-9]+" })),
     }),
   ),
+  ...KeptConfiguration,
 };
 
 export const Architectures = optional(
@@ -69,6 +71,7 @@ export interface ConfigurationChange {
   /** ARNs of layer versions. */
   readonly layers: readonly string[] | undefined;
   readonly logging: LoggingChange | undefined;
+  readonly kept: KeptChange;
 }
 
 /** Members left out are undefined. */
@@ -407,6 +410,9 @@ export function configurationOf(request: {
   readonly Environment?: { readonly Variables?: Record<string, string> | undefined } | undefined;
   readonly Layers?: readonly string[] | undefined;
   readonly LoggingConfig?: z.output<typeof Configuration.LoggingConfig>;
+  readonly VpcConfig?: z.output<typeof Configuration.VpcConfig>;
+  readonly KMSKeyArn?: string | undefined;
+  readonly TracingConfig?: z.output<typeof Configuration.TracingConfig>;
 }): ConfigurationChange {
   if (request.Runtime !== undefined) checkRuntimeName(request.Runtime);
   return {
@@ -425,6 +431,7 @@ export function configurationOf(request: {
       systemLevel: request.LoggingConfig.SystemLogLevel,
       group: request.LoggingConfig.LogGroup,
     },
+    kept: keptChange(request),
   };
 }
 
