@@ -47,6 +47,12 @@ export const EVENT_DEPTH_MAX = 16;
 export const IDEMPOTENCY_MS = 24 * 3_600_000;
 export const IDEMPOTENCY_KEY_LENGTH_MAX = 256;
 
+/** Schedules, targets of rules included; the next one is refused. */
+export const SCHEDULES_MAX = 10_000;
+/** Missed instants that a schedule may make up for. */
+export const CATCH_UP_MAX = 100;
+export const SCHEDULE_JITTER_MS_MAX = 24 * 3_600_000;
+
 /** Instances of one function when it sets no limit of its own; calls beyond wait in the queue. */
 export const INSTANCES_PER_FUNCTION_DEFAULT = 10;
 /** Calls that wait for an instance of one function; the next one gets 429. */

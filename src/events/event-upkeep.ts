@@ -2,11 +2,9 @@ import type { Clock } from "../core/clock.ts";
 import { isPlatformError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { EventLedger } from "../store/event-queue.ts";
-import type { Schedules } from "../store/schedules.ts";
 
 export interface EventUpkeepParts {
   readonly ledger: Pick<EventLedger, "prune">;
-  readonly schedules: Pick<Schedules, "pruneFirings">;
   /** How long what is done or cancelled is kept, with its result. */
   readonly resultsMs: number;
   readonly deadLettersMs: number;
@@ -23,15 +21,14 @@ export async function runEventUpkeep(
   parts: EventUpkeepParts,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
-  const { ledger, schedules, clock, log } = parts;
+  const { ledger, clock, log } = parts;
   const sleep = (ms: number) => clock.sleep(ms, { signal }).catch(() => undefined);
   while (!signal.aborted) {
     try {
       const now = clock.now();
       const kept = { endedBefore: now - parts.resultsMs, deadLettersBefore: now - parts.deadLettersMs };
       const isMore = await ledger.prune(kept);
-      const areMoreFirings = await schedules.pruneFirings(now - parts.resultsMs);
-      await sleep(isMore || areMoreFirings ? BATCH_MS : ROUND_MS);
+      await sleep(isMore ? BATCH_MS : ROUND_MS);
     } catch (error) {
       // The disk is full or fails: removing has time.
       if (!isPlatformError(error)) throw error;

@@ -10,7 +10,7 @@ import { runEventWorker } from "./event-worker.ts";
 import { type Deliver, newHttpDelivery } from "./http-delivery.ts";
 import { openWebhookSecret } from "./webhook-secret.ts";
 
-/** Works on events and tidies up behind them, until disposed; then what runs is finished. */
+/** Works on events, makes those that schedules ask for, and tidies up behind them, until disposed; then what runs is finished. */
 export function startEvents(parts: {
   readonly config: {
     readonly dataDir: string;
@@ -33,17 +33,20 @@ export function startEvents(parts: {
     runEventWorker({ events, functions, invocations, deliver, identity, clock, log }, { signal }),
   );
   const upkeep = inBackground((signal) =>
-    runEventUpkeep(
-      { ledger: events, schedules, resultsMs: eventResultsMs, deadLettersMs, clock, log },
-      { signal },
-    ),
+    runEventUpkeep({ ledger: events, resultsMs: eventResultsMs, deadLettersMs, clock, log }, { signal }),
   );
-  const failed = Promise.race([worker.failed, upkeep.failed]);
+  // Loaded apart, since cron takes its time to load and the daemon's start is waited for.
+  const scheduler = inBackground(async (signal) => {
+    const { runScheduler } = await import("./scheduler.ts");
+    const { accountId: account, region } = identity;
+    await runScheduler({ schedules, events, identity: { account, region }, clock, log }, { signal });
+  });
+  const failed = Promise.race([worker.failed, upkeep.failed, scheduler.failed]);
   failed.catch(() => undefined);
   return {
     failed,
     async [Symbol.asyncDispose]() {
-      await Promise.all([worker[Symbol.asyncDispose](), upkeep[Symbol.asyncDispose]()]);
+      await Promise.all([worker, upkeep, scheduler].map((part) => part[Symbol.asyncDispose]()));
     },
   };
 }

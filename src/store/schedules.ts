@@ -1,23 +1,27 @@
 import type { NewEvent } from "../core/event.ts";
-import type { EventId, FunctionName } from "../core/ids.ts";
+import type { EventId } from "../core/ids.ts";
+import type { FiringKind, NextFiring, Rule, ScheduleRecord } from "../core/schedule.ts";
 
-/** A schedule as far as the store knows it: whose it is and when it fires next. What it means is in `definition`. */
-export interface ScheduleRecord {
-  readonly id: string;
-  readonly functionName: FunctionName;
-  /** ms since epoch; undefined while it is paused or over. */
-  readonly nextAt: number | undefined;
-  readonly definition: Readonly<Record<string, unknown>>;
+/** What becomes of a schedule whose time has come, in one step. */
+export interface Firing {
+  readonly name: string;
+  readonly firedAt: number;
+  /** `event` is undefined where the instant passes. */
+  readonly instants: readonly {
+    readonly instantAt: number;
+    readonly kind: FiringKind;
+    readonly event: NewEvent | undefined;
+  }[];
+  /** What the schedule waited for when this was decided, and what it waits for then; undefined leaves that alone. */
+  readonly moves: { readonly from: NextFiring | undefined; readonly to: NextFiring | undefined } | undefined;
 }
 
-/** One instant of a schedule. */
-export interface Firing {
-  readonly scheduleId: string;
+/** An instant in the history of a schedule. */
+export interface FiringFacts {
   readonly instantAt: number;
-  /** Undefined where the instant is only passed over. */
-  readonly event: NewEvent | undefined;
-  /** When the schedule fires after that. */
-  readonly nextAt: number | undefined;
+  readonly firedAt: number;
+  readonly kind: FiringKind;
+  readonly eventId: EventId | undefined;
 }
 
 /**
@@ -27,19 +31,43 @@ export interface Firing {
  * @throws PlatformError `StoreUnavailable`, `StorageFull` from any of them.
  */
 export interface Schedules {
-  /** Creates or replaces. @throws PlatformError `FunctionNotFound`. */
-  save(schedule: ScheduleRecord): Promise<void>;
-  find(id: string): Promise<ScheduleRecord | undefined>;
-  /** By id, ascending; `after` is exclusive. */
-  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<ScheduleRecord[]>;
-  remove(id: string): Promise<boolean>;
-  /** Those whose time has come, longest overdue first. */
-  due(now: number, limit: number): Promise<ScheduleRecord[]>;
+  /** Creates or replaces. @throws PlatformError `FunctionNotFound`; `ResourceConflict` beyond `SCHEDULES_MAX`. */
+  save(record: ScheduleRecord): Promise<void>;
+  find(name: string): Promise<ScheduleRecord | undefined>;
+  /** By name, ascending, those that begin with `prefix`; `after` is exclusive. */
+  list(page: {
+    readonly prefix: string;
+    readonly after: string | undefined;
+    readonly limit: number;
+  }): Promise<ScheduleRecord[]>;
+  remove(name: string): Promise<boolean>;
+  /** Those that are due by `at`, longest overdue first. */
+  due(at: number, limit: number): Promise<ScheduleRecord[]>;
   /**
-   * Claims each instant and enqueues its event in one step, so that a crash can neither lose nor double it: an instant
-   * that was claimed before gives `undefined` and changes nothing. Gives `false` where there was no event to enqueue.
+   * Claims instants and enqueues their events in one step, so that a crash can neither lose nor double them. An instant
+   * that was claimed before, but for a missed one, changes nothing. Gives the events, in the order of the instants;
+   * undefined if the schedule is gone or waits for something else than `moves.from`: then nothing has happened.
    */
-  fireDue(firings: readonly Firing[]): Promise<(EventId | false | undefined)[]>;
-  /** Forgets a batch of instants before that time. True if there may be more. */
-  pruneFirings(before: number): Promise<boolean>;
+  fire(firing: Firing): Promise<readonly (EventId | undefined)[] | undefined>;
+  /** The history of a schedule, latest first: of eight days, and at least the last hundred. `before` is exclusive. */
+  firings(
+    name: string,
+    page: { readonly before: number | undefined; readonly limit: number },
+  ): Promise<FiringFacts[]>;
+  /** Its latest events that have not ended. */
+  openEvents(name: string): Promise<EventId[]>;
+}
+
+/** Rules of EventBridge. Their targets are schedules. */
+export interface Rules {
+  find(name: string): Promise<Rule | undefined>;
+  /** By name, ascending, those that begin with `prefix`; `after` is exclusive. */
+  list(page: {
+    readonly prefix: string;
+    readonly after: string | undefined;
+    readonly limit: number;
+  }): Promise<Rule[]>;
+  /** Creates or replaces the rule and, in the same step, its targets' schedules as far as they still exist. */
+  save(rule: Rule, targets: readonly ScheduleRecord[]): Promise<void>;
+  remove(name: string): Promise<boolean>;
 }

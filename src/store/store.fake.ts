@@ -10,10 +10,12 @@ export function fakeStore(): Store {
   const layers = fakeLayers();
   const registry = fakeRegistry(layers.all);
   const events = fakeEvents(systemClock);
+  const schedules = fakeSchedules(events, async (name) => (await registry.findFunction(name)) !== undefined);
   return {
     registry,
     events,
-    schedules: fakeSchedules(events, async (name) => (await registry.findFunction(name)) !== undefined),
+    schedules,
+    rules: schedules.rules,
     keys: fakeKeys(),
     layers,
     async [Symbol.asyncDispose]() {},

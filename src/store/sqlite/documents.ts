@@ -15,7 +15,7 @@ import {
   type Version,
 } from "../../core/function.ts";
 import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
-import type { ScheduleRecord } from "../schedules.ts";
+import type { Rule, Schedule } from "../../core/schedule.ts";
 import type { KeyRecord } from "../store.ts";
 import type { Row } from "./connection.ts";
 
@@ -32,13 +32,15 @@ const FUNCTION_COLUMNS = ["name", "generation", "tree_id", "archive_sha256"] as 
 const VERSION_COLUMNS = ["function_name", "number", "tree_id", "archive_sha256"] as const;
 const KEY_COLUMNS = ["id"] as const;
 const SCHEDULE_COLUMNS = ["id", "function_name"] as const;
+const RULE_COLUMNS = ["name"] as const;
 const LAYER_COLUMNS = ["layer_name", "number", "tree_id", "archive_sha256"] as const;
 
 /** What to select so that a row can be parsed. */
 export const FUNCTION_ROW = [...FUNCTION_COLUMNS, "document", "checksum"].join(", ");
 export const VERSION_ROW = [...VERSION_COLUMNS, "document", "checksum"].join(", ");
 export const KEY_ROW = [...KEY_COLUMNS, "document", "checksum"].join(", ");
-export const SCHEDULE_ROW = [...SCHEDULE_COLUMNS, "next_at", "document", "checksum"].join(", ");
+export const SCHEDULE_ROW = [...SCHEDULE_COLUMNS, "instant_at", "next_at", "document", "checksum"].join(", ");
+export const RULE_ROW = [...RULE_COLUMNS, "document", "checksum"].join(", ");
 export const LAYER_ROW = [...LAYER_COLUMNS, "document", "checksum"].join(", ");
 
 export function functionDocument(record: FunctionRecord): Document {
@@ -60,18 +62,30 @@ export function layerDocument(layer: LayerVersion): Document {
   return newDocument(layer, [layerName, number, code.treeId, code.archiveSha256]);
 }
 
-/** When it fires next moves with every firing and is a column only. */
-export function scheduleDocument({ id, functionName, definition }: ScheduleRecord): Document {
-  return newDocument(definition, [id, functionName]);
+/** What it fires at next moves with every firing and is in columns only. */
+export function scheduleDocument(schedule: Schedule): Document {
+  return newDocument(schedule, [schedule.name, schedule.functionName]);
 }
 
-export function parseSchedule(row: Row): ScheduleRecord {
+export function parseSchedule(row: Row): Schedule {
+  const stored = JSON.parse(checkedText(row, SCHEDULE_COLUMNS)) as Schedule;
+  const { timing } = stored;
   return {
-    id: String(row.id),
-    functionName: String(row.function_name) as ScheduleRecord["functionName"],
-    nextAt: row.next_at === null ? undefined : Number(row.next_at),
-    definition: JSON.parse(checkedText(row, SCHEDULE_COLUMNS)) as ScheduleRecord["definition"],
+    ...stored,
+    qualifier: stored.qualifier,
+    timing: { ...timing, startAt: timing.startAt, endAt: timing.endAt },
+    input: stored.input,
+    lateMsMax: stored.lateMsMax,
   };
+}
+
+export function ruleDocument(rule: Rule): Document {
+  return newDocument(rule, [rule.name]);
+}
+
+export function parseRule(row: Row): Rule {
+  const stored = JSON.parse(checkedText(row, RULE_COLUMNS)) as Rule;
+  return { ...stored, roleArn: stored.roleArn };
 }
 
 export function parseFunction(row: Row): FunctionRecord {
@@ -191,7 +205,7 @@ function parseUrl(stored: FunctionUrl): FunctionUrl {
 }
 
 function newDocument(
-  value: FunctionRecord | Version | KeyRecord | LayerVersion | ScheduleRecord["definition"],
+  value: FunctionRecord | Version | KeyRecord | LayerVersion | Schedule | Rule,
   columns: Columns,
 ): Document {
   const text = JSON.stringify(value);

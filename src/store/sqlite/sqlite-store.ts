@@ -16,7 +16,7 @@ import { openEvents } from "./sqlite-events.ts";
 import { openKeys } from "./sqlite-keys.ts";
 import { openLayers } from "./sqlite-layers.ts";
 import { openRegistry } from "./sqlite-registry.ts";
-import { openSchedules } from "./sqlite-schedules.ts";
+import { openRules, openSchedules } from "./sqlite-schedules.ts";
 import { storeError } from "./store-error.ts";
 import { startThread } from "./thread.ts";
 import { startWriteQueue } from "./write-queue.ts";
@@ -67,6 +67,7 @@ export async function openSqliteStore(parts: {
       layers: openLayers(access),
       events,
       schedules: openSchedules(access, events),
+      rules: openRules(access),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };

@@ -1,0 +1,4 @@
+import { describeSchedules } from "./schedules.contract.ts";
+import { fakeStore } from "./store.fake.ts";
+
+describeSchedules("fake", async () => fakeStore());
