@@ -6,6 +6,7 @@ import type { OriginOptions } from "./commands/config.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
 import type { EnvListOptions } from "./commands/env.ts";
+import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
 import type { KeyOptions } from "./commands/keys.ts";
@@ -83,6 +84,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addWriting(program, run);
   addImages(program, run);
   addRunning(program, run);
+  addEvents(program, run);
   addChanging(program, run);
   addMachine(program, run);
   return program;
@@ -198,6 +200,8 @@ function addRunning(program: Program, run: Runner): void {
     .option("-d, --data <json>", "input: text, @file, or - for stdin [stdin if it is piped]")
     .option("--log", "show the end of the log of this call on stderr")
     .option("--client-context <json>", "context.clientContext")
+    .option("--async", "do not wait: queue it as an event, and print the event's id")
+    .option("--idempotency-key <key>", "with --async: the same key makes it the same event for a day")
     .action((name: string, options: InvokeOptions) =>
       run(async (command) => (await import("./commands/invoke.ts")).invoke(command, name, options)),
     );
@@ -227,6 +231,64 @@ function addRunning(program: Program, run: Runner): void {
     .option("--last <n>", "only the last lines [100, unless narrowed down]")
     .action((name: string, options: LogOptions) =>
       run(async (command) => (await import("./commands/logs.ts")).showLogs(command, name, options)),
+    );
+}
+
+function addEvents(program: Program, run: Runner): void {
+  program.commandsGroup("Events:");
+  const events = program.command("events").description("calls that nobody waits for");
+  events
+    .command("list")
+    .description("list events, latest first")
+    .option("--function <name>", "of one function")
+    .option("--state <states>", "queued, running, done, failed, expired, cancelled, with commas between")
+    .option("--last <n>", "how many [50]")
+    .action((options: EventListOptions) =>
+      run(async (command) => (await import("./commands/events.ts")).listEvents(command, options)),
+    );
+  const ofOne = (name: string, description: string) =>
+    events.command(`${name} <id>`).description(description);
+  ofOne("show", "show an event with its input and attempts").action((id: string) =>
+    run(async (command) => (await import("./commands/events.ts")).showEvent(command, id)),
+  );
+  ofOne("result", "print what its call gave").action((id: string) =>
+    run(async (command) => (await import("./commands/events.ts")).showResult(command, id)),
+  );
+  ofOne("cancel", "end it; a call that runs is not stopped").action((id: string) =>
+    run(async (command) => (await import("./commands/events.ts")).cancelEvent(command, id)),
+  );
+  ofOne("retry", "send a failed one on its way again").action((id: string) =>
+    run(async (command) => (await import("./commands/events.ts")).retryEvent(command, id)),
+  );
+  ofOne("wait", "wait until it has ended")
+    .option("--timeout <span>", "at most this long [for ever]")
+    .action((id: string, options: WaitOptions) =>
+      run(async (command) => (await import("./commands/events.ts")).waitForEvent(command, id, options)),
+    );
+
+  const dlq = program.command("dlq").description("dead letters: events that failed or expired");
+  dlq
+    .command("list <name>")
+    .description("list the dead letters of a function, latest first")
+    .option("--last <n>", "how many [50]")
+    .action((name: string, options: EventListOptions) =>
+      run(async (command) => (await import("./commands/events.ts")).listDeadLetters(command, name, options)),
+    );
+  dlq
+    .command("redrive <name>")
+    .description("send them on their way again")
+    .option("--id <id>", "only this one, repeatable", collect)
+    .option("--version <version>", "to this version or alias from now on")
+    .action((name: string, options: RedriveOptions) =>
+      run(async (command) =>
+        (await import("./commands/events.ts")).redriveDeadLetters(command, name, options),
+      ),
+    );
+  dlq
+    .command("purge <name>")
+    .description("remove them for good")
+    .action((name: string) =>
+      run(async (command) => (await import("./commands/events.ts")).purgeDeadLetters(command, name)),
     );
 }
 

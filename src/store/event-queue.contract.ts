@@ -330,6 +330,13 @@ export function describeEventQueue(
       assert.deepEqual(events.counts(sampleName("g")), { queued: 0, running: 0 });
     });
 
+    it("claims what comes behind cancelled events", async () => {
+      const ids = [await enqueue(sampleEvent("f", "1")), await enqueue(sampleEvent("f", "2"))];
+      for (const { id } of ids) await events.cancel(id, REASON);
+      await enqueue(sampleEvent("f", "3"));
+      assert.equal(textOf(await claim()), "3");
+    });
+
     it("cancels all of a function, and nobody else's", async () => {
       await enqueue(sampleEvent("f"));
       await enqueue(delivery("f", "https://a.example/"));

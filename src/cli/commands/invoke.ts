@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { CliError, usageError } from "../cli-error.ts";
+import type { RawAnswer } from "../client.ts";
 import type { Command } from "../command.ts";
 import { qualifiedName } from "../names.ts";
 import { isCode, messageOf } from "../settings.ts";
@@ -10,6 +11,8 @@ export interface InvokeOptions {
   readonly data?: string;
   readonly log?: boolean;
   readonly clientContext?: string;
+  readonly async?: boolean;
+  readonly idempotencyKey?: string;
 }
 
 /** The longest a function may run, and time to start it and to send its answer. */
@@ -25,6 +28,7 @@ const STACK_LINES_MAX = 20;
 export async function invoke(command: Command, target: string, options: InvokeOptions): Promise<void> {
   const { host, output } = command;
   const { name, qualifier } = qualifiedName(target);
+  checkOptions(options);
   const payload = await readPayload(command, options.data);
   const answer = await (await command.client()).raw(
     "POST",
@@ -35,6 +39,8 @@ export async function invoke(command: Command, target: string, options: InvokeOp
       headers: {
         "content-type": "application/octet-stream",
         "x-amz-log-type": options.log ? "Tail" : "None",
+        ...(options.async && { "x-amz-invocation-type": "Event" }),
+        ...(options.idempotencyKey !== undefined && { "idempotency-key": options.idempotencyKey }),
         ...(options.clientContext !== undefined && {
           "x-amz-client-context": encodeContext(options.clientContext),
         }),
@@ -42,6 +48,10 @@ export async function invoke(command: Command, target: string, options: InvokeOp
       silenceMsMax: SILENCE_MS_MAX,
     },
   );
+  if (options.async) {
+    await sayAccepted(command, answer);
+    return;
+  }
   const functionError = answer.headers["x-amz-function-error"];
   const chunks: Uint8Array[] = [];
   for await (const chunk of answer.body) {
@@ -65,6 +75,24 @@ export async function invoke(command: Command, target: string, options: InvokeOp
     Buffer.concat(chunks).toString(),
     typeof requestId === "string" ? requestId : undefined,
   );
+}
+
+function checkOptions(options: InvokeOptions): void {
+  if (options.idempotencyKey !== undefined && !options.async) {
+    throw usageError("--idempotency-key: only events are told apart by it; add --async");
+  }
+  if (options.async && (options.log || options.clientContext !== undefined)) {
+    throw usageError("--async: nobody waits for the log of an event, and it has no client context");
+  }
+}
+
+async function sayAccepted({ output }: Command, { headers }: RawAnswer): Promise<void> {
+  const eventId = headers["x-lambdad-event-id"];
+  if (typeof eventId !== "string") {
+    throw CliError.local("UnexpectedAnswer", "the server gave no id of the event");
+  }
+  if (output.isJson) await output.json({ eventId, invocationId: headers["x-lambdad-invocation-id"] });
+  else await output.write(`${eventId} accepted\n`);
 }
 
 async function readPayload(command: Command, data: string | undefined): Promise<Uint8Array> {

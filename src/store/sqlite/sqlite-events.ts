@@ -121,12 +121,16 @@ export class SqliteEvents implements EventQueue, EventLedger {
 
   async claim({ leaseMs, limit, room }: ClaimOptions): Promise<ClaimedEvent[]> {
     await this.#giveUpLapsed();
-    const now = this.#clock.now();
-    const taken = this.#index.pending.take(now, limit, room);
-    const claims = await Promise.all(
-      taken.map((next) => this.#claim(next.lane, next.sequence, now, leaseMs)),
-    );
-    return claims.filter((claim) => claim !== undefined);
+    for (;;) {
+      const now = this.#clock.now();
+      const taken = this.#index.pending.take(now, limit, room);
+      const claims = await Promise.all(
+        taken.map((next) => this.#claim(next.lane, next.sequence, now, leaseMs)),
+      );
+      const held = claims.filter((claim) => claim !== undefined);
+      // Where all that were taken had been cancelled, others behind them may be due.
+      if (held.length > 0 || taken.length === 0) return held;
+    }
   }
 
   nextDueAt(): number | undefined {

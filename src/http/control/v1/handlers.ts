@@ -5,6 +5,7 @@ import type { CodeLinks } from "../code-links.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } from "../route.ts";
 import { deployFunction } from "./deploy.ts";
+import * as events from "./events.ts";
 import * as functions from "./functions.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -37,6 +38,14 @@ export function v1Handlers(parts: ControlParts, links: CodeLinks): Readonly<Reco
     putAlias: withParts(functions.putAlias),
     deleteAlias: withParts(functions.deleteAlias),
     readLogs: withParts(readLogs),
+    listEvents: withParts(events.listEvents),
+    getEvent: withParts(events.getEvent),
+    getEventResult: withParts(events.getEventResult),
+    cancelEvent: withParts(events.cancelEvent),
+    retryEvent: withParts(events.retryEvent),
+    listDeadLetters: withParts(events.listDeadLetters),
+    redriveDeadLetters: withParts(events.redriveDeadLetters),
+    purgeDeadLetters: withParts(events.purgeDeadLetters),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

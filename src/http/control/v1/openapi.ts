@@ -8,12 +8,17 @@ const BODIES: Partial<Record<V1Name, keyof typeof V1_SCHEMAS>> = {
   rollbackFunction: "Rollback",
   putAlias: "PutAlias",
   createKey: "CreateKey",
+  redriveDeadLetters: "Redrive",
 };
 
 /** Names of query parameters; each is text. */
 const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listFunctions: ["after", "limit"],
   listVersions: ["after", "limit"],
+  listEvents: ["function", "state", "after", "limit"],
+  getEvent: ["wait"],
+  getEventResult: ["wait"],
+  listDeadLetters: ["after", "limit"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 

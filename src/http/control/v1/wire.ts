@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
 import type { Network, VersionLabel } from "../../../core/function.ts";
-import { type KeyId, parseKeyId } from "../../../core/ids.ts";
+import { type EventId, type KeyId, parseEventId, parseKeyId } from "../../../core/ids.ts";
 import { MEMORY_MIB_MAX, MEMORY_MIB_MIN, TIMEOUT_MS_MAX, TMP_MIB_MAX } from "../../../core/limits.ts";
 import { checkEnvironment } from "../environment-rules.ts";
 import type { NewKey } from "../keys.ts";
@@ -92,8 +92,19 @@ const CreateKey = z.strictObject({
   expiresAt: z.int().min(0).optional(),
 });
 
+const REDRIVE_IDS_MAX = 1_000;
+
+const Redrive = z.strictObject({
+  ids: z.array(z.string()).max(REDRIVE_IDS_MAX).optional(),
+  /** A number, an alias or `$LATEST` that calls go to from now on. */
+  version: z
+    .union([z.int().min(1), z.string().regex(/^(\$LATEST|[A-Za-z0-9_-]{1,128})$/)])
+    .transform((value) => String(value))
+    .optional(),
+});
+
 /** For the OpenAPI document. */
-export const V1_SCHEMAS = { DeployOptions, Change, Rollback, PutAlias, CreateKey };
+export const V1_SCHEMAS = { DeployOptions, Change, Rollback, PutAlias, CreateKey, Redrive };
 
 /** Settings that a request gives; what it leaves out is undefined. */
 export interface Settings {
@@ -175,6 +186,15 @@ export function parseCreateKey(body: unknown): NewKey {
   }
   const imported = id === undefined || secret === undefined ? undefined : { id: keyId(id), secret };
   return { imported, description, scopes: [...new Set(scopes)], functions, expiresAt };
+}
+
+/** Ids that are none are left out. @throws PlatformError `InvalidRequest`. */
+export function parseRedrive(body: unknown): {
+  readonly ids: readonly EventId[] | undefined;
+  readonly version: string | undefined;
+} {
+  const { ids, version } = parse(Redrive, body, "body");
+  return { ids: ids?.flatMap((id) => parseEventId(id) ?? []), version };
 }
 
 function keyId(text: string): KeyId {
