@@ -13,8 +13,11 @@ before(async () => {
 });
 after(() => control[Symbol.asyncDispose]());
 beforeEach(async () => {
-  for (const name of ["one", "two"])
-    await control.store.events.cancelAll(sampleEvent(name).functionName, REASON);
+  for (const name of ["one", "two"]) {
+    const { functionName } = sampleEvent(name);
+    await control.store.events.cancelAll(functionName, REASON);
+    await control.store.events.removeDeadLetters(functionName, undefined, 100);
+  }
 });
 
 const REASON = { condition: "RetriesExhausted", message: "why" } as const;
