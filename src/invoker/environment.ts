@@ -1,5 +1,6 @@
-import { randomBytes } from "node:crypto";
-import type { Version } from "../core/function.ts";
+import { createHash, randomBytes } from "node:crypto";
+import type { FunctionConfig, Version } from "../core/function.ts";
+import type { ResolvedRuntime } from "../protocol/protocol.ts";
 
 /** Who the platform says it is in ARNs and in the environment of functions. */
 export interface Identity {
@@ -26,6 +27,26 @@ const REPLACEABLE = {
   PATH: "/usr/local/bin:/usr/bin:/bin:/opt/bin",
 } as const;
 
+/** What INIT_START says: `nodejs:24.v1`, and an ARN that is another for another interpreter. */
+export function runtimeVersionOf(
+  { runtime }: Pick<FunctionConfig, "runtime">,
+  { interpreter }: Pick<ResolvedRuntime, "interpreter">,
+  { region }: Identity,
+): { readonly version: string; readonly arn: string } {
+  const [, family = runtime, release = ""] = /^([a-z]+)\.?(.*?)(?:\.x)?$/.exec(runtime) ?? [];
+  const hash = createHash("sha256")
+    .update(`${runtime} ${interpreter ?? ""}`)
+    .digest("hex");
+  return { version: `${family}:${release}.v1`, arn: `arn:aws:lambda:${region}::runtime:${hash}` };
+}
+
+/** Lambda's daemon for traces is not here; libraries that look for one must neither fail nor talk to strangers. */
+const TRACING_DEFAULTS = {
+  AWS_XRAY_CONTEXT_MISSING: "LOG_ERROR",
+  AWS_XRAY_DAEMON_ADDRESS: "127.0.0.1:2000",
+} as const;
+const TRACING = { _AWS_XRAY_DAEMON_ADDRESS: "127.0.0.1", _AWS_XRAY_DAEMON_PORT: "2000" } as const;
+
 /**
  * The environment that every function has, whatever its protocol, as Lambda sets it (developer guide, "Defined
  * runtime environment variables"). Credentials are left out: nothing of the platform's ever enters a sandbox.
@@ -37,18 +58,26 @@ export function functionEnvironment(
   logStreamName: string,
 ): Record<string, string> {
   const { code, config, functionName, label } = version;
-  const isManaged = config.entry.kind === "handler" && /^(nodejs|python)/.test(config.runtime);
+  const isHandler = config.entry.kind === "handler";
+  const { logging } = config;
+  const isManaged = isHandler && /^(nodejs|python)/.test(config.runtime);
   return {
     // An image has its own.
     ...(code.image === undefined && REPLACEABLE),
+    ...(isHandler && TRACING_DEFAULTS),
     ...config.environment,
+    ...(isHandler && TRACING),
+    ...(logging.format === "JSON" && {
+      AWS_LAMBDA_LOG_FORMAT: logging.format,
+      AWS_LAMBDA_LOG_LEVEL: logging.applicationLevel ?? "INFO",
+    }),
     AWS_REGION: identity.region,
     AWS_DEFAULT_REGION: identity.region,
     AWS_LAMBDA_FUNCTION_NAME: functionName,
     AWS_LAMBDA_FUNCTION_VERSION: label,
     AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(config.memoryMib),
     AWS_LAMBDA_INITIALIZATION_TYPE: "on-demand",
-    AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${functionName}`,
+    AWS_LAMBDA_LOG_GROUP_NAME: logging.group ?? `/aws/lambda/${functionName}`,
     AWS_LAMBDA_LOG_STREAM_NAME: logStreamName,
     ...(isManaged && { AWS_EXECUTION_ENV: `AWS_Lambda_${config.runtime}` }),
   };

@@ -7,13 +7,13 @@ import {
   type InvocationOutcome,
   type ResponseHead,
   type ResponseSink,
-  type SandboxExit,
 } from "../core/invocation.ts";
 import type { Log } from "../core/log.ts";
-import type { Channel } from "../protocol/protocol.ts";
+import type { Channel, ChannelFailure, ShutdownReason } from "../protocol/protocol.ts";
 import type { InvocationRecorder, LineOrigin, LogStream, Records } from "../records/records.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
+import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
 import type { InvocationResult, Tunnel } from "./invocations.ts";
 import { readLines, readTelemetry, requestIdOf } from "./output.ts";
 
@@ -33,7 +33,7 @@ export interface InstanceParts {
 interface ActiveCall {
   readonly recorder: InvocationRecorder;
   /** The program is gone: settles the call as crashed, unless an answer is still arriving. False in that case. */
-  crash(exit: SandboxExit): boolean;
+  crash(failure: ChannelFailure): boolean;
 }
 
 /** After a program has gone, what it had sent may still be on its way to us through its socket. */
@@ -58,6 +58,10 @@ export class Instance implements AsyncDisposable {
   /** Set once the program has written anything, so that its lines are waited for from then on. */
   #prints = false;
   #lastUsedAt = performance.now();
+  readonly #telemetry: InstanceTelemetry;
+  /** What initialisation has used up of the first call's time. */
+  #spentMs = 0;
+  #endsFor: ShutdownReason = "spindown";
 
   constructor(parts: InstanceParts) {
     this.#parts = parts;
@@ -67,14 +71,22 @@ export class Instance implements AsyncDisposable {
       version: version.label,
       liveVersion: parts.liveVersion,
       sandboxId: sandbox.id,
+      systemLevel: version.config.logging.systemLevel,
     };
-    readLines(sandbox.stderr, (line) => this.#line(undefined, "stderr", line));
+    this.#telemetry = new InstanceTelemetry(version, parts.channel.telemetry);
+    readLines(sandbox.stderr, (line) => this.#plainLine("stderr", line));
     // A filter's stdout is its result; the channel reads it.
     if (version.config.entry.kind !== "filter") {
-      readLines(sandbox.stdout, (line) => this.#line(undefined, "stdout", line));
+      readLines(sandbox.stdout, (line) => this.#plainLine("stdout", line));
     }
-    readTelemetry(sandbox.telemetry, (text) => this.#line(requestIdOf(text), "stdout", text));
-    void sandbox.exited.then((exit) => this.#programLeft(exit));
+    readTelemetry(sandbox.telemetry, (text) => {
+      this.#telemetry.line("function", text);
+      this.#line(requestIdOf(text), "stdout", text);
+    });
+    void sandbox.exited.then((exit) =>
+      this.#programLeft({ errorType: "Runtime.ExitError", message: describeExit(exit) }),
+    );
+    void parts.channel.failed?.then((failure) => this.#programLeft(failure));
   }
 
   get id(): SandboxId {
@@ -105,9 +117,24 @@ export class Instance implements AsyncDisposable {
     return this.#lastUsedAt;
   }
 
-  /** The program is ready for its first call. */
-  started(initMs: number): void {
+  /** A line of the platform that belongs to no invocation. */
+  platformLine(text: string): void {
+    this.#parts.records.line(this.#origin, "platform", text);
+  }
+
+  get telemetry(): InstanceTelemetry {
+    return this.#telemetry;
+  }
+
+  /** What the next call may take (ms). */
+  get timeLeftMs(): number {
+    return Math.max(0, this.version.config.timeoutMs - this.#spentMs);
+  }
+
+  /** The program is ready for its first call. `initMs` is undefined if that took its time from the call (`spentMs`). */
+  started(initMs: number | undefined, spentMs = 0): void {
     this.#initMs = initMs;
+    this.#spentMs = spentMs;
     this.#state = moveTo(this.#state, "idle");
   }
 
@@ -134,9 +161,14 @@ export class Instance implements AsyncDisposable {
       initMs,
       wantsTail,
     });
-    const outcome = await this.#serve(call, recorder);
-    const durationMs = performance.now() - startedAt;
-    const ended = this.#end(call, recorder, outcome, durationMs);
+    const spentMs = this.#spentMs;
+    this.#telemetry.started(call);
+    const served = this.#serve(call, recorder, this.timeLeftMs);
+    this.#spentMs = 0;
+    const outcome = await served;
+    const durationMs = performance.now() - startedAt + spentMs;
+    this.#telemetry.done(call, outcome, durationMs);
+    const ended = this.#end(call, recorder, { outcome, durationMs, initMs });
     if (wantsTail) await ended;
     return { outcome, durationMs, sandboxId: this.id, initMs, logTail: wantsTail ? recorder.tail() : "" };
   }
@@ -168,6 +200,7 @@ export class Instance implements AsyncDisposable {
     for (const done of this.#awaitsIdle) done(false);
     if (!hadLeft) this.#parts.left(this);
     try {
+      await this.#parts.channel.shutDown?.(this.#endsFor);
       await this.#parts.sandbox[Symbol.asyncDispose]();
       await this.#parts.channel[Symbol.asyncDispose]();
     } catch (error) {
@@ -177,7 +210,7 @@ export class Instance implements AsyncDisposable {
     return this.#gone.promise;
   }
 
-  #serve(call: Call, recorder: InvocationRecorder): Promise<InvocationOutcome> {
+  #serve(call: Call, recorder: InvocationRecorder, leftMs: number): Promise<InvocationOutcome> {
     const { channel } = this.#parts;
     const { timeoutMs } = this.version.config;
     return new Promise((resolve) => {
@@ -189,15 +222,10 @@ export class Instance implements AsyncDisposable {
       };
       const timer = setTimeout(() => {
         settle({ kind: "timed-out", afterMs: timeoutMs, isStreamed: isStreamed() });
-      }, timeoutMs);
-      const crash = (exit: SandboxExit) => {
+      }, leftMs);
+      const crash = (failure: ChannelFailure) => {
         if (sink?.takesBytes()) return false;
-        settle({
-          kind: "crashed",
-          errorType: "Runtime.ExitError",
-          message: describeExit(exit),
-          isStreamed: isStreamed(),
-        });
+        settle({ kind: "crashed", ...failure, isStreamed: isStreamed() });
         return true;
       };
       this.#active.set(call.invocationId, { recorder, crash });
@@ -223,26 +251,36 @@ export class Instance implements AsyncDisposable {
   async #end(
     call: Call,
     recorder: InvocationRecorder,
-    outcome: InvocationOutcome,
-    durationMs: number,
+    end: {
+      readonly outcome: InvocationOutcome;
+      readonly durationMs: number;
+      readonly initMs: number | undefined;
+    },
   ): Promise<void> {
+    const { outcome, durationMs } = end;
     const isOver =
       outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
     let isFit = !isOver && this.#becomesIdle(call.deadlineAt);
     if (isFit instanceof Promise) isFit = await isFit;
-    if (!isFit) await this[Symbol.asyncDispose]();
+    if (!isFit) await this.#stopAfter(outcome);
     // What it printed is on its way through a pipe of its own and belongs to this call.
     if (this.#prints) await nextTurn();
     if (outcome.kind === "timed-out")
       recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
-    recorder.end({
-      outcome: outcome.kind,
-      errorType: outcome.kind === "threw" || outcome.kind === "crashed" ? outcome.errorType : undefined,
-      durationMs,
-      memoryPeakMib: this.#parts.sandbox.memoryPeakMib(),
-    });
+    const memoryPeakMib = this.#parts.sandbox.memoryPeakMib();
+    recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
+    this.#telemetry.reported(call, { ...end, memoryPeakMib });
     this.#active.delete(call.invocationId);
     if (isFit) this.#release();
+  }
+
+  /** Where extensions are given time to end, the end of the call does not wait for them. */
+  async #stopAfter(outcome: InvocationOutcome): Promise<void> {
+    if (outcome.kind === "timed-out") this.#endsFor = "timeout";
+    if (outcome.kind === "crashed") this.#endsFor = "failure";
+    const stopped = this[Symbol.asyncDispose]();
+    if (this.#parts.channel.shutDown === undefined) await stopped;
+    else await Promise.race([stopped, nextTurn()]);
   }
 
   /** False if it still works on the last call when that call's time is up, or has gone. */
@@ -277,15 +315,24 @@ export class Instance implements AsyncDisposable {
     if (this.hasFreeSlot) this.#parts.freed(this);
   }
 
-  async #programLeft(exit: SandboxExit): Promise<void> {
+  async #programLeft(failure: ChannelFailure): Promise<void> {
+    this.#endsFor = "failure";
     for (const done of this.#awaitsIdle) done(false);
     // The channel of a program that serves one call tells itself what the exit means.
     let waiting = this.#parts.channel.isReusable ? [...this.#active.values()] : [];
     while (waiting.length > 0 && this.#state !== "gone") {
       await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
-      waiting = waiting.filter((active) => !active.crash(exit));
+      waiting = waiting.filter((active) => !active.crash(failure));
     }
     if (this.#state !== "starting" && this.#parts.channel.isReusable) await this[Symbol.asyncDispose]();
+  }
+
+  #plainLine(stream: LogStream, text: string): void {
+    const { channel } = this.#parts;
+    const sorted = channel.sort ? channel.sort(text) : { source: "function" as const, text };
+    if (!sorted) return;
+    this.#telemetry.line(sorted.source, sorted.text);
+    if (this.#telemetry.keeps(sorted.text)) this.#line(undefined, stream, sorted.text);
   }
 
   /** Notes a line with the invocation it names, else with the only one there is, else with none. */

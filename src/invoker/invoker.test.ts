@@ -244,10 +244,93 @@ describe("Invoker", () => {
     });
     const request = requestOf();
     await host.invoker.invoke(targetOf(), { ...request, wantsTail: true }, patient);
-    assert.deepEqual(host.lines, [
+    assert.match(
+      host.lines[0]?.text ?? "",
+      /^INIT_START Runtime Version: nodejs:24\.v1\tRuntime Version ARN: arn:/,
+    );
+    assert.deepEqual(host.lines.slice(1), [
       { invocationId: request.invocationId, stream: "stdout", text: "hello" },
       { invocationId: request.invocationId, stream: "stdout", text: "world" },
     ]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("begins an initialisation that takes too long anew, in the first call's own time", async () => {
+    const deadlines: number[] = [];
+    const host = openTestHost(
+      {
+        start: (sandbox) =>
+          new Promise((resolve) => setTimeout(resolve, sandbox.number === 1 ? 100_000 : 50).unref()),
+        answer: (call) => {
+          deadlines.push(call.deadlineAt - Date.now());
+          return returned("ok");
+        },
+      },
+      { initMsMax: 100 },
+    );
+    const result = await host.invoker.invoke(targetOf({ timeoutMs: 5_000 }), requestOf(), patient);
+    assert.deepEqual(result.outcome, returned("ok"));
+    assert.deepEqual([result.initMs, host.started, host.alive.size], [undefined, 2, 1]);
+    assert.ok(result.durationMs >= 49, String(result.durationMs));
+    assert.ok(deadlines[0] !== undefined && deadlines[0] > 4_000 && deadlines[0] <= 4_951, String(deadlines));
+    const said = host.lines.map(({ text }) => text.replace(/Runtime Version.*|[\d.]+ ms/g, "…"));
+    assert.deepEqual(said, [
+      "INIT_START …",
+      "INIT_REPORT Init Duration: …\tPhase: init\tStatus: timeout",
+      "INIT_START …",
+    ]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("lets a function time out whose initialisation never ends", async () => {
+    const host = openTestHost(
+      { start: () => new Promise(() => undefined), answer: () => returned("never") },
+      { initMsMax: 30 },
+    );
+    const { outcome } = await host.invoker.invoke(targetOf({ timeoutMs: 60 }), requestOf(), patient);
+    assert.deepEqual(outcome, { kind: "timed-out", afterMs: 60, isStreamed: false });
+    assert.match(host.lines.at(-1)?.text ?? "", /Phase: invoke\tStatus: timeout$/);
+    assert.equal(host.started, 2);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("writes a JSON log's own lines as the level asks", async () => {
+    for (const [systemLevel, types] of [
+      ["DEBUG", ["platform.initStart", "platform.initRuntimeDone", "platform.initReport"]],
+      ["INFO", ["platform.initStart"]],
+      ["WARN", []],
+    ] as const) {
+      const host = openTestHost({ answer: () => returned("ok") });
+      const logging = { format: "JSON", applicationLevel: "INFO", systemLevel, group: undefined } as const;
+      await host.invoker.invoke(targetOf({ logging }), requestOf(), patient);
+      assert.deepEqual(
+        host.lines.map(({ text }) => JSON.parse(text).type),
+        types,
+      );
+      await host.invoker[Symbol.asyncDispose]();
+    }
+  });
+
+  it("leaves out lines of a JSON log that are below the function's level", async () => {
+    const host = openTestHost({
+      answer: async (_, sandbox) => {
+        const line = (level: string) => `{"timestamp":"now","level":"${level}","message":"m"}`;
+        sandbox.stdout.write(`${line("debug")}\n${line("WARN")}\nplain\n{broken\n${line("ERROR")}\n`);
+        await new Promise((resolve) => setImmediate(resolve));
+        return returned("ok");
+      },
+    });
+    const logging = {
+      format: "JSON",
+      applicationLevel: "WARN",
+      systemLevel: "WARN",
+      group: undefined,
+    } as const;
+    await host.invoker.invoke(targetOf({ logging }), { ...requestOf(), wantsTail: true }, patient);
+    assert.deepEqual(
+      host.lines.map(({ text }) => JSON.parse(text).level),
+      ["WARN", "ERROR"],
+    );
     await host.invoker[Symbol.asyncDispose]();
   });
 });

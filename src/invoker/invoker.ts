@@ -23,7 +23,7 @@ export interface InvokerParts extends StarterParts {
   readonly log: Log;
 }
 
-/** A call waits for an instance at most as long as it may run, but never less than this. */
+/** A call waits for an instance this long and then as long as it may run: an initialisation may take all of it. */
 const WAIT_MS_MIN = 10_000;
 
 /**
@@ -63,7 +63,7 @@ export class Invoker implements Invocations, AsyncDisposable {
       const pool = this.#poolOf(target);
       let instance: Instance;
       try {
-        const acquired = pool.acquire(Math.max(WAIT_MS_MIN, config.timeoutMs), signal);
+        const acquired = pool.acquire(WAIT_MS_MIN + config.timeoutMs, signal);
         instance = acquired instanceof Promise ? await acquired : acquired;
       } catch (error) {
         if (error instanceof StartFailed) return this.#recordFailedStart(target, request, error);
@@ -73,7 +73,7 @@ export class Invoker implements Invocations, AsyncDisposable {
         invocationId: request.invocationId,
         input: request.input,
         functionArn: functionArn(this.#parts.identity, target.record.name, target.qualifier),
-        deadlineAt: Date.now() + config.timeoutMs,
+        deadlineAt: Date.now() + instance.timeLeftMs,
         traceId: request.traceId,
         clientContext: request.clientContext,
         sink: request.sink,

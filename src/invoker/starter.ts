@@ -10,10 +10,17 @@ import {
   type ProtocolAdapter,
   type ResolvedRuntime,
 } from "../protocol/protocol.ts";
+import type { InitPhase } from "../records/platform-events.ts";
 import type { Records } from "../records/records.ts";
 import type { Driver, Sandbox } from "../sandbox/driver.ts";
-import { functionEnvironment, type Identity, newLogStreamName } from "./environment.ts";
+import {
+  functionEnvironment,
+  type Identity,
+  newLogStreamName,
+  runtimeVersionOf,
+} from "./environment.ts";
 import { Instance } from "./instance.ts";
+import { findOptFiles, type OptFiles } from "./opt-files.ts";
 
 export interface StarterParts {
   readonly driver: Driver;
@@ -24,6 +31,8 @@ export interface StarterParts {
   readonly records: Records;
   readonly identity: Identity;
   readonly log: Log;
+  /** How long an initialisation may take before it is begun anew within the first call; 10 s if left out. */
+  readonly initMsMax?: number | undefined;
 }
 
 export interface StartHooks {
@@ -59,18 +68,41 @@ export async function startInstance(
   hooks: StartHooks,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Instance> {
+  const { entry, timeoutMs } = version.config;
+  const initMsMax = parts.initMsMax ?? INIT_MS_MAX;
+  if (entry.kind !== "handler") {
+    const withinMs = Math.max(initMsMax, timeoutMs);
+    return startOnce(parts, version, hooks, { phase: "init", withinMs, signal });
+  }
+  try {
+    return await startOnce(parts, version, hooks, { phase: "init", withinMs: initMsMax, signal });
+  } catch (error) {
+    if (!(error instanceof StartFailed && error.outcome.kind === "timed-out")) throw error;
+    // As on Lambda: once more from the beginning, in the first call's own time.
+    return startOnce(parts, version, hooks, { phase: "invoke", withinMs: timeoutMs, signal });
+  }
+}
+
+async function startOnce(
+  parts: StarterParts,
+  version: Version,
+  hooks: StartHooks,
+  how: { readonly phase: InitPhase; readonly withinMs: number; readonly signal: AbortSignal },
+): Promise<Instance> {
   const { config } = version;
+  const { phase, withinMs, signal } = how;
   const startedAt = performance.now();
-  const [codeDir, runtime, adapter] = await Promise.all([
+  const [codeDir, runtime, adapter, opt] = await Promise.all([
     // An image brings its own files; the tree is only what it was built of.
     version.code.image ? "" : parts.depot.openTree(version.code.treeId),
     parts.resolveRuntime(config),
     parts.adapterOf(config),
+    findOptFiles(parts.depot, config),
   ]);
   const sandboxId = newSandboxId();
   const failed = (outcome: InvocationOutcome) =>
     new StartFailed(outcome, sandboxId, performance.now() - startedAt);
-  const channel = adapter.open(version, runtime);
+  const channel = adapter.open(version, runtime, opt?.extensions);
   const environment = functionEnvironment(
     version,
     parts.identity,
@@ -80,6 +112,7 @@ export async function startInstance(
     sandboxId,
     version,
     codeDir,
+    opt,
     runtime,
     environment,
     signal,
@@ -93,18 +126,24 @@ export async function startInstance(
     records: parts.records,
     log: parts.log,
   });
+  const { telemetry } = instance;
   try {
+    const line = telemetry.initStarted(phase, runtimeVersionOf(config, runtime, parts.identity));
+    if (line !== undefined) instance.platformLine(line);
     channel.attach(sandbox);
-    await becomesReady(channel, sandbox, {
-      withinMs: Math.max(INIT_MS_MAX, config.timeoutMs),
-      signal,
-      failed,
-    });
-    instance.started(performance.now() - startedAt);
+    await becomesReady(channel, sandbox, { withinMs, signal, failed });
+    const tookMs = performance.now() - startedAt;
+    for (const line of telemetry.initEnded(phase, undefined, tookMs)) instance.platformLine(line);
+    if (phase === "init") instance.started(tookMs);
+    else instance.started(undefined, tookMs);
     return instance;
   } catch (error) {
+    if (error instanceof StartFailed) {
+      for (const line of telemetry.initEnded(phase, error.outcome, error.afterMs)) {
+        instance.platformLine(line);
+      }
+    }
     await instance[Symbol.asyncDispose]();
-    if (error instanceof StartFailed) recordFailure(parts.records, instance, hooks, error);
     throw error;
   }
 }
@@ -116,6 +155,7 @@ async function startSandbox(
     readonly sandboxId: SandboxId;
     readonly version: Version;
     readonly codeDir: string;
+    readonly opt: OptFiles | undefined;
     readonly runtime: ResolvedRuntime;
     readonly environment: Readonly<Record<string, string>>;
     readonly signal: AbortSignal;
@@ -130,6 +170,7 @@ async function startSandbox(
         image: start.version.code.image,
         codeDir: start.codeDir,
         runtimeDir: start.runtime.runtimeDir,
+        optDir: start.opt?.dir,
         toolDirs: start.runtime.toolDirs,
         memoryMib: config.memoryMib,
         cpus: Math.max(config.memoryMib / MEMORY_MIB_PER_CPU, CPUS_MIN),
@@ -180,8 +221,12 @@ async function becomesReady(
     const message = describeExit(exit);
     throw failed({ kind: "crashed", errorType: "Runtime.ExitError", message, isStreamed: false });
   });
+  const broken = channel.failed?.then((failure): never => {
+    throw failed({ kind: "crashed", ...failure, isStreamed: false });
+  });
+  broken?.catch(() => undefined);
   try {
-    await Promise.race([channel.ready, exited, late, stopped]);
+    await Promise.race([channel.ready, exited, late, stopped, ...(broken ? [broken] : [])]);
   } catch (error) {
     throw error instanceof InitFailed ? failed(threw(error)) : error;
   } finally {
@@ -195,22 +240,4 @@ const LAST_WORDS_MS = 25;
 
 function threw(failure: InitFailed): InvocationOutcome {
   return { kind: "threw", payload: failure.payload, errorType: failure.errorType, isStreamed: false };
-}
-
-/** Lambda's line for it: `INIT_REPORT Init Duration: 150.79 ms	Phase: init	Status: error	Error Type: Runtime.ExitError`. */
-function recordFailure(records: Records, instance: Instance, hooks: StartHooks, failure: StartFailed): void {
-  const { outcome, afterMs } = failure;
-  const status = outcome.kind === "timed-out" ? "timeout" : "error";
-  const type =
-    outcome.kind === "threw" || outcome.kind === "crashed" ? `\tError Type: ${outcome.errorType}` : "";
-  records.line(
-    {
-      functionName: instance.version.functionName,
-      version: instance.version.label,
-      liveVersion: hooks.liveVersion,
-      sandboxId: instance.id,
-    },
-    "platform",
-    `INIT_REPORT Init Duration: ${afterMs.toFixed(2)} ms\tPhase: init\tStatus: ${status}${type}`,
-  );
 }

@@ -29,7 +29,7 @@ export interface FakeSandbox {
 /** An invoker over programs that are functions of the test; nothing is isolated, nothing is started. */
 export function openTestHost(
   program: FakeProgram,
-  policy: { instancesMax?: number; idleMsMax?: number } = {},
+  policy: { initMsMax?: number; instancesMax?: number; idleMsMax?: number } = {},
 ) {
   let started = 0;
   const alive = new Set<number>();
@@ -128,6 +128,7 @@ export function openTestHost(
     clock: systemClock,
     policy: { instancesMax: policy.instancesMax ?? 100, idleMsMax: policy.idleMsMax ?? 60_000 },
     log: silentLog,
+    ...(policy.initMsMax !== undefined && { initMsMax: policy.initMsMax }),
   });
 
   return {
