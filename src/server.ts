@@ -16,6 +16,7 @@ import { Scope } from "./core/scope.ts";
 import { sourceUrl } from "./core/source-url.ts";
 import { startEvents } from "./events/start-events.ts";
 import { openControl } from "./http/control/control.ts";
+import { newGrants } from "./http/control/grants.ts";
 import { openKeyRing } from "./http/control/keys.ts";
 import type { PrepareCode } from "./http/control/parts.ts";
 import { newUrlSignatureCheck } from "./http/control/url-signatures.ts";
@@ -64,6 +65,7 @@ export async function startServer(parts: {
     // Its files are written and synced while the rest opens.
     const openingKeys = openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
     openingKeys.catch(() => undefined);
+    const controlUrl = Promise.withResolvers<string>();
     const records = scope.own(openRecords({ dir: join(config.dataDir, "logs"), clock, log }));
     const depot = await openDepot({ dir: join(config.dataDir, "code"), log, clock });
     const runtimes = new Runtimes({
@@ -93,6 +95,7 @@ export async function startServer(parts: {
             ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
             : await runtimes.resolve(config.runtime, config.entry.kind),
         adapterOf: adapters(config.accountId, log),
+        grants: newGrants({ keys: openingKeys, controlUrl: controlUrl.promise }),
         policy: {
           instancesMax: config.instancesMax,
           idleMsMax: config.idleMsMax,
@@ -192,6 +195,7 @@ export async function startServer(parts: {
     // Asking starts the spawner, and forking blocks for a moment that whoever waits for the start should not wait.
     const asking = setTimeout(() => void sayWhatIsNotIsolated(driver, log), AFTER_START_MS);
     scope.defer(() => clearTimeout(asking));
+    controlUrl.resolve(`http://127.0.0.1:${control.address.port}`);
     return {
       gatewayUrl: gateway.address.url,
       controlUrl: control.address.url,

@@ -154,6 +154,12 @@ function addDeployOptions(program: Program): Program {
       "--max <n>",
       "most calls at the same time, over all instances; 0 refuses all, none lifts the limit",
     )
+    .option("--min <n>", "instances that are kept started, called or not; 0 keeps none")
+    .option(
+      "--allow <right>",
+      "credentials for this server in its environment: invoke:PATTERN, again for more; nothing takes them away",
+      collect,
+    )
     .option("--description <text>", "what it is for")
     .option("--allow-scripts", "let dependencies run their install scripts")
     .addOption(

@@ -49,9 +49,9 @@ export function newSandboxId(): SandboxId {
 
 const KEY_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/** `LK` and 18 letters that cannot be mistaken for one another. */
-export function newKeyId(): KeyId {
-  let id = "LK";
+/** `LK` (`LT`: temporary) and 18 letters that cannot be mistaken for one another. */
+export function newKeyId(prefix: "LK" | "LT" = "LK"): KeyId {
+  let id: string = prefix;
   for (const byte of randomBytes(18)) id += KEY_LETTERS[byte % KEY_LETTERS.length];
   return id as KeyId;
 }

@@ -10,6 +10,7 @@ import { inBackground, Scope } from "../core/scope.ts";
 import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
 import { functionArn } from "./environment.ts";
+import type { Grants } from "./grants.ts";
 import type { Instance } from "./instance.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
 import { idleLongest, type KeepAlivePolicy, runKeepAlive } from "./keep-alive.ts";
@@ -20,6 +21,8 @@ import { type StarterParts, StartFailed, startInstance } from "./starter.ts";
 export interface InvokerParts extends StarterParts {
   readonly clock: Clock;
   readonly policy: KeepAlivePolicy;
+  /** Without it no function may call this server. */
+  readonly grants?: Grants | undefined;
   readonly log: Log;
 }
 
@@ -212,16 +215,33 @@ export class Invoker implements Invocations, AsyncDisposable {
   async #start(pool: Pool, liveVersion: number | undefined): Promise<Instance> {
     return await this.#starts.run(async () => {
       this.#makeRoom();
-      return await startInstance(
+      const grant = await this.#parts.grants?.issue(pool.version);
+      const isKept = pool.started < pool.instancesMin;
+      // An instance that is started anew within its start leaves, too; it goes on with the same credentials.
+      let isUp = false;
+      const starting = startInstance(
         this.#parts,
         pool.version,
         {
           liveVersion,
           freed: (instance) => pool.freed(instance),
-          left: (instance) => pool.left(instance),
+          left: (instance) => {
+            if (isUp) grant?.revoke();
+            pool.left(instance);
+          },
+          environment: { ...grant?.environment, ...(isKept && KEPT_ENVIRONMENT) },
         },
         { signal: this.#stopping.signal },
       );
+      try {
+        const instance = await starting;
+        isUp = true;
+        if (instance.isGone) grant?.revoke();
+        return instance;
+      } catch (error) {
+        grant?.revoke();
+        throw error;
+      }
     });
   }
 
@@ -253,6 +273,8 @@ export class Invoker implements Invocations, AsyncDisposable {
 }
 
 const POOLS_BEFORE_CLEANING = 1_000;
+/** AWS's word for an instance that was there before its first call. */
+const KEPT_ENVIRONMENT = { AWS_LAMBDA_INITIALIZATION_TYPE: "provisioned-concurrency" };
 
 function poolKey({ revisionId, label }: Version): string {
   return `${revisionId} ${label}`;

@@ -13,12 +13,7 @@ import {
 import type { InitPhase } from "../records/platform-events.ts";
 import type { Records } from "../records/records.ts";
 import type { Driver, Sandbox } from "../sandbox/driver.ts";
-import {
-  functionEnvironment,
-  type Identity,
-  newLogStreamName,
-  runtimeVersionOf,
-} from "./environment.ts";
+import { functionEnvironment, type Identity, newLogStreamName, runtimeVersionOf } from "./environment.ts";
 import { Instance } from "./instance.ts";
 import { findOptFiles, type OptFiles } from "./opt-files.ts";
 
@@ -39,6 +34,8 @@ export interface StartHooks {
   readonly liveVersion: number | undefined;
   readonly freed: (instance: Instance) => void;
   readonly left: (instance: Instance) => void;
+  /** Variables of this instance alone. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
 }
 
 /** An instance that could not be made ready by the function's own fault; `outcome` is what its callers get. */
@@ -103,11 +100,10 @@ async function startOnce(
   const failed = (outcome: InvocationOutcome) =>
     new StartFailed(outcome, sandboxId, performance.now() - startedAt);
   const channel = adapter.open(version, runtime, opt?.extensions);
-  const environment = functionEnvironment(
-    version,
-    parts.identity,
-    newLogStreamName(version.label, Date.now()),
-  );
+  const environment = {
+    ...functionEnvironment(version, parts.identity, newLogStreamName(version.label, Date.now())),
+    ...hooks.environment,
+  };
   const sandbox = await startSandbox(parts, channel, {
     sandboxId,
     version,

@@ -32,6 +32,8 @@ export interface DeployOptions {
   readonly network?: string;
   readonly slots?: string;
   readonly max?: string;
+  readonly min?: string;
+  readonly allow?: readonly string[];
   readonly description?: string;
   readonly allowScripts?: boolean;
   /** False for --no-build. */
@@ -215,11 +217,23 @@ async function readDeploySettings(
     network: options.network,
     slotsPerInstance: given(options.slots, (text) => countOption("--slots", text, 1)),
     concurrencyMax: given(options.max, (text) => (text === "none" ? null : countOption("--max", text))),
+    concurrencyMin: given(options.min, (text) => countOption("--min", text)),
+    mayInvoke: options.allow && readAllowed(options.allow),
     description: options.description,
     allowScripts: options.allowScripts ? true : undefined,
     build: options.build ? undefined : false,
   };
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+/** `invoke:PATTERN`, or `nothing` to take all away. */
+function readAllowed(allowed: readonly string[]): readonly string[] {
+  if (allowed.includes("nothing")) return [];
+  return allowed.map((text) => {
+    const pattern = /^invoke:([A-Za-z0-9_*-]{1,64})$/.exec(text)?.[1];
+    if (pattern !== undefined) return pattern;
+    throw usageError(`--allow ${text}: expected invoke:PATTERN, where * stands for anything, or nothing`);
+  });
 }
 
 function withoutType(line: unknown): object {

@@ -32,7 +32,13 @@ import {
   type Route,
   type Router,
 } from "./route.ts";
-import { newSignatureVerifier, parseSignature, type Signature, type SignatureVerifier } from "./sigv4.ts";
+import {
+  hasSessionToken,
+  newSignatureVerifier,
+  parseSignature,
+  type Signature,
+  type SignatureVerifier,
+} from "./sigv4.ts";
 
 export interface GuardParts {
   readonly router: Router;
@@ -178,7 +184,7 @@ async function authenticate(
     );
   }
   const usable = await parts.keys.findUsable(signature.keyId);
-  if (!usable)
+  if (!usable || !hasSessionToken(usable, signature))
     throw new PlatformError("Unauthenticated", "The security token included in the request is invalid.");
   return { key: usable.key, signed: { signature, secret: usable.secret } };
 }

@@ -35,10 +35,13 @@ export function allowsScope(key: Pick<KeyRecord, "scopes">, scope: Scope): boole
   return key.scopes.some((held) => IMPLIES[held].includes(scope));
 }
 
-/** `*` in a key's pattern stands for any characters; everything else for itself. */
+/** `*` in a key's pattern stands for any characters, a comma stands between patterns; everything else for itself. */
 export function allowsFunction(key: Pick<KeyRecord, "functions">, name: string): boolean {
-  // Two pointers instead of a regular expression: a pattern like `*a*a*a*b` must not cost exponential time.
-  const pattern = key.functions;
+  return key.functions.split(",").some((pattern) => fits(pattern, name));
+}
+
+/** Two pointers instead of a regular expression: a pattern like `*a*a*a*b` must not cost exponential time. */
+function fits(pattern: string, name: string): boolean {
   let at = 0;
   let starAt = -1;
   let resumeAt = 0;
@@ -77,12 +80,33 @@ export interface IssuedKey {
   readonly token: string;
 }
 
+/** What a signature is checked with. */
+export interface UsableKey {
+  readonly key: KeyRecord;
+  readonly secret: string;
+  /** That the signer must send; undefined where it may send any. */
+  readonly sessionToken?: string | undefined;
+}
+
+export interface TemporaryKey {
+  readonly id: KeyId;
+  readonly secret: string;
+  readonly sessionToken: string;
+  /** At once; safe to call twice. */
+  revoke(): void;
+}
+
 /** All keys of this installation. Changes go through here alone, so a revoked key is refused from then on. */
 export interface KeyRing {
   /** The key of a bearer token `ID.SECRET`; undefined if it is unknown, wrong, expired or revoked. */
   findByToken(token: string): Promise<KeyRecord | undefined>;
   /** A key that may be used now, with its secret, to check a signature. */
-  findUsable(id: string): Promise<{ readonly key: KeyRecord; readonly secret: string } | undefined>;
+  findUsable(id: string): Promise<UsableKey | undefined>;
+  /**
+   * A key that lives in memory only, until it is revoked: it may `invoke` those functions and signs with a session token.
+   * It never works as a bearer token.
+   */
+  issueTemporary(made: { readonly description: string; readonly functions: string }): TemporaryKey;
   /** By age. Revoked and expired ones too. */
   list(): Promise<readonly KeyRecord[]>;
   /** @throws PlatformError `ResourceConflict` if the id exists, `InvalidRequest` beyond 1,000 keys in use. */
@@ -110,6 +134,7 @@ export async function openKeyRing(parts: {
   const { master, madeAt } = await openMaster(join(dir, "master.key"));
   const firstKey = adminKey(master, madeAt);
   const sealing = Buffer.from(hkdfSync("sha256", master, "", "lambdad imported secrets", 32));
+  const temporary = new Map<string, UsableKey>();
   let loaded: Promise<Map<KeyId, KeyRecord>> | undefined;
 
   /** All records, read once; a failed read is tried again by the next caller. */
@@ -140,7 +165,7 @@ export async function openKeyRing(parts: {
       : unseal(sealing, key.id, key.importedSecret);
   }
 
-  async function findUsable(id: string): Promise<{ key: KeyRecord; secret: string } | undefined> {
+  async function findStored(id: string): Promise<{ key: KeyRecord; secret: string } | undefined> {
     const keyId = parseKeyId(id);
     const key = keyId && (await records()).get(keyId);
     if (!key || !isUsable(key)) return undefined;
@@ -152,12 +177,31 @@ export async function openKeyRing(parts: {
     async findByToken(token) {
       const dot = token.indexOf(".");
       const given = token.slice(dot + 1);
-      const found = await findUsable(token.slice(0, Math.max(dot, 0)));
+      const found = await findStored(token.slice(0, Math.max(dot, 0)));
       // An unknown id costs the same comparison, so that time does not tell whether an id exists.
       const isRight = isSame(given, found?.secret ?? deriveSecret(master, "unknown"));
       return isRight ? found?.key : undefined;
     },
-    findUsable,
+    async findUsable(id) {
+      return temporary.get(id) ?? (await findStored(id));
+    },
+    issueTemporary({ description, functions }) {
+      const id = newKeyId("LT");
+      const secret = randomBytes(30).toString("base64");
+      const sessionToken = randomBytes(48).toString("base64");
+      const key: KeyRecord = {
+        id,
+        description,
+        scopes: ["invoke"],
+        functions,
+        createdAt: clock.now(),
+        expiresAt: undefined,
+        revokedAt: undefined,
+        importedSecret: undefined,
+      };
+      temporary.set(id, { key, secret, sessionToken });
+      return { id, secret, sessionToken, revoke: () => temporary.delete(id) };
+    },
     async list() {
       return [...(await records()).values()].sort((a, b) => a.createdAt - b.createdAt);
     },

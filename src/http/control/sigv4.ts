@@ -28,6 +28,8 @@ export interface Signature {
   /** Hex, 64 characters. */
   readonly signature: string;
   readonly isPresigned: boolean;
+  /** `X-Amz-Security-Token`, which temporary keys must send. */
+  readonly sessionToken: string | undefined;
   /** The body hash that was signed, if the request says it; `UNSIGNED-PAYLOAD` leaves the body unproven. */
   readonly declaredBodyHash: string | undefined;
 }
@@ -65,6 +67,7 @@ export function parseSignature(request: SignedRequest, now: number): Signature |
       signedHeaders: signedHeaders.split(";"),
       signature: hex,
       isPresigned: false,
+      sessionToken: headers.get("x-amz-security-token"),
       declaredBodyHash: headers.get("x-amz-content-sha256"),
     };
   } else if (inQuery("X-Amz-Algorithm") === ALGORITHM) {
@@ -74,6 +77,7 @@ export function parseSignature(request: SignedRequest, now: number): Signature |
       signedHeaders: (inQuery("X-Amz-SignedHeaders") ?? "").split(";"),
       signature: inQuery("X-Amz-Signature") ?? "",
       isPresigned: true,
+      sessionToken: inQuery("X-Amz-Security-Token") ?? headers.get("x-amz-security-token"),
       declaredBodyHash: inQuery("X-Amz-Content-Sha256") ?? headers.get("x-amz-content-sha256"),
     };
   } else {
@@ -94,6 +98,16 @@ export function parseSignature(request: SignedRequest, now: number): Signature |
     }
   }
   return signature;
+}
+
+/** Whether the session token is the one that belongs to the key, or the key has none. */
+export function hasSessionToken(
+  usable: { readonly sessionToken?: string | undefined },
+  signature: Signature,
+): boolean {
+  if (usable.sessionToken === undefined) return true;
+  const [expected, given] = [usable.sessionToken, signature.sessionToken ?? ""].map(sha256);
+  return expected !== undefined && given !== undefined && timingSafeEqual(expected, given);
 }
 
 export interface SignatureVerifier {
@@ -136,6 +150,10 @@ export function newSignatureVerifier(): SignatureVerifier {
 }
 
 const SIGNING_KEYS_MAX = 256;
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
 
 /** Hex, as signatures have it. */
 export function sha256Hex(data: Uint8Array | string): string {

@@ -3,7 +3,7 @@ import { PlatformError } from "../../core/errors.ts";
 import type { UrlPermissions, VerifySignature } from "../gateway/exchange.ts";
 import { keyArn, mayCall } from "./access.ts";
 import type { KeyRing } from "./keys.ts";
-import { newSignatureVerifier, parseSignature, sha256Hex } from "./sigv4.ts";
+import { hasSessionToken, newSignatureVerifier, parseSignature, sha256Hex } from "./sigv4.ts";
 
 /**
  * Checks requests to function URLs with AuthType AWS_IAM against the keys of this installation. A key needs the scope
@@ -24,7 +24,8 @@ export function newUrlSignatureCheck(parts: {
       throw new PlatformError("Unauthenticated", "this function URL asks for an AWS Signature Version 4");
     }
     const usable = await parts.keys.findUsable(signature.keyId);
-    if (!usable) throw new PlatformError("Unauthenticated", "the key is unknown, wrong, expired or revoked");
+    if (!usable || !hasSessionToken(usable, signature))
+      throw new PlatformError("Unauthenticated", "the key is unknown, wrong, expired or revoked");
     verifier.verify(request, signature, usable.secret, sha256Hex(body));
     const { key } = usable;
     const { record, qualifier } = target;

@@ -48,7 +48,9 @@ export function configOf(
     layers: before?.layers ?? [],
     optTreeId: before?.optTreeId,
     logging: before?.logging ?? TEXT_LOGGING,
-    mayInvoke: before?.mayInvoke,
+    mayInvoke: (settings.mayInvoke ?? before?.mayInvoke)?.length
+      ? (settings.mayInvoke ?? before?.mayInvoke)
+      : undefined,
     kept: before?.kept,
   };
 }

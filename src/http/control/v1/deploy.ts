@@ -14,6 +14,8 @@ import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "
 import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
+import { checkMayInvoke } from "./may-invoke.ts";
+import { keepInstances } from "./min-instances.ts";
 import { functionShape } from "./shapes.ts";
 import { startProblem } from "./start-problem.ts";
 import { type DeploySettings, parseDeployOptions } from "./wire.ts";
@@ -82,8 +84,9 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
     { runtime: prepared.runtime, entry: prepared.entry, environment: settings.environment },
     parts,
   );
+  checkMayInvoke(request.caller, before?.latest.config.mayInvoke, config);
   request.signal.throwIfAborted();
-  const { record, version } = await parts.functions.deploy({
+  const { record: deployed, version } = await parts.functions.deploy({
     name,
     code: prepared.code,
     config,
@@ -91,6 +94,7 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
       settings.concurrencyMax === undefined ? before?.concurrencyMax : (settings.concurrencyMax ?? undefined),
     tags: before?.tags ?? {},
   });
+  const record = await keepInstances(parts, name, deployed, settings.concurrencyMin);
   progress.step(3, `Publishing version ${version.label}`);
   progress.step(4, "Starting");
   const started = await start(parts, name, record, request);

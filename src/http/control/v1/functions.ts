@@ -6,6 +6,8 @@ import { checkEnvironment } from "../environment-rules.ts";
 import { type ControlParts, FUNCTION_DELETED, type PrepareSettings } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedEntry, configOf } from "./config.ts";
+import { checkMayInvoke } from "./may-invoke.ts";
+import { keepInstances } from "./min-instances.ts";
 import { aliasShape, functionShape, versionShape } from "./shapes.ts";
 import {
   type ChangeSettings,
@@ -53,22 +55,25 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
   const { prepare, concurrencyMax } = change;
   if (code.image) refuseEntryOfImage(prepare);
   if (prepare.runtime !== undefined) await parts.runtimes.resolve(prepare.runtime);
-  const { record, version } = await parts.functions.deploy({
+  const changed = configOf(
+    change,
+    config,
+    {
+      runtime: prepare.runtime ?? config.runtime,
+      entry: changedEntry(config.entry, prepare),
+      environment: changedEnvironment(config.environment, change),
+    },
+    parts,
+  );
+  checkMayInvoke(request.caller, config.mayInvoke, changed);
+  const { record: deployed, version } = await parts.functions.deploy({
     name,
     code,
-    config: configOf(
-      change,
-      config,
-      {
-        runtime: prepare.runtime ?? config.runtime,
-        entry: changedEntry(config.entry, prepare),
-        environment: changedEnvironment(config.environment, change),
-      },
-      parts,
-    ),
+    config: changed,
     concurrencyMax: concurrencyMax === undefined ? before.concurrencyMax : (concurrencyMax ?? undefined),
     tags: before.tags,
   });
+  const record = await keepInstances(parts, name, deployed, change.concurrencyMin);
   return jsonReply(200, { function: functionShape(record, parts), version: Number(version.label) });
 }
 

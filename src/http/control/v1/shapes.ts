@@ -3,6 +3,7 @@ import type { Alias, FunctionRecord, Version } from "../../../core/function.ts";
 import { changedMembers } from "../../../registry/version-diff.ts";
 import type { KeyRecord } from "../../../store/store.ts";
 import type { ControlParts } from "../parts.ts";
+import { keptInstances } from "./min-instances.ts";
 
 export function functionShape(record: FunctionRecord, parts: ControlParts): Record<string, unknown> {
   const { latest } = record;
@@ -19,6 +20,7 @@ export function functionShape(record: FunctionRecord, parts: ControlParts): Reco
     versions: record.nextVersion - 1,
     aliases: record.aliases.map(aliasShape),
     concurrencyMax: record.concurrencyMax,
+    concurrencyMin: keptInstances(record),
     tags: record.tags,
     createdAt: record.createdAt,
     instances: parts.instances(record.name),

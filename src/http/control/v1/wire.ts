@@ -10,6 +10,8 @@ import type { PrepareSettings } from "../parts.ts";
 
 const SLOTS_MAX = 1_000;
 const CONCURRENCY_MAX = 1_000_000;
+const INSTANCES_MIN_MAX = 1_000;
+const MAY_INVOKE_MAX = 20;
 
 const Variables = z.record(
   z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected a name of letters, digits and _"),
@@ -29,6 +31,15 @@ const settings = {
   slotsPerInstance: z.int().min(1).max(SLOTS_MAX),
   /** `null` takes a limit away. */
   concurrencyMax: z.int().min(0).max(CONCURRENCY_MAX).nullable(),
+  /** Instances that are kept started. */
+  concurrencyMin: z.int().min(0).max(INSTANCES_MIN_MAX),
+  mayInvoke: z
+    .array(
+      z
+        .string()
+        .regex(/^[A-Za-z0-9_*-]{1,64}$/, "expected a name of a function, in which * stands for anything"),
+    )
+    .max(MAY_INVOKE_MAX),
   description: z.string().max(256),
 };
 
@@ -116,6 +127,9 @@ export interface Settings {
   readonly slotsPerInstance: number | undefined;
   /** `null` takes the limit away. */
   readonly concurrencyMax: number | null | undefined;
+  readonly concurrencyMin: number | undefined;
+  /** Globs over functions. */
+  readonly mayInvoke: readonly string[] | undefined;
   readonly description: string | undefined;
 }
 
@@ -255,6 +269,8 @@ function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Chan
     network: given.network,
     slotsPerInstance: given.slotsPerInstance,
     concurrencyMax: given.concurrencyMax,
+    concurrencyMin: given.concurrencyMin,
+    mayInvoke: given.mayInvoke,
     description: given.description,
   };
 }
