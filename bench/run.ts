@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { measureCold } from "./cold.ts";
 import { measureDeploy } from "./deploy.ts";
 import { measureIdle } from "./idle.ts";
+import { measureImages } from "./images.ts";
 import { printTable, type Row } from "./measure.ts";
 import { measureStart } from "./start.ts";
 import { measureWarm } from "./warm.ts";
@@ -18,6 +19,7 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   deploy: measureDeploy,
   start: measureStart,
   idle: measureIdle,
+  images: measureImages,
 };
 
 const asked = process.argv.slice(2);

@@ -104,10 +104,7 @@ export class Pool {
    */
   acquire(waitMsMax: number, signal: AbortSignal): Instance | Promise<Instance> {
     const free = this.#takeFree();
-    if (free) {
-      this.#keepSpares();
-      return free;
-    }
+    if (free) return free;
     if (this.#waiting.length >= WAITING_CALLS_MAX) {
       throw new PlatformError(
         "TooManyInvocations",
@@ -117,7 +114,6 @@ export class Pool {
     }
     const turn = this.#waitInLine(waitMsMax, signal);
     this.#startIfWorthIt();
-    this.#keepSpares();
     return turn;
   }
 
@@ -133,6 +129,7 @@ export class Pool {
   /** A call has been served: what it took helps to decide about the next one. */
   served(durationMs: number): void {
     this.#serviceMs.add(durationMs);
+    this.#keepSpares();
   }
 
   /** From the instance: a slot is free. */
@@ -226,8 +223,8 @@ export class Pool {
   }
 
   /**
-   * Each call uses a filter up. Where an engine has to start the next one, which takes some hundred milliseconds, that is
-   * done while this one serves.
+   * Each call uses a filter up. Where an engine has to start the next one, which takes some hundred milliseconds of CPU,
+   * that is done once a call is over: beside it, it would be in its way.
    */
   #keepSpares(): void {
     const { code, config } = this.version;

@@ -2,6 +2,7 @@
 import { after, before, describe } from "node:test";
 import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
+import { describeImageFunctions } from "./functions.suite.ts";
 
 const skip = withoutEngine();
 
@@ -17,4 +18,5 @@ describe("docker", { skip: skip ?? false }, () => {
   };
 
   describeDockerDriver(getEngine);
+  describeImageFunctions(getEngine);
 });

@@ -64,6 +64,8 @@ export async function startEngine(): Promise<TestEngine> {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill(signal);
       await once(child, "exit");
+      // One whose dockerd was killed does not serve the next.
+      await stopContainerd(folder);
     },
     async start() {
       child = await launch(folder, socketPath);
@@ -134,6 +136,8 @@ async function stopContainerd(folder: string): Promise<void> {
     return;
   process.kill(pid, "SIGKILL");
   while (existsSync(`/proc/${pid}`)) await sleepFor(20);
+  for (const name of ["containerd.pid", "containerd.sock", "containerd.sock.ttrpc", "containerd-debug.sock"])
+    await rm(join(folder, "exec/containerd", name), { force: true });
 }
 
 async function unmountBelow(folder: string): Promise<void> {

@@ -19,7 +19,7 @@ export interface DockerSandboxParts {
   /** Where its port is reached from this host; undefined without a network. */
   readonly address: string | undefined;
   /** File with the most memory used so far, in bytes. */
-  readonly memoryPeakFile: string | undefined;
+  readonly memoryPeakFile: Promise<string | undefined>;
   /** The engine's answer to `wait`; rejects when the engine went away. */
   readonly waited: Promise<unknown>;
   /** Removes the container and what belongs to it; called once. Never rejects. */
@@ -97,8 +97,11 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #remove(): Promise<void> {
-    await this.#parts.remove();
+    const removed = this.#parts.remove();
+    // The engine waits until what was written has been read, and nobody may be reading.
+    await Promise.race([removed, sleepFor(LAST_OUTPUT_MS)]);
     this.#parts.streams.finish();
+    await removed;
     await this.exited;
   }
 
@@ -139,9 +142,9 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #sample(): Promise<void> {
-    const file = this.#parts.memoryPeakFile;
-    if (file === undefined) return;
     this.#sampledAt = performance.now();
+    const file = await this.#parts.memoryPeakFile;
+    if (file === undefined) return;
     const bytes = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10);
     if (Number.isFinite(bytes)) this.#peakMib = Math.max(this.#peakMib, Math.ceil(bytes / MIB));
   }

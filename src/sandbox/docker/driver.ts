@@ -169,7 +169,7 @@ export class DockerDriver implements Driver {
         streams,
         hasInput: spec.hasInput,
         address: claimed?.address,
-        memoryPeakFile: await findMemoryPeakFile(engine, containerId),
+        memoryPeakFile: findMemoryPeakFile(engine, containerId),
         waited,
         remove,
       });

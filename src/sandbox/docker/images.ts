@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
+import { setTimeout as sleepFor } from "node:timers/promises";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import { type ImageFacts, imageNamespace, imageRepository } from "../../core/image.ts";
@@ -44,6 +45,8 @@ const BUILD_CPU_QUOTA_US = 2 * CPU_PERIOD_US;
 /** Tags of builds whose version was never published go after so long. */
 const BUILDING_KEPT_MS = 30 * 60_000;
 const LIST_MS_MAX = 30_000;
+const REMOVAL_TRIES_MAX = 6;
+const REMOVAL_PAUSE_MS = 500;
 
 /** Images on the engine of this host: found, built, tagged per version, and removed when nothing needs them. */
 export class DockerImages {
@@ -246,14 +249,17 @@ async function listTags(engine: Engine, reference: string): Promise<Tag[]> {
   );
 }
 
-/** An image that a container still runs loses its tag only; the last one to leave takes it along. */
+/** A container that is about to go may still use it: that is waited for, but not for ever; the next round gets the rest. */
 async function removeTag(engine: Engine, tag: string): Promise<void> {
-  try {
-    await engine.json("DELETE", `/images/${tag}`, { withinMs: LIST_MS_MAX });
-  } catch (error) {
-    if (isRefusal(error, 404)) return;
-    if (!isRefusal(error, 409)) throw error;
-    // A container that is about to go still uses it; the next round gets it.
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await engine.json("DELETE", `/images/${tag}`, { withinMs: LIST_MS_MAX });
+      return;
+    } catch (error) {
+      if (isRefusal(error, 404)) return;
+      if (!isRefusal(error, 409) || tries === REMOVAL_TRIES_MAX) throw error;
+      await sleepFor(REMOVAL_PAUSE_MS);
+    }
   }
 }
 

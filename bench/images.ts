@@ -1,0 +1,159 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { Pool } from "undici";
+import { type Daemon, startDaemon } from "../tests/docker/daemon.ts";
+import { startEngine, type TestEngine, withoutEngine } from "../tests/docker/engine.ts";
+import { importImages } from "../tests/docker/images.ts";
+import { inTurn, type Row, ratioRow } from "./measure.ts";
+
+const COLD_RUNS = 10;
+const WARM_RUNS = 300;
+const BURST = 20;
+
+/** Functions made of images, against the engine's own command and against the port it publishes. */
+export async function measureImages(): Promise<Row[]> {
+  const missing = withoutEngine();
+  if (missing !== undefined) {
+    process.stderr.write(`images are left out: ${missing}\n`);
+    return [];
+  }
+  await using engine = await startEngine();
+  await importImages(engine);
+  await using daemon = await startDaemon(engine.socketPath);
+  return [
+    ...(await measureFilter(engine, daemon)),
+    await measureServer(engine, daemon),
+    await measureBurst(daemon),
+  ];
+}
+
+async function measureFilter(engine: TestEngine, daemon: Daemon): Promise<Row[]> {
+  await deploy(daemon, "filter", "test/box:1");
+  const call = async () => {
+    const startedAt = performance.now();
+    const answer = await daemon.call("filter", { method: "POST", body: "hello" });
+    await answer.arrayBuffer();
+    if (answer.status !== 200) throw new Error(`a call was answered with ${answer.status}`);
+    return performance.now() - startedAt;
+  };
+  const bare = () => dockerRun(engine);
+  let changes = 0;
+  // A version that was made by a change of settings has no container yet, and the one before has let go of its own.
+  const cold = async () => {
+    changes += 1;
+    await daemon.lambda("env", "set", "filter", `CHANGE=${changes}`);
+    await untilRunning(engine, 0);
+    return await call();
+  };
+  const ready = async () => {
+    await untilRunning(engine, 2);
+    return await call();
+  };
+  return [
+    ratioRow("first call of an image (filter)", "ms", "docker run -i", await inTurn(COLD_RUNS, cold, bare), {
+      kind: "at most",
+      ratio: 1.25,
+    }),
+    ratioRow("the same, containers ready", "ms", "docker run -i", await inTurn(COLD_RUNS, ready, bare), {
+      kind: "at most",
+      ratio: 0.3,
+    }),
+  ];
+}
+
+/** Against a proxy of ten lines in front of the port that the engine publishes. */
+async function measureServer(engine: TestEngine, daemon: Daemon): Promise<Row> {
+  await deploy(daemon, "web", "test/web:1");
+  const id = (await engine.docker("ps", "-q", "--filter", "ancestor=test/web:1")).trim();
+  const address = (
+    await engine.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id)
+  ).trim();
+  const proxy = await plainProxy(`http://${address}:8000`);
+  await using _proxy = { [Symbol.asyncDispose]: async () => void proxy.close() };
+  const port = Object(proxy.address()).port;
+  const clients = [new Pool(daemon.gateway), new Pool(`http://127.0.0.1:${port}`)] as const;
+  const timed = (client: Pool, path: string) => async () => {
+    const startedAt = performance.now();
+    for (let call = 0; call < 20; call += 1) {
+      const { body, statusCode } = await client.request({ method: "GET", path });
+      await body.arrayBuffer();
+      if (statusCode !== 200) throw new Error(`a call was answered with ${statusCode}`);
+    }
+    return (performance.now() - startedAt) / 20;
+  };
+  const measured = await inTurn(WARM_RUNS / 20, timed(clients[0], "/web/hello"), timed(clients[1], "/hello"));
+  await Promise.all(clients.map((client) => client.close()));
+  proxy.closeAllConnections();
+  return ratioRow("warm call of an image (server)", "ms", "undici proxy to its port", measured, {
+    kind: "at most",
+    ratio: 1.3,
+  });
+}
+
+async function measureBurst(daemon: Daemon): Promise<Row> {
+  await deploy(daemon, "burst", "test/web:1");
+  const startedAt = performance.now();
+  const answers = await Promise.all(
+    Array.from({ length: BURST }, () =>
+      daemon.call("burst", { path: "/hello" }).then(({ status }) => status),
+    ),
+  );
+  const tookMs = performance.now() - startedAt;
+  const failed = answers.filter((status) => status !== 200).length;
+  return {
+    measure: `${BURST} calls at once`,
+    value: tookMs,
+    unit: "ms",
+    yardstick: "failed calls",
+    yardstickValue: failed,
+    ratio: undefined,
+    bar: "no failed call",
+    isMet: failed === 0,
+    spread: [tookMs, tookMs],
+    runs: 1,
+  };
+}
+
+async function deploy(daemon: Daemon, name: string, image: string): Promise<void> {
+  const { exitCode, stderr } = await daemon.lambda("deploy", "--image", image, "--name", name);
+  if (exitCode !== 0) throw new Error(`lambda deploy failed: ${stderr}`);
+}
+
+async function dockerRun(engine: TestEngine): Promise<number> {
+  const startedAt = performance.now();
+  const child = spawn(
+    "docker",
+    ["-H", `unix://${engine.socketPath}`, "run", "--rm", "-i", "--network", "none", "test/box:1"],
+    {
+      stdio: ["pipe", "ignore", "inherit"],
+    },
+  );
+  child.stdin.end("hello");
+  await once(child, "exit");
+  return performance.now() - startedAt;
+}
+
+/** Until that many containers run, or it was waited for long enough. */
+async function untilRunning(engine: TestEngine, count: number): Promise<void> {
+  const giveUpAt = performance.now() + 5_000;
+  while (performance.now() < giveUpAt) {
+    const running = (await engine.docker("ps", "-q")).split("\n").filter((id) => id !== "");
+    if (running.length === count) return;
+  }
+}
+
+async function plainProxy(origin: string): Promise<Server> {
+  const pool = new Pool(origin);
+  const server = createServer(async (request, response) => {
+    const { statusCode, headers, body } = await pool.request({ method: "GET", path: request.url ?? "/" });
+    response.writeHead(
+      statusCode,
+      Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "connection")),
+    );
+    body.pipe(response);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}
