@@ -1,0 +1,319 @@
+/**
+ * Kills a daemon under a load of events, again and again, and finds out whether it kept its word.
+ *
+ *   driver (this process) ──► daemon ──► function ──► recorder
+ *      └ ledger, synced         ▲ killed                └ ledger, synced
+ *
+ * Outside the blast radius are the driver, which notes each request before it sends it and each acknowledgement when it
+ * has come, and the recorder. At the end the daemon works off what is left, is stopped, and its database is read.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openLedger, readLedger } from "./ledger.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const EVENT_STATES = ["queued", "running", "done", "failed", "expired", "cancelled"];
+
+export interface FaultRun {
+  /** How often the daemon is killed. */
+  readonly kills: number;
+  readonly seed: number;
+  /** A fault that every daemon gets but the last; without one it is killed at a random moment. */
+  readonly fault?: string;
+  /** Milliseconds from the first request to the kill, uniformly. */
+  readonly killAfterMs?: readonly [number, number];
+}
+
+export interface FaultReport {
+  readonly seed: number;
+  readonly kills: number;
+  readonly requests: number;
+  readonly acknowledged: number;
+  /** Acknowledged events that are not there, or did not end. */
+  readonly lost: readonly string[];
+  /** Events that ran more than once. */
+  readonly repeated: number;
+  /** Runs of an event that no lost attempt explains. */
+  readonly unexplained: readonly string[];
+  /** Events that were running when the daemon was killed, over all kills. */
+  readonly inFlight: number;
+  readonly readyMsMax: number;
+  readonly integrity: string;
+  readonly states: Readonly<Record<string, number>>;
+}
+
+/** Runs it, and removes all that it made. Prints the seed first. */
+export async function runFaults(options: FaultRun): Promise<FaultReport> {
+  process.stdout.write(`# seed ${options.seed}\n`);
+  const dir = mkdtempSync(join(tmpdir(), "lambdad-faults-"));
+  const random = randomFrom(options.seed);
+  const recorder = await startRecorder(join(dir, "effects"));
+  const ledger = openLedger(join(dir, "ledger"));
+  const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  let daemon: Daemon | undefined;
+  let readyMsMax = 0;
+  let kills = 0;
+  let inFlight = 0;
+  try {
+    daemon = await startDaemon(join(dir, "data"));
+    await deploy(dir, daemon, recorder.port);
+    await daemon.stop();
+
+    let request = 0;
+    while (kills < options.kills) {
+      daemon = await startDaemon(join(dir, "data"), options.fault);
+      readyMsMax = Math.max(readyMsMax, daemon.readyMs);
+      const running = daemon;
+      const [least, most] = options.killAfterMs ?? [5, 500];
+      const killAt = performance.now() + least + random() * (most - least);
+      const sending: Promise<void>[] = [];
+      // Where a fault is armed, the daemon dies by itself; the time bounds only how long that may take.
+      const until = options.fault?.startsWith("die:") ? performance.now() + 10_000 : killAt;
+      while (performance.now() < until && !running.hasExited()) {
+        const key = `r${request++}`;
+        sending.push(
+          ledger
+            .note({ key })
+            .then(() => accept(running, agent, key))
+            .then(
+              (id) => (id === undefined ? undefined : ledger.note({ key, id })),
+              // Not acknowledged: nothing was promised.
+              () => undefined,
+            ),
+        );
+        // About 200 a second.
+        await sleep(5);
+      }
+      await running.kill();
+      if (running.signal() !== "SIGKILL") throw new Error(`the daemon was not killed: ${running.said()}`);
+      kills += 1;
+      await Promise.all(sending);
+      inFlight += countRunning(join(dir, "data"));
+    }
+
+    daemon = await startDaemon(join(dir, "data"));
+    readyMsMax = Math.max(readyMsMax, daemon.readyMs);
+    await drained(daemon);
+    await daemon.stop();
+    return { ...check(dir), seed: options.seed, kills, inFlight, readyMsMax };
+  } finally {
+    agent.destroy();
+    await daemon?.kill();
+    recorder.process.kill("SIGTERM");
+    ledger[Symbol.dispose]();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** An acknowledged event is done, its attempts are numbered without a gap, and each of its runs has an attempt. */
+function check(dir: string): Omit<FaultReport, "seed" | "kills" | "inFlight" | "readyMsMax"> {
+  const lines = readLedger(join(dir, "ledger"));
+  const acknowledged = lines.flatMap(({ id }) => (typeof id === "string" ? [id] : []));
+  const database = new DatabaseSync(join(dir, "data", "lambdad.db"), { readOnly: true });
+  const rows = new Map(
+    database
+      .prepare(
+        "SELECT sequence, state, attempt, attempts, json_extract(head, '$.invocationId') AS call FROM event",
+      )
+      .all()
+      .map((row) => [`evt_${Number(row.sequence).toString(36).padStart(11, "0")}`, row]),
+  );
+  const integrity = String(database.prepare("PRAGMA integrity_check").get()?.integrity_check);
+  database.close();
+
+  const begun = new Map<string, number>();
+  for (const { what, call } of readLedger(join(dir, "effects"))) {
+    if (what === "begin") begun.set(String(call), (begun.get(String(call)) ?? 0) + 1);
+  }
+  const lost = acknowledged.filter((id) => EVENT_STATES[Number(rows.get(id)?.state)] !== "done");
+  const states: Record<string, number> = {};
+  const unexplained: string[] = [];
+  let repeated = 0;
+  for (const [id, row] of rows) {
+    const state = EVENT_STATES[Number(row.state)] ?? "?";
+    states[state] = (states[state] ?? 0) + 1;
+    const attempts: { number: number; outcome: string }[] = JSON.parse(String(row.attempts ?? "[]"));
+    const isNumbered = attempts.every(({ number }, index) => number === index + 1);
+    const runs = begun.get(String(row.call)) ?? 0;
+    if (runs > 1) repeated += 1;
+    // Only an attempt that a kill cut off may have run as well as the one that ended.
+    const explained = attempts.filter(({ outcome }) => outcome !== "released").length;
+    if (!isNumbered || runs > explained || Number(row.attempt) !== attempts.length) unexplained.push(id);
+  }
+  return {
+    requests: lines.filter(({ id }) => id === undefined).length,
+    acknowledged: acknowledged.length,
+    lost,
+    repeated,
+    unexplained,
+    integrity,
+    states,
+  };
+}
+
+interface Daemon {
+  readonly gatewayPort: number;
+  readonly controlPort: number;
+  readonly dataDir: string;
+  /** From the spawn to the ready line. */
+  readonly readyMs: number;
+  hasExited(): boolean;
+  signal(): string | null;
+  said(): string;
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The daemon itself, without the start script, so that it is what a signal reaches. */
+async function startDaemon(dataDir: string, fault?: string): Promise<Daemon> {
+  const startedAt = performance.now();
+  const listen = ["--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+  const child = spawn(
+    process.execPath,
+    [join(ROOT, "src/lambdad.ts"), "--data", dataDir, ...listen, "--allow-unsandboxed"],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...(fault !== undefined && { LAMBDAD_FAULT: fault }) },
+    },
+  );
+  const exited = once(child, "exit");
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const line = await firstLine(child, exited, () => said);
+  const readyMs = performance.now() - startedAt;
+  const ports = /gateway=\S+:(\d+) control=\S+:(\d+)/.exec(line);
+  if (!ports) throw new Error(`the daemon is not ready: ${line} ${said}`);
+  return {
+    gatewayPort: Number(ports[1]),
+    controlPort: Number(ports[2]),
+    dataDir,
+    readyMs,
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
+    signal: () => child.signalCode,
+    said: () => said,
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      await exited;
+      if (child.exitCode !== 0) throw new Error(`the daemon left with ${child.exitCode}: ${said}`);
+    },
+  };
+}
+
+async function startRecorder(
+  file: string,
+): Promise<{ readonly process: ChildProcess; readonly port: number }> {
+  writeFileSync(file, "");
+  const child = spawn(process.execPath, [join(import.meta.dirname, "recorder.ts"), file], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return { process: child, port: Number(await firstLine(child, once(child, "exit"), () => "")) };
+}
+
+async function firstLine(child: ChildProcess, exited: Promise<unknown>, said: () => string): Promise<string> {
+  if (!child.stdout) throw new Error("no output to read");
+  const line = once(child.stdout.setEncoding("utf8"), "data") as Promise<[string]>;
+  const gone = exited.then((): never => {
+    throw new Error(`it left before it was ready: ${said()}`);
+  });
+  gone.catch(() => undefined);
+  return (await Promise.race([line, gone]))[0].trim();
+}
+
+const HANDLER = (port: number) => `
+import { Agent, get } from "node:http";
+const agent = new Agent({ keepAlive: true });
+const tell = (what, call) => new Promise((resolve, reject) => {
+  get({ host: "127.0.0.1", port: ${port}, path: "/?what=" + what + "&call=" + call, agent }, (answer) => {
+    answer.resume().on("end", resolve);
+  }).on("error", reject);
+});
+export const handler = async (event, { awsRequestId }) => {
+  await tell("begin", awsRequestId);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await tell("end", awsRequestId);
+};
+`;
+
+async function deploy(dir: string, daemon: Daemon, recorderPort: number): Promise<void> {
+  const folder = join(dir, "work");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "index.mjs"), HANDLER(recorderPort));
+  const key = readFileSync(join(daemon.dataDir, "admin.key"), "utf8").trim();
+  const server = `http://127.0.0.1:${daemon.controlPort}`;
+  const child = spawn(
+    join(ROOT, "bin/lambda"),
+    ["--server", server, "--key", key, "deploy", folder, "--name", "work", "--max", "4"],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const [code] = await once(child, "exit");
+  if (code !== 0) throw new Error(`cannot deploy: ${said}`);
+}
+
+/** The id of the event once it is accepted; undefined if it was refused. */
+function accept(daemon: Daemon, agent: Agent, key: string): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const body = JSON.stringify({ key });
+    const outgoing = request(
+      {
+        host: "127.0.0.1",
+        port: daemon.gatewayPort,
+        path: "/work",
+        method: "POST",
+        agent,
+        headers: { prefer: "respond-async", "content-length": Buffer.byteLength(body) },
+      },
+      (answer) => {
+        let text = "";
+        answer.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+        answer.on("error", reject);
+        answer.on("end", () => resolve(answer.statusCode === 202 ? JSON.parse(text).eventId : undefined));
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+}
+
+async function drained(daemon: Daemon): Promise<void> {
+  const until = performance.now() + 120_000;
+  while (performance.now() < until) {
+    const database = new DatabaseSync(join(daemon.dataDir, "lambdad.db"), { readOnly: true });
+    const open = Number(database.prepare("SELECT count(*) AS n FROM event WHERE state < 2").get()?.n);
+    database.close();
+    if (open === 0) return;
+    await sleep(50);
+  }
+}
+
+/** What was running when the daemon was killed. Nobody has the database open then. */
+function countRunning(dataDir: string): number {
+  const file = join(dataDir, "lambdad.db");
+  if (!existsSync(file)) return 0;
+  const database = new DatabaseSync(file);
+  const count = Number(database.prepare("SELECT count(*) AS n FROM event WHERE state = 1").get()?.n);
+  database.close();
+  return count;
+}
+
+/** Mulberry32: the same numbers for the same seed. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

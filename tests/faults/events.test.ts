@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type FaultReport, runFaults } from "./event-faults.ts";
+
+const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 2 ** 31);
+const KILLS = Number(process.env.FAULTS_KILLS ?? 200);
+const READY_MS_MAX = 3_000;
+
+function say(what: string, report: FaultReport): void {
+  process.stdout.write(`# ${what}: ${JSON.stringify({ ...report, lost: report.lost.length })}\n`);
+}
+
+function assertKept(report: FaultReport): void {
+  assert.deepEqual(report.lost, []);
+  assert.deepEqual(report.unexplained, []);
+  assert.equal(report.integrity, "ok");
+  assert.ok(report.repeated <= report.inFlight, `${report.repeated} repeated, ${report.inFlight} in flight`);
+}
+
+describe("a daemon under a load of events", () => {
+  it(`loses none by ${KILLS} kills at random moments`, async () => {
+    const report = await runFaults({ kills: KILLS, seed, killAfterMs: [5, 1_000] });
+    say("kills", report);
+    assertKept(report);
+    assert.equal(report.kills, KILLS);
+    assert.ok(report.acknowledged > KILLS * 10, "enough was acknowledged to mean something");
+    assert.ok(report.inFlight > 0, "some were running when it was killed");
+    assert.ok(report.readyMsMax <= READY_MS_MAX, `ready after ${report.readyMsMax} ms`);
+  });
+
+  for (const operation of ["enqueueEvent", "claimEvent", "endEvent"]) {
+    for (const moment of ["before", "after"]) {
+      it(`loses none when it dies ${moment} the commit of ${operation}`, async () => {
+        const fault = `die:${moment}-commit:${operation}:${3 + (seed % 5)}`;
+        const report = await runFaults({ kills: 5, seed, fault });
+        say(fault, report);
+        assertKept(report);
+        assert.equal(report.kills, 5);
+      });
+    }
+  }
+
+  it("is seen to lose events where they are acknowledged before they are on disk", async () => {
+    const report = await runFaults({ kills: 20, seed, fault: "acknowledge-early", killAfterMs: [100, 500] });
+    say("control", report);
+    assert.ok(report.lost.length > 0, "a store without durability must be found out");
+  });
+});
