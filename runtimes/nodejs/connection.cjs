@@ -6,6 +6,7 @@ const { connect: connectSocket } = require("node:net");
 const FRAME = Object.freeze({
   specialise: 1,
   invoke: 2,
+  recall: 3,
   ready: 16,
   initError: 17,
   response: 18,
@@ -14,6 +15,7 @@ const FRAME = Object.freeze({
   streamChunk: 21,
   streamEnd: 22,
   idle: 23,
+  recalled: 24,
 });
 
 /** @typedef {{type: number, callId: number, label: string, body: Buffer}} Frame */

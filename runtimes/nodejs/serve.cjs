@@ -20,12 +20,32 @@ function serve(parts) {
   const describeContext = contextMaker(hasCallbacks);
   /** @type {Reply | undefined} */
   let current;
+  /** Calls that were sent ahead; each begins when the one before has ended. @type {import("./connection.cjs").Frame[]} */
+  let ahead = [];
 
-  connection.onFrame = ({ callId, label, body }) => {
+  connection.onFrame = (frame) => {
+    if (frame.type === FRAME.recall) recall(frame.callId);
+    else if (current && !current.isIdle) ahead.push(frame);
+    else begin(frame);
+  };
+
+  /** @param {number} callId */
+  function recall(callId) {
+    const left = ahead.filter((frame) => frame.callId !== callId);
+    if (left.length < ahead.length) connection.send(FRAME.recalled, callId, "", "");
+    ahead = left;
+  }
+
+  /** @param {import("./connection.cjs").Frame} frame */
+  function begin({ callId, label, body }) {
     connection.unref();
     /** @type {CallHead} */
     const head = JSON.parse(label);
     const reply = new Reply(connection, callId, hasCallbacks, responseBytesMax);
+    reply.onIdle = () => {
+      const next = ahead.shift();
+      if (next) begin(next);
+    };
     current = reply;
     setRequestId(head.requestId);
     try {
@@ -38,7 +58,8 @@ function serve(parts) {
     } catch (error) {
       reply.fail(error);
     }
-  };
+  }
+
   process.on("beforeExit", () => current?.onLoopEmpty());
   failures.report = (error, exitCode) => {
     current?.failLast(error);
@@ -51,7 +72,9 @@ function serve(parts) {
 /** The one answer to one call. */
 class Reply {
   isOpen = true;
-  #isIdle = false;
+  isIdle = false;
+  /** Called once, when the next call may begin. */
+  onIdle = () => {};
   #connection;
   #callId;
   #hasCallbacks;
@@ -117,12 +140,13 @@ class Reply {
   }
 
   askForNext() {
-    if (this.#isIdle) return;
-    this.#isIdle = true;
+    if (this.isIdle) return;
+    this.isIdle = true;
     this.#connection.ref();
     this.#connection.send(FRAME.idle, this.#callId, "", "");
     // At once: a handler that ends the process behind its answer must not take the answer with it.
     this.#connection.flush();
+    this.onIdle();
   }
 
   #stringifyError() {

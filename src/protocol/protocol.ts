@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Version } from "../core/function.ts";
+import type { InvocationId } from "../core/ids.ts";
 import type { Call, InvocationOutcome } from "../core/invocation.ts";
 import type { TelemetryEvent } from "../core/telemetry.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../sandbox/driver.ts";
@@ -75,7 +76,14 @@ export interface Channel extends AsyncDisposable {
    * it stops waiting, throws `signal.reason` and the caller disposes the sandbox.
    * If the sandbox exits meanwhile this stays pending (watch `sandbox.exited`), unless the answer was complete.
    */
-  invoke(call: Call, options: { readonly signal: AbortSignal }): Promise<InvocationOutcome>;
+  invoke(call: Call, options: InvokeOptions): Promise<InvocationOutcome>;
+  /**
+   * How many calls may be handed over before the one that is served has ended; none if left out. They are begun in order,
+   * each when the one before is over, so that a quick function need not sleep between two calls.
+   */
+  readonly aheadMax?: number;
+  /** Takes back a call that was handed over ahead: its `invoke` throws NotBegun, unless it has begun meanwhile. */
+  recall?(invocationId: InvocationId): void;
   /**
    * Resolves when the program is ready for another call after the last outcome: for handlers when it asks for the
    * next event, which may be after the answer. Undefined if it is already.
@@ -93,6 +101,17 @@ export interface Channel extends AsyncDisposable {
   shutDown?(reason: ShutdownReason): Promise<void>;
   /** Passes an HTTP upgrade (WebSocket) through, both ways, until either side closes. Only for `http`. */
   tunnel?(head: Uint8Array, client: Duplex, request: TunnelRequest): Promise<void>;
+}
+
+export interface InvokeOptions {
+  readonly signal: AbortSignal;
+  /** For a call that is handed over ahead: called when it begins. */
+  readonly begun?: () => void;
+}
+
+/** A call was handed over ahead and taken back: no code of the function has seen it. */
+export class NotBegun extends Error {
+  override readonly name = "NotBegun";
 }
 
 export interface TunnelRequest {

@@ -28,6 +28,11 @@ export class Answer {
     this.#settle = settle;
   }
 
+  /** The outcome is known, and the runtime has not asked for the next call yet. */
+  get isAnswered(): boolean {
+    return this.#state === "answered";
+  }
+
   get isOver(): boolean {
     return this.#state === "over";
   }

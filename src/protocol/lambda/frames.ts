@@ -12,12 +12,16 @@
  *                                             and then STREAM_END or ERROR
  *                                       ◄──   IDLE: it asks for the next call
  *
+ * A Node runtime may be sent calls ahead: it begins each when the one before has ended (IDLE). RECALL takes one back that
+ * has not begun, which RECALLED confirms; for one that has, it means nothing.
+ *
  * Frames without a call have id 0. Bodies are never looked into here. The far side is the function's own process, so
  * whatever it sends is taken for hostile.
  */
 export const FRAME = {
   specialise: 1,
   invoke: 2,
+  recall: 3,
   ready: 16,
   initError: 17,
   response: 18,
@@ -26,6 +30,7 @@ export const FRAME = {
   streamChunk: 21,
   streamEnd: 22,
   idle: 23,
+  recalled: 24,
 } as const;
 
 /** Label of SPECIALISE, as JSON: all that makes a generic runtime process one function's. */

@@ -473,6 +473,34 @@ describe("the log of a Node function", () => {
 });
 
 describe("a Node instance", () => {
+  it("begins a call that was sent ahead when the one before has ended, and gives back one that is asked for", async () => {
+    await using started = await startFunction({
+      runtime: "nodejs24.x",
+      files: {
+        "index.mjs": `let running = 0;
+          export const handler = async (event) => {
+            running += 1;
+            await new Promise((resolve) => setTimeout(resolve, event.ms));
+            return [event.name, running--];
+          };`,
+      },
+    });
+    const { channel } = started;
+    const { signal } = new AbortController();
+    const names = ["first", "second", "recalled"];
+    const calls = names.map((name) => callWith({ name, ms: 40 }));
+    const outcomes = calls.map((call) => channel.invoke(call, { signal }));
+    const [, , recalled] = calls;
+    if (recalled) channel.recall?.(recalled.invocationId);
+    const settled = await Promise.allSettled(outcomes);
+    assert.deepEqual(
+      settled.map((one) =>
+        one.status === "fulfilled" && one.value.kind === "returned" ? String(one.value.payload) : "not begun",
+      ),
+      ['["first",1]', '["second",1]', "not begun"],
+    );
+  });
+
   it("goes on after it was stopped and continued", async () => {
     await using fn = await startFunction({
       files: { "index.js": "exports.handler = async () => process.pid" },

@@ -12,17 +12,17 @@ import type { InvocationOutcome } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { silentLog } from "../../core/log.ts";
 import type { Sandbox, SandboxPlaces } from "../../sandbox/driver.ts";
-import { InitFailed } from "../protocol.ts";
+import { InitFailed, NotBegun } from "../protocol.ts";
 import { testVersion } from "../test-sandbox.fake.ts";
 import { encodeFrameHead, FRAME, type Frame, FrameReader } from "./frames.ts";
 import { managedAdapter } from "./managed.ts";
 import { callWith, eventually } from "./managed-function.fake.ts";
 
 /** A channel whose runtime is the test: it may send whatever it likes. */
-async function startPuppet() {
+async function startPuppet(runtime = "nodejs24.x") {
   const folder = await mkdtemp(join(tmpdir(), "lambdad-puppet-"));
   const channel = managedAdapter({ log: silentLog, accountId: "000000000000" }).open(
-    testVersion({ kind: "handler", handler: "index.handler" }, { runtime: "nodejs24.x" }),
+    testVersion({ kind: "handler", handler: "index.handler" }, { runtime }),
     { interpreter: "/bin/false", runtimeDir: "/runtime", toolDirs: [] },
   );
   const places: SandboxPlaces = {
@@ -97,6 +97,7 @@ describe("a managed channel", () => {
     const { LAMBDA_TASK_ROOT, SECRET } = JSON.parse(puppet.frames[0]?.label ?? "").environment;
     assert.deepEqual({ LAMBDA_TASK_ROOT, SECRET }, { LAMBDA_TASK_ROOT: "/code", SECRET: "s" });
     assert.deepEqual(puppet.launch.environment, {
+      LD_LIBRARY_PATH: "/lib64:/usr/lib64:/runtime:/runtime/lib:/code:/code/lib:/opt/lib",
       NODE_PATH:
         "/opt/nodejs/node24/node_modules:/opt/nodejs/node_modules:/runtime/node_modules:/runtime:/code",
       PATH: "/bin",
@@ -130,7 +131,7 @@ describe("a managed channel", () => {
     const { puppet, outcome } = await startCalledPuppet();
     await using _ = puppet;
     let isIdle = false;
-    void puppet.channel.idle().then(() => {
+    void puppet.channel.idle()?.then(() => {
       isIdle = true;
     });
 
@@ -236,10 +237,54 @@ describe("a managed channel", () => {
     await puppet.channel.idle();
   });
 
-  it("refuses a second call while one runs", async () => {
+  it("refuses a second call while one runs, where the runtime takes none ahead", async () => {
+    await using puppet = await startPuppet("python3.13");
+    puppet.send(FRAME.ready, 0);
+    await puppet.channel.ready;
+    const first = puppet.invoke();
+    await assert.rejects(puppet.invoke(), /one call at a time/);
+    puppet.send(FRAME.response, 1, "", "1");
+    await first;
+  });
+
+  it("begins calls that were handed over ahead when the ones before are over, in order", async () => {
+    const { puppet, outcome } = await startCalledPuppet();
+    await using _ = puppet;
+    const begun: number[] = [];
+    const signal = new AbortController().signal;
+    const ahead = [2, 3].map((id) =>
+      puppet.channel.invoke(callWith({}), { signal, begun: () => begun.push(id) }),
+    );
+
+    puppet.send(FRAME.response, 1, "", "1");
+    await outcome;
+    assert.deepEqual(begun, []);
+    puppet.send(FRAME.idle, 1);
+    puppet.send(FRAME.response, 2, "", "2");
+    await ahead[0];
+    assert.deepEqual(begun, [2]);
+    puppet.send(FRAME.idle, 2);
+    puppet.send(FRAME.response, 3, "", "3");
+    puppet.send(FRAME.idle, 3);
+    const last = await ahead[1];
+    assert.deepEqual([begun, last?.kind === "returned" && last.payload.toString()], [[2, 3], "3"]);
+  });
+
+  it("takes back a call that has not begun, once the runtime confirms it", async () => {
     const { puppet } = await startCalledPuppet();
     await using _ = puppet;
-    await assert.rejects(puppet.invoke(), /one call at a time/);
+    const call = callWith({});
+    const ahead = puppet.channel.invoke(call, { signal: new AbortController().signal });
+    puppet.channel.recall?.(call.invocationId);
+    puppet.send(FRAME.recalled, 2);
+    await assert.rejects(ahead, NotBegun);
+  });
+
+  it("takes a call that nobody asked back for no good sign", async () => {
+    const { puppet, outcome } = await startCalledPuppet();
+    await using _ = puppet;
+    puppet.send(FRAME.recalled, 1);
+    assert.equal((await outcome).kind, "crashed");
   });
 
   it("ends a call as crashed when the runtime closes its connection and lives on", async () => {

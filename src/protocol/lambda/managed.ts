@@ -10,6 +10,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PlatformError } from "../../core/errors.ts";
+import type { Version } from "../../core/function.ts";
+import type { InvocationId } from "../../core/ids.ts";
 import type { Call, InvocationOutcome, ResponseSink } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
@@ -18,6 +20,8 @@ import {
   type Channel,
   type ChannelFailure,
   InitFailed,
+  type InvokeOptions,
+  NotBegun,
   type ProtocolAdapter,
   type TelemetrySink,
 } from "../protocol.ts";
@@ -44,11 +48,23 @@ export function managedAdapter(parts: { readonly log: Log; readonly accountId: s
         log,
         start: (places, environment) => managedLaunch(version, runtime, places, environment),
         api: needsApi(version) ? new ManagedApi({ ...parts, version, externals }) : undefined,
+        aheadMax: aheadMaxOf(version),
       }),
     readyKind: (version) =>
-      findReadyKind(version, (start) => new ManagedChannel({ log, start, api: undefined })),
+      findReadyKind(
+        version,
+        (start) => new ManagedChannel({ log, start, api: undefined, aheadMax: aheadMaxOf(version) }),
+      ),
   };
 }
+
+/** Python's runtime reads one call at a time and could not give one back; extensions are told of each call as it begins. */
+function aheadMaxOf(version: Version): number {
+  return version.config.runtime.startsWith("nodejs") && !needsApi(version) ? AHEAD_MAX : 0;
+}
+
+/** Enough for a runtime to find its next call in what it has read already. */
+const AHEAD_MAX = 8;
 
 /** A response may be this much over its limit and still be told apart from garbage. */
 const OVERSHOOT_BYTES = 1024 * 1024;
@@ -73,14 +89,17 @@ export class ManagedChannel implements Channel {
   #log: Log;
   readonly #connection = Promise.withResolvers<void>();
   readonly #readiness = Promise.withResolvers<void>();
-  #idle = Promise.withResolvers<void>();
+  readonly aheadMax: number;
   readonly #reader = new FrameReader(RESPONSE_BYTES_MAX + OVERSHOOT_BYTES);
   #specialisation: Specialisation | undefined;
   #server: Server | undefined;
   #socket: Socket | undefined;
   #state: "starting" | "serving" | "init-failed" | "lost" = "starting";
   #callId = 0;
-  #answer: Answer | undefined;
+  /** Calls handed over whose answers are not over, in the order in which they are served. */
+  readonly #calls: HandedCall[] = [];
+  #unsent: Uint8Array[] = [];
+  #watched: AbortSignal | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   /** Only where something in the sandbox may ask for it, since it costs every start a listener. */
   readonly #api: ManagedApi | undefined;
@@ -89,8 +108,10 @@ export class ManagedChannel implements Channel {
     readonly log: Log;
     readonly start: ManagedStart;
     readonly api: ManagedApi | undefined;
+    readonly aheadMax: number;
   }) {
     const { api } = parts;
+    this.aheadMax = parts.aheadMax;
     this.#start = parts.start;
     this.#log = parts.log;
     this.#api = api;
@@ -109,7 +130,6 @@ export class ManagedChannel implements Channel {
     }
     // Whoever awaits it sees a rejection; a channel that is disposed before must not end the daemon.
     this.ready.catch(() => undefined);
-    this.#idle.resolve();
   }
 
   launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
@@ -136,39 +156,41 @@ export class ManagedChannel implements Channel {
     server.listen({ path: join(sandbox.socketDir, SOCKET_NAME), readableAll: true, writableAll: true });
   }
 
-  async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
-    signal.throwIfAborted();
-    if (call.input.kind !== "event") throw new Error("a handler takes events");
-    if (this.#api?.hasTakenOver) return this.#api.invoke(call, signal);
-    if (this.#state !== "serving") return { kind: "crashed", ...CONNECTION_LOST, isStreamed: false };
-    if (this.#answer && !this.#answer.isOver) throw new Error("a handler takes one call at a time");
-    const { promise, resolve, reject } = Promise.withResolvers<InvocationOutcome>();
-    const answer = new Answer(call, resolve);
-    const giveUp = () => {
-      answer.abandon();
-      reject(signal.reason);
-    };
-    this.#answer = answer;
-    this.#callId = (this.#callId % 0xffffffff) + 1;
-    this.#idle = Promise.withResolvers<void>();
-    signal.addEventListener("abort", giveUp, { once: true });
-    this.#api?.extensions.invoke(call);
-    try {
-      this.#send(
-        FRAME.invoke,
-        this.#callId,
-        JSON.stringify(headOf(call, call.input.contentType)),
-        call.input.payload,
-      );
-      return await promise;
-    } finally {
-      signal.removeEventListener("abort", giveUp);
-    }
+  invoke(call: Call, { signal, begun }: InvokeOptions): Promise<InvocationOutcome> {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      if (call.input.kind !== "event") throw new Error("a handler takes events");
+      if (this.#api?.hasTakenOver) {
+        resolve(this.#api.invoke(call, signal));
+        return;
+      }
+      if (this.#state !== "serving") {
+        resolve({ kind: "crashed", ...CONNECTION_LOST, isStreamed: false });
+        return;
+      }
+      if (this.#calls.length > this.aheadMax) throw new Error("a handler serves one call at a time");
+      this.#callId = (this.#callId % 0xffffffff) + 1;
+      const handed = new HandedCall(this.#callId, call, { settle: resolve, refuse: reject, begun });
+      this.#watch(signal);
+      this.#calls.push(handed);
+      this.#api?.extensions.invoke(call);
+      const { payload, contentType } = call.input;
+      this.#send(FRAME.invoke, handed.callId, JSON.stringify(headOf(call, contentType)), payload);
+    });
+  }
+
+  recall(invocationId: InvocationId): void {
+    const handed = this.#calls.find((handed) => handed.invocationId === invocationId);
+    if (!handed || handed === this.#calls[0]) return;
+    handed.isRecalled = true;
+    this.#send(FRAME.recall, handed.callId, "", new Uint8Array());
   }
 
   idle(): Promise<void> | undefined {
-    if (this.#api) return this.#api.idle(this.#idle.promise);
-    return this.#answer?.isOver === false ? this.#idle.promise : undefined;
+    const first = this.#calls[0];
+    const isBusyWithLast = first?.answer.isAnswered === true;
+    if (this.#api) return this.#api.idle(isBusyWithLast ? first.over() : Promise.resolve());
+    return isBusyWithLast ? first.over() : undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -196,15 +218,36 @@ export class ManagedChannel implements Channel {
     this.#connection.resolve();
   }
 
+  /** Whoever gives up on one call gives up on the sandbox; so it is one listener for all calls of an owner. */
+  #watch(signal: AbortSignal): void {
+    if (signal === this.#watched) return;
+    this.#watched = signal;
+    signal.addEventListener(
+      "abort",
+      () => {
+        for (const handed of this.#calls.splice(0)) handed.refuse(signal.reason);
+      },
+      { once: true },
+    );
+  }
+
+  /** Frames of one turn go out together, as one write where they are small. */
   #send(type: number, callId: number, label: string, body: Uint8Array): void {
-    const head = encodeFrameHead(type, callId, label, body.length);
-    if (body.length <= COPIED_BYTES_MAX) {
-      this.#socket?.write(Buffer.concat([head, body]));
+    if (this.#unsent.length === 0) process.nextTick(() => this.#flush());
+    this.#unsent.push(encodeFrameHead(type, callId, label, body.length));
+    if (body.length > 0) this.#unsent.push(body);
+  }
+
+  #flush(): void {
+    const parts = this.#unsent;
+    this.#unsent = [];
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (bytes <= COPIED_BYTES_MAX) {
+      this.#socket?.write(Buffer.concat(parts, bytes));
       return;
     }
     this.#socket?.cork();
-    this.#socket?.write(head);
-    this.#socket?.write(body);
+    for (const part of parts) this.#socket?.write(part);
     this.#socket?.uncork();
   }
 
@@ -215,15 +258,21 @@ export class ManagedChannel implements Channel {
       if (!(error instanceof FrameError)) throw error;
       this.#log.warn("a runtime broke its protocol", { reason: error.message });
       this.#state = "lost";
-      this.#answer?.fail({ errorType: "Runtime.Unknown", message: "Runtime sent what is no answer" });
+      this.#calls[0]?.answer.fail({
+        errorType: "Runtime.Unknown",
+        message: "Runtime sent what is no answer",
+      });
       this.#socket?.destroy();
     }
   }
 
   /** @throws FrameError */
   #take(frame: Frame): void {
-    if (this.#state === "serving" && this.#answer && frame.callId === this.#callId) {
-      this.#takeAnswer(this.#answer, frame);
+    const [first] = this.#calls;
+    if (this.#state === "serving" && first?.callId === frame.callId) {
+      this.#takeAnswer(first, frame);
+    } else if (this.#state === "serving" && frame.type === FRAME.recalled) {
+      this.#giveBack(frame);
     } else if (this.#state === "starting" && frame.type === FRAME.ready) {
       this.#state = "serving";
       this.#readiness.resolve();
@@ -235,11 +284,21 @@ export class ManagedChannel implements Channel {
   }
 
   /** @throws FrameError */
-  #takeAnswer(answer: Answer, frame: Frame): void {
+  #takeAnswer({ answer }: HandedCall, frame: Frame): void {
     const hasRoom = answer.take(frame);
-    if (answer.isOver) this.#idle.resolve();
+    if (answer.isOver) {
+      this.#calls.shift()?.end();
+      this.#calls[0]?.begin();
+    }
     // What was received before the pause took effect still comes; one wait is enough for all of it.
     if (!hasRoom && answer.sink && !this.#socket?.isPaused()) void this.#waitForSink(answer.sink);
+  }
+
+  /** @throws FrameError */
+  #giveBack(frame: Frame): void {
+    const at = this.#calls.findIndex((handed) => handed.callId === frame.callId && handed.isRecalled);
+    if (at < 1) throw new FrameError(`call ${frame.callId} was not asked to be given back`);
+    for (const handed of this.#calls.splice(at, 1)) handed.refuse(new NotBegun());
   }
 
   /** Stops reading meanwhile, so that the socket fills and the handler's own writes wait. */
@@ -251,10 +310,58 @@ export class ManagedChannel implements Channel {
 
   #lose(): void {
     if (this.#state !== "init-failed") this.#state = "lost";
-    if (!this.#answer || this.#answer.isOver) return;
+    const [first] = this.#calls;
+    if (!first) return;
     // Why the process went is told by its exit; only one that closed its connection and lives on is answered here.
-    this.#graceTimer = setTimeout(() => this.#answer?.fail(CONNECTION_LOST), EXIT_GRACE_MS);
+    this.#graceTimer = setTimeout(() => first.answer.fail(CONNECTION_LOST), EXIT_GRACE_MS);
     this.#graceTimer.unref();
+  }
+}
+
+/** One call on its way through a runtime. */
+class HandedCall {
+  readonly callId: number;
+  readonly invocationId: InvocationId;
+  readonly answer: Answer;
+  readonly #refuse: (error: unknown) => void;
+  readonly #begun: (() => void) | undefined;
+  #over: PromiseWithResolvers<void> | undefined;
+  isRecalled = false;
+
+  constructor(
+    callId: number,
+    call: Call,
+    caller: {
+      settle(outcome: InvocationOutcome): void;
+      refuse(error: unknown): void;
+      readonly begun: (() => void) | undefined;
+    },
+  ) {
+    this.callId = callId;
+    this.invocationId = call.invocationId;
+    this.answer = new Answer(call, caller.settle);
+    this.#refuse = caller.refuse;
+    this.#begun = caller.begun;
+  }
+
+  /** The one before is over. */
+  begin(): void {
+    this.#begun?.();
+  }
+
+  /** The runtime has asked for the next. */
+  end(): void {
+    this.#over?.resolve();
+  }
+
+  over(): Promise<void> {
+    this.#over ??= Promise.withResolvers<void>();
+    return this.#over.promise;
+  }
+
+  refuse(error: unknown): void {
+    this.answer.abandon();
+    this.#refuse(error);
   }
 }
 
