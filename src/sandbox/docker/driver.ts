@@ -25,6 +25,7 @@ export interface DockerDriverParts {
   readonly log: Log;
 }
 
+const PING_MS_MAX = 3_000;
 const CREATE_MS_MAX = 20_000;
 const START_MS_MAX = 30_000;
 const REMOVE_MS_MAX = 15_000;
@@ -103,6 +104,9 @@ export class DockerDriver implements Driver {
     const host = await this.#host.open();
     signal.throwIfAborted();
     const { engine, listener } = host;
+    // One that hangs is found out before anything is asked of it that may take its time.
+    await engine.json("GET", "/_ping", { withinMs: PING_MS_MAX });
+    signal.throwIfAborted();
     const network = networkOf(spec, host.networks);
     const claimed = network?.addresses.claim();
     const folder = join(this.#parts.runDir, spec.id);
