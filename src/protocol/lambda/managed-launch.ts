@@ -4,6 +4,7 @@ import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { ResolvedRuntime } from "../protocol.ts";
 import type { Specialisation } from "./frames.ts";
+import { libraryPath, programPath } from "./search-paths.ts";
 
 /** In `Sandbox.socketDir`; short, since a Unix socket's whole path may have 107 bytes. */
 export const SOCKET_NAME = "runtime";
@@ -81,7 +82,8 @@ export function readyLaunch(
   places: SandboxPlaces,
   environment: Readonly<Record<string, string>>,
 ): SandboxLaunch {
-  const atStart = { ...(isPython(kind) && PYTHON_DEFAULTS), ...environment };
+  const defaults = { LD_LIBRARY_PATH: libraryPath(places), ...(isPython(kind) && PYTHON_DEFAULTS) };
+  const atStart = { ...defaults, ...environment };
   return { ...launchOf(kind, runtime, places, atStart), workingDir: "/" };
 }
 
@@ -107,8 +109,10 @@ export function specialisationOf(
     runtime: config.runtime,
     environment: {
       SHLVL: "0",
+      LD_LIBRARY_PATH: libraryPath(places),
       ...(isPython(config) ? PYTHON_DEFAULTS : nodeDefaults(config.runtime, places)),
       ...environment,
+      ...(environment.PATH !== undefined && { PATH: programPath(environment.PATH, places) }),
       LAMBDA_TASK_ROOT: places.codeDir,
       LAMBDA_RUNTIME_DIR: places.runtimeDir,
       _HANDLER: config.entry.handler,

@@ -16,6 +16,7 @@ import { ExtensionHost } from "./extension-host.ts";
 import { RuntimeApiServer } from "./runtime-api-server.ts";
 import { RuntimeApiSession } from "./runtime-api-session.ts";
 import { platformError } from "./runtime-api-wire.ts";
+import { libraryPath, programPath } from "./search-paths.ts";
 
 /** For any executable that polls the Runtime API: `provided.*`, whatever it is written in. */
 export function runtimeApiAdapter(parts: { readonly accountId: string }): ProtocolAdapter {
@@ -100,7 +101,9 @@ class RuntimeApiChannel implements Channel {
     return this.#extensions.launch(places, {
       command: ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", places.codeDir, places.optDir ?? "/opt"],
       environment: {
+        LD_LIBRARY_PATH: libraryPath(places),
         ...rest,
+        ...(rest.PATH !== undefined && { PATH: programPath(rest.PATH, places) }),
         AWS_LAMBDA_RUNTIME_API,
         _HANDLER: this.#handler,
         LAMBDA_TASK_ROOT: places.codeDir,
