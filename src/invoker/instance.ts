@@ -1,21 +1,16 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Version } from "../core/function.ts";
 import type { InvocationId, SandboxId } from "../core/ids.ts";
-import {
-  type Call,
-  describeExit,
-  type InvocationOutcome,
-  type ResponseHead,
-  type ResponseSink,
-} from "../core/invocation.ts";
+import { type Call, describeExit, type InvocationOutcome } from "../core/invocation.ts";
 import type { Log } from "../core/log.ts";
-import type { Channel, ChannelFailure, ShutdownReason } from "../protocol/protocol.ts";
+import { type Channel, type ChannelFailure, NotBegun, type ShutdownReason } from "../protocol/protocol.ts";
 import type { InvocationRecorder, LineOrigin, LogStream, Records } from "../records/records.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
 import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
 import type { InvocationResult, Tunnel } from "./invocations.ts";
 import { readLines, readTelemetry, requestIdOf } from "./output.ts";
+import { type Begun, ServedCall } from "./served-call.ts";
 
 export interface InstanceParts {
   readonly version: Version;
@@ -30,14 +25,10 @@ export interface InstanceParts {
   readonly left: (instance: Instance) => void;
 }
 
-interface ActiveCall {
-  readonly recorder: InvocationRecorder;
-  /** The program is gone: settles the call as crashed, unless an answer is still arriving. False in that case. */
-  crash(failure: ChannelFailure): boolean;
-}
-
 /** After a program has gone, what it had sent may still be on its way to us through its socket. */
 const LAST_WORDS_MS = 25;
+/** Longer than this no call waits for another that was begun before it. */
+const AHEAD_MS_MAX = 5;
 
 /**
  * A sandbox that serves one version, and the calls it has now. Decides how each call ends: by its answer, its timeout or
@@ -47,7 +38,8 @@ const LAST_WORDS_MS = 25;
 export class Instance implements AsyncDisposable {
   readonly #parts: InstanceParts;
   readonly #origin: LineOrigin;
-  readonly #active = new Map<InvocationId, ActiveCall>();
+  /** Calls that have begun and are not over. */
+  readonly #active = new Map<InvocationId, ServedCall>();
   readonly #gone = Promise.withResolvers<void>();
   readonly #stopped = new AbortController();
   /** Told when the program has gone; kept here, since a promise that lives as long as the instance keeps all who wait. */
@@ -112,6 +104,17 @@ export class Instance implements AsyncDisposable {
     );
   }
 
+  /** Whether a call may be handed over behind the one that it serves. */
+  get hasRoomAhead(): boolean {
+    const { aheadMax = 0 } = this.#parts.channel;
+    return this.#state === "busy" && this.version.config.slotsPerInstance === 1 && this.#claimed <= aheadMax;
+  }
+
+  /** Calls that it has or that are about to come. */
+  get claimed(): number {
+    return this.#claimed;
+  }
+
   /** Monotonic ms of the last moment it had work. */
   get lastUsedAt(): number {
     return this.#lastUsedAt;
@@ -149,23 +152,22 @@ export class Instance implements AsyncDisposable {
     this.#release();
   }
 
-  /** Serves one call in a claimed slot. Resolves with the outcome as soon as it is known. */
+  /**
+   * Serves one call in a claimed slot. Resolves with the outcome as soon as it is known.
+   *
+   * @throws NotBegun if it was handed over ahead and the program never came to it.
+   */
   async run(call: Call, wantsTail: boolean): Promise<InvocationResult> {
-    const startedAt = performance.now();
-    const initMs = this.#initMs;
-    this.#initMs = undefined;
-    const recorder = this.#parts.records.begin({
-      ...this.#origin,
-      invocationId: call.invocationId,
-      memoryMib: this.version.config.memoryMib,
-      initMs,
-      wantsTail,
-    });
-    const spentMs = this.#spentMs;
-    this.#telemetry.started(call);
-    const served = this.#serve(call, recorder, this.timeLeftMs);
-    this.#spentMs = 0;
-    const outcome = await served;
+    const served = new ServedCall(call);
+    this.#handOver(served, wantsTail);
+    let outcome: InvocationOutcome;
+    try {
+      outcome = await served.outcome;
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+    const { recorder, startedAt, spentMs, initMs } = this.#begin(served, wantsTail);
     const durationMs = performance.now() - startedAt + spentMs;
     this.#telemetry.done(call, outcome, durationMs);
     const ended = this.#end(call, recorder, { outcome, durationMs, initMs });
@@ -210,42 +212,57 @@ export class Instance implements AsyncDisposable {
     return this.#gone.promise;
   }
 
-  #serve(call: Call, recorder: InvocationRecorder, leftMs: number): Promise<InvocationOutcome> {
+  #handOver(served: ServedCall, wantsTail: boolean): void {
     const { channel } = this.#parts;
-    const { timeoutMs } = this.version.config;
-    return new Promise((resolve) => {
-      const sink = call.sink && new WatchedSink(call.sink);
-      const isStreamed = () => sink?.hasStarted ?? false;
-      const settle = (outcome: InvocationOutcome) => {
-        clearTimeout(timer);
-        resolve(outcome);
-      };
-      const timer = setTimeout(() => {
-        settle({ kind: "timed-out", afterMs: timeoutMs, isStreamed: isStreamed() });
-      }, leftMs);
-      const crash = (failure: ChannelFailure) => {
-        if (sink?.takesBytes()) return false;
-        settle({ kind: "crashed", ...failure, isStreamed: isStreamed() });
-        return true;
-      };
-      this.#active.set(call.invocationId, { recorder, crash });
-      channel
-        .invoke(sink ? { ...call, sink } : call, { signal: this.#stopped.signal })
-        .then(settle, (error) => {
-          if (this.#stopped.signal.aborted) {
-            settle({
-              kind: "crashed",
-              errorType: "Sandbox.Failure",
-              message: "the instance was stopped",
-              isStreamed: isStreamed(),
-            });
-            return;
-          }
-          this.#parts.log.warn("an instance broke its protocol", { sandboxId: this.id, error });
-          const message = error instanceof Error ? error.message : String(error);
-          settle({ kind: "crashed", errorType: "Runtime.ProtocolError", message, isStreamed: isStreamed() });
-        });
+    const begun = () => void this.#begin(served, wantsTail);
+    if (!channel.aheadMax) begun();
+    // Who waits behind a call that turned out to be slow may be served elsewhere sooner.
+    else served.wait(AHEAD_MS_MAX, () => channel.recall?.(served.call.invocationId));
+    channel.invoke(served.call, { signal: this.#stopped.signal, begun }).then(
+      (outcome) => served.settle(outcome),
+      (error) => this.#failed(served, error),
+    );
+  }
+
+  /** The program begins with the call: from now on its time runs, and what is printed is its. */
+  #begin(served: ServedCall, wantsTail: boolean): Begun {
+    if (served.begun) return served.begun;
+    const { call } = served;
+    const { timeoutMs, memoryMib } = this.version.config;
+    const initMs = this.#initMs;
+    const spentMs = this.#spentMs;
+    const leftMs = this.timeLeftMs;
+    this.#initMs = undefined;
+    this.#spentMs = 0;
+    const { invocationId } = call;
+    const recorder = this.#parts.records.begin({
+      ...this.#origin,
+      invocationId,
+      memoryMib,
+      initMs,
+      wantsTail,
     });
+    this.#telemetry.started(call);
+    served.begun = { startedAt: performance.now(), recorder, initMs, spentMs };
+    served.wait(leftMs, () => {
+      served.settle({ kind: "timed-out", afterMs: timeoutMs, isStreamed: served.isStreamed });
+    });
+    this.#active.set(invocationId, served);
+    return served.begun;
+  }
+
+  #failed(served: ServedCall, error: unknown): void {
+    if (!served.begun) {
+      served.refuse(new NotBegun());
+      return;
+    }
+    if (this.#stopped.signal.aborted) {
+      served.crash({ errorType: "Sandbox.Failure", message: "the instance was stopped" });
+      return;
+    }
+    this.#parts.log.warn("an instance broke its protocol", { sandboxId: this.id, error });
+    const message = error instanceof Error ? error.message : String(error);
+    served.crash({ errorType: "Runtime.ProtocolError", message });
   }
 
   async #end(
@@ -260,8 +277,8 @@ export class Instance implements AsyncDisposable {
     const { outcome, durationMs } = end;
     const isOver =
       outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
-    let isFit = !isOver && this.#becomesIdle(call.deadlineAt);
-    if (isFit instanceof Promise) isFit = await isFit;
+    const idle = !isOver && this.#becomesIdle(call.deadlineAt);
+    const isFit = idle instanceof Promise ? await idle : idle;
     if (!isFit) await this.#stopAfter(outcome);
     // What it printed is on its way through a pipe of its own and belongs to this call.
     if (this.#prints) await nextTurn();
@@ -312,7 +329,7 @@ export class Instance implements AsyncDisposable {
       }
       if (this.#state === "busy") this.#state = moveTo(this.#state, "idle");
     }
-    if (this.hasFreeSlot) this.#parts.freed(this);
+    if (this.hasFreeSlot || this.hasRoomAhead) this.#parts.freed(this);
   }
 
   async #programLeft(failure: ChannelFailure): Promise<void> {
@@ -335,13 +352,14 @@ export class Instance implements AsyncDisposable {
     if (this.#telemetry.keeps(sorted.text)) this.#line(undefined, stream, sorted.text);
   }
 
-  /** Notes a line with the invocation it names, else with the only one there is, else with none. */
+  /** Notes a line with the invocation it names, else with the one that runs if only one can, else with none. */
   #line(requestId: string | undefined, stream: LogStream, text: string): void {
     this.#prints = true;
     const named = requestId === undefined ? undefined : this.#active.get(requestId as InvocationId);
-    const [only] = this.#active.size === 1 ? this.#active.values() : [];
-    const active = named ?? only;
-    if (active) active.recorder.line(stream, text);
+    const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#active.size === 1;
+    const [first] = isOneAtATime ? this.#active.values() : [];
+    const active = named ?? first;
+    if (active?.begun) active.begun.recorder.line(stream, text);
     else this.#parts.records.line(this.#origin, stream, text);
   }
 }
@@ -349,40 +367,4 @@ export class Instance implements AsyncDisposable {
 /** As Lambda logs it. */
 function timedOutLine(invocationId: InvocationId, afterMs: number): string {
   return `${new Date().toISOString()} ${invocationId} Task timed out after ${(afterMs / 1_000).toFixed(2)} seconds`;
-}
-
-/** Remembers whether a response has begun, and whether it goes on. */
-class WatchedSink implements ResponseSink {
-  readonly #sink: ResponseSink;
-  #wasWritten = false;
-  #draining = 0;
-  hasStarted = false;
-
-  constructor(sink: ResponseSink) {
-    this.#sink = sink;
-  }
-
-  /** Whether anything has moved since this was last asked. */
-  takesBytes(): boolean {
-    const moved = this.#wasWritten || this.#draining > 0;
-    this.#wasWritten = false;
-    return moved;
-  }
-
-  start(head: ResponseHead): void {
-    this.hasStarted = true;
-    this.#wasWritten = true;
-    this.#sink.start(head);
-  }
-
-  write(chunk: Uint8Array): boolean {
-    this.#wasWritten = true;
-    return this.#sink.write(chunk);
-  }
-
-  async drained(): Promise<void> {
-    this.#draining += 1;
-    await this.#sink.drained();
-    this.#draining -= 1;
-  }
 }

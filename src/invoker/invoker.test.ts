@@ -194,6 +194,65 @@ describe("Invoker", () => {
     await host.invoker[Symbol.asyncDispose]();
   });
 
+  it("hands quick calls over ahead, and begins each when the one before has ended", async () => {
+    let running = 0;
+    let most = 0;
+    const host = openTestHost({
+      aheadMax: 4,
+      answer: () => {
+        running += 1;
+        most = Math.max(most, running);
+        running -= 1;
+        return returned("quick");
+      },
+    });
+    const target = targetOf();
+    for (let i = 0; i < 5; i++) await host.invoker.invoke(target, requestOf(), patient);
+    const results = await Promise.all(
+      Array.from({ length: 40 }, () => host.invoker.invoke(target, requestOf(), patient)),
+    );
+    assert.deepEqual([most, new Set(results.map(({ outcome }) => outcome.kind))], [1, new Set(["returned"])]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("serves a call elsewhere that was handed over behind one that turned out to be slow", async () => {
+    const gate = newGate();
+    const host = openTestHost({
+      aheadMax: 4,
+      answer: (call, sandbox) =>
+        call.input.kind === "event" && call.input.payload.length > 2
+          ? gate.pass()
+          : returned(`by ${sandbox.number}`),
+    });
+    const target = targetOf();
+    for (let i = 0; i < 5; i++) await host.invoker.invoke(target, requestOf(), patient);
+    const slow = host.invoker.invoke(target, requestOf("slow"), patient);
+    const behind = await host.invoker.invoke(target, requestOf(), patient);
+    assert.deepEqual(behind.outcome, returned("by 2"));
+    gate.open();
+    await slow;
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("runs calls again that stood behind one which took the program with it", async () => {
+    const host = openTestHost({
+      aheadMax: 4,
+      answer: (call, sandbox) => {
+        if (call.input.kind !== "event" || call.input.payload.length === 2)
+          return returned(`by ${sandbox.number}`);
+        sandbox.exit({ exitCode: 1 });
+        return new Promise(() => undefined);
+      },
+    });
+    const target = targetOf();
+    for (let i = 0; i < 5; i++) await host.invoker.invoke(target, requestOf(), patient);
+    const deadly = host.invoker.invoke(target, requestOf("deadly"), patient);
+    const behind = [1, 2, 3].map(() => host.invoker.invoke(target, requestOf(), patient));
+    assert.equal((await deadly).outcome.kind, "crashed");
+    for (const one of behind) assert.equal((await one).outcome.kind, "returned");
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
   it("stops an instance that has been idle for its time", async () => {
     const host = openTestHost({ answer: () => returned("ok") }, { idleMsMax: 1 });
     await host.invoker.invoke(targetOf(), requestOf(), patient);

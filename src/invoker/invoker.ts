@@ -7,6 +7,7 @@ import type { Call } from "../core/invocation.ts";
 import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground, Scope } from "../core/scope.ts";
+import { NotBegun } from "../protocol/protocol.ts";
 import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
 import { functionArn } from "./environment.ts";
@@ -62,29 +63,42 @@ export class Invoker implements Invocations, AsyncDisposable {
     { signal }: { readonly signal: AbortSignal },
   ): Promise<InvocationResult> {
     return await this.#admitted(target, async () => {
-      const { config } = target.version;
       const pool = this.#poolOf(target);
-      let instance: Instance;
-      try {
-        const acquired = pool.acquire(WAIT_MS_MIN + config.timeoutMs, signal);
-        instance = acquired instanceof Promise ? await acquired : acquired;
-      } catch (error) {
-        if (error instanceof StartFailed) return this.#recordFailedStart(target, request, error);
-        throw error;
+      let wasTakenBack = false;
+      while (true) {
+        try {
+          const result = await this.#serve(pool, target, request, { signal, wasTakenBack });
+          pool.served(result.durationMs);
+          return result;
+        } catch (error) {
+          if (error instanceof StartFailed) return this.#recordFailedStart(target, request, error);
+          if (!(error instanceof NotBegun)) throw error;
+          // It stood behind a call that was slow or the instance's last, and no code has seen it.
+          wasTakenBack = true;
+        }
       }
-      const call: Call = {
-        invocationId: request.invocationId,
-        input: request.input,
-        functionArn: functionArn(this.#parts.identity, target.record.name, target.qualifier),
-        deadlineAt: Date.now() + instance.timeLeftMs,
-        traceId: request.traceId,
-        clientContext: request.clientContext,
-        sink: request.sink,
-      };
-      const result = await instance.run(call, request.wantsTail);
-      pool.served(result.durationMs);
-      return result;
     });
+  }
+
+  async #serve(
+    pool: Pool,
+    target: Target,
+    request: InvocationRequest,
+    { signal, wasTakenBack }: { readonly signal: AbortSignal; readonly wasTakenBack: boolean },
+  ): Promise<InvocationResult> {
+    const waitMsMax = WAIT_MS_MIN + target.version.config.timeoutMs;
+    const acquired = pool.acquire(waitMsMax, signal, { isFirst: wasTakenBack });
+    const instance = acquired instanceof Promise ? await acquired : acquired;
+    const call: Call = {
+      invocationId: request.invocationId,
+      input: request.input,
+      functionArn: functionArn(this.#parts.identity, target.record.name, target.qualifier),
+      deadlineAt: Date.now() + instance.timeLeftMs,
+      traceId: request.traceId,
+      clientContext: request.clientContext,
+      sink: request.sink,
+    };
+    return await instance.run(call, request.wantsTail);
   }
 
   async tunnel(target: Target, tunnel: Tunnel, { signal }: { readonly signal: AbortSignal }): Promise<void> {

@@ -5,7 +5,7 @@ import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import { type InvocationId, newInvocationId, parseFunctionName } from "../core/ids.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../core/invocation.ts";
 import { silentLog } from "../core/log.ts";
-import { type Channel, InitFailed } from "../protocol/protocol.ts";
+import { type Channel, InitFailed, NotBegun } from "../protocol/protocol.ts";
 import type { InvocationFacts, LogStream, Records } from "../records/records.ts";
 import type { Target } from "../registry/target.ts";
 import type { Driver, Sandbox, SandboxSpec } from "../sandbox/driver.ts";
@@ -18,6 +18,8 @@ export interface FakeProgram {
   readonly start?: (sandbox: FakeSandbox) => Promise<void> | void;
   readonly answer: (call: Call, sandbox: FakeSandbox) => Promise<InvocationOutcome> | InvocationOutcome;
   readonly idle?: () => Promise<void>;
+  /** Calls that it takes while it serves one; it begins them in order. */
+  readonly aheadMax?: number;
 }
 
 export interface FakeSandbox {
@@ -97,6 +99,7 @@ export function openTestHost(
 
   function openChannel(): Channel {
     const ready = Promise.withResolvers<void>();
+    const line = newLine();
     let fake: FakeSandbox | undefined;
     return {
       hasInput: false,
@@ -112,7 +115,17 @@ export function openTestHost(
             .then((f) => program.start?.(f))
             .then(ready.resolve, ready.reject);
       },
-      invoke: async (call) => await program.answer(call, fake as FakeSandbox),
+      ...(program.aheadMax !== undefined && { aheadMax: program.aheadMax }),
+      invoke: async (call, { signal, begun }) => {
+        if (program.aheadMax !== undefined) await line.turn(call.invocationId, signal);
+        begun?.();
+        try {
+          return await program.answer(call, fake as FakeSandbox);
+        } finally {
+          line.over();
+        }
+      },
+      recall: (invocationId) => line.recall(invocationId),
       idle: async () => await program.idle?.(),
       [Symbol.asyncDispose]: async () => undefined,
     };
@@ -138,6 +151,30 @@ export function openTestHost(
     alive,
     get started() {
       return started;
+    },
+  };
+}
+
+/** Lets one call in at a time, in order. */
+function newLine() {
+  let isBusy = false;
+  const waiting: { readonly id: string; enter(): void; refuse(error: unknown): void }[] = [];
+  return {
+    turn: (id: string, signal: AbortSignal) =>
+      new Promise<void>((resolve, reject) => {
+        if (isBusy) waiting.push({ id, enter: resolve, refuse: reject });
+        else resolve();
+        isBusy = true;
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      }),
+    over() {
+      const next = waiting.shift();
+      if (next) next.enter();
+      else isBusy = false;
+    },
+    recall(id: string) {
+      const at = waiting.findIndex((one) => one.id === id);
+      for (const one of waiting.splice(at, at < 0 ? 0 : 1)) one.refuse(new NotBegun());
     },
   };
 }
