@@ -105,7 +105,7 @@ export interface Channel extends AsyncDisposable {
 
 export interface InvokeOptions {
   readonly signal: AbortSignal;
-  /** For a call that is handed over ahead: called when it begins. */
+  /** Where calls are taken ahead: called when this one begins, at once if nothing is before it. */
   readonly begun?: () => void;
 }
 

@@ -173,6 +173,7 @@ export class ManagedChannel implements Channel {
       const handed = new HandedCall(this.#callId, call, { settle: resolve, refuse: reject, begun });
       this.#watch(signal);
       this.#calls.push(handed);
+      if (this.#calls[0] === handed) handed.begin();
       this.#api?.extensions.invoke(call);
       const { payload, contentType } = call.input;
       this.#send(FRAME.invoke, handed.callId, JSON.stringify(headOf(call, contentType)), payload);
@@ -344,7 +345,7 @@ class HandedCall {
     this.#begun = caller.begun;
   }
 
-  /** The one before is over. */
+  /** There is none before it any more. */
   begin(): void {
     this.#begun?.();
   }
