@@ -12,8 +12,9 @@ import { isPlatformError, PlatformError } from "./core/errors.ts";
 import { type FunctionConfig, type FunctionRecord, IMAGE_RUNTIME } from "./core/function.ts";
 import type { FunctionName } from "./core/ids.ts";
 import type { Log } from "./core/log.ts";
-import { Scope } from "./core/scope.ts";
+import { inBackground, Scope } from "./core/scope.ts";
 import { sourceUrl } from "./core/source-url.ts";
+import { runLogRetention } from "./events/log-retention.ts";
 import { startEvents } from "./events/start-events.ts";
 import { openControl } from "./http/control/control.ts";
 import { newGrants } from "./http/control/grants.ts";
@@ -109,6 +110,9 @@ export async function startServer(parts: {
       changed: (name) => void tellOfChange([invoker, provisioned, imageKeeper], functions, name, log),
     });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
+    const retention = scope.own(
+      inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
+    );
     const imageKeeper = scope.own(
       new ImageKeeper({
         tags: containers.images,
@@ -199,7 +203,13 @@ export async function startServer(parts: {
     return {
       gatewayUrl: gateway.address.url,
       controlUrl: control.address.url,
-      failed: Promise.race([store.failed, eventWork.failed, invoker.failed, provisioned.failed]),
+      failed: Promise.race([
+        store.failed,
+        eventWork.failed,
+        invoker.failed,
+        provisioned.failed,
+        retention.failed,
+      ]),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
   } catch (error) {

@@ -10,6 +10,8 @@ export interface FunctionSettings {
   readonly runtimeUpdates: readonly RuntimeUpdates[];
   /** What becomes of a call when the function has called itself, over others or not, too often. */
   readonly recursiveLoop: "Allow" | "Terminate";
+  /** Log lines older than that are removed; undefined keeps them until there is no more room. */
+  readonly logRetentionDays: number | undefined;
 }
 
 export const SETTINGS_DEFAULT: FunctionSettings = {
@@ -17,6 +19,7 @@ export const SETTINGS_DEFAULT: FunctionSettings = {
   provisioned: [],
   runtimeUpdates: [],
   recursiveLoop: "Terminate",
+  logRetentionDays: undefined,
 };
 
 /** Instances that are kept started of what a qualifier leads to. */

@@ -50,6 +50,7 @@ export function openTestHost(
     }),
     line: (_, stream, text) => lines.push({ invocationId: undefined, stream, text }),
     async *read() {},
+    expire: async () => undefined,
     forget: async () => undefined,
     flush: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,

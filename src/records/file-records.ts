@@ -21,7 +21,7 @@ import type {
   LogStream,
   Records,
 } from "./records.ts";
-import { newRun, SegmentFiles } from "./segments.ts";
+import { listSegments, newRun, SegmentFiles } from "./segments.ts";
 import { Unstarted } from "./unstarted.ts";
 
 /**
@@ -114,6 +114,16 @@ class FileRecords implements Records {
       throw error;
     }
     yield* follower.lines(signal);
+  }
+
+  async expire(functionName: FunctionName, beforeAt: number): Promise<void> {
+    const dir = this.#dirOf(functionName);
+    const segments = await listSegments(dir);
+    for (const [index, { name }] of segments.entries()) {
+      const next = segments[index + 1];
+      // Lines of a segment are from before the next one was begun.
+      if (next && next.baseAt <= beforeAt) await rm(join(dir, name), { force: true });
+    }
   }
 
   async forget(functionName: FunctionName): Promise<void> {

@@ -12,6 +12,8 @@ export interface Records extends AsyncDisposable {
   line(origin: LineOrigin, stream: LogStream, text: string): void;
   /** Stored lines in order of time, then, with `follow`, new ones until `signal` aborts. */
   read(query: LogQuery, options: { readonly signal: AbortSignal }): AsyncIterable<LogLine>;
+  /** Removes lines from before that instant, as far as whole files have nothing newer; the file written last stays. */
+  expire(functionName: FunctionName, beforeAt: number): Promise<void>;
   /** Removes all that is kept of a function. */
   forget(functionName: FunctionName): Promise<void>;
   /** Resolves when all that was recorded so far can be read. */

@@ -2,6 +2,7 @@
 import { PlatformError } from "../../core/errors.ts";
 import type { Address, RequestHandler } from "../listener.ts";
 import { AWS_ROUTES } from "./aws/routes.ts";
+import { CLOUDWATCH_ROUTES } from "./cloudwatch/routes.ts";
 import { newCodeLinks } from "./code-links.ts";
 import { newGuard } from "./guard.ts";
 import type { ControlParts } from "./parts.ts";
@@ -10,7 +11,7 @@ import { type Handler, jsonReply, newRouter, type Route } from "./route.ts";
 import { V1_ROUTES } from "./v1/routes.ts";
 
 /** Everything that the control listener answers. */
-export const CONTROL_ROUTES: readonly Route[] = [...V1_ROUTES, ...AWS_ROUTES];
+export const CONTROL_ROUTES: readonly Route[] = [...V1_ROUTES, ...AWS_ROUTES, ...CLOUDWATCH_ROUTES];
 
 export interface Answering {
   readonly handler: RequestHandler;
@@ -47,14 +48,17 @@ export function newAnswering(parts: ControlParts, bound: Address, closing: Abort
 
 /** The schema library that these check requests with takes longer to load than all the rest. */
 async function load(parts: ControlParts): Promise<(route: Route) => Handler> {
-  const [{ awsHandlers }, { v1Handlers }] = await Promise.all([
+  const [{ awsHandlers }, { v1Handlers }, { cloudWatchHandler }] = await Promise.all([
     import("./aws/handlers.ts"),
     import("./v1/handlers.ts"),
+    import("./cloudwatch/handler.ts"),
   ]);
   const links = newCodeLinks(parts.clock);
   const aws = awsHandlers(parts, links);
   const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links)));
+  const cloudWatch = cloudWatchHandler(parts);
   return (route) => {
+    if (route.dialect === "cloudwatch") return cloudWatch;
     const handler = route.dialect === "aws" ? aws(route.name) : own.get(route.name);
     if (!handler) throw new PlatformError("Internal", `no handler for the route ${route.name}`);
     return handler;

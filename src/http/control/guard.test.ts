@@ -64,8 +64,9 @@ async function refused(
     ...change,
     headers: { ...request.headers, ...change.headers },
   });
-  const expected = route.dialect === "aws" ? AWS_NAMES[code] : code;
-  const wanted = route.dialect === "aws" && code === "Unauthenticated" ? 403 : status;
+  const expected = route.dialect === "own" ? code : AWS_NAMES[code];
+  const awsStatus = code === "Unauthenticated" ? 403 : status;
+  const wanted = { own: status, aws: awsStatus, cloudwatch: 400 }[route.dialect];
   assert.deepEqual([errorOf(answer), answer.status], [expected, wanted], `${route.name}: ${answer.text}`);
 }
 

@@ -21,6 +21,7 @@ import { mayInvoke } from "./access.ts";
 import { awsErrorReply } from "./aws/errors.ts";
 import { type Account, type FunctionReference, functionArn, parseFunctionReference } from "./aws/names.ts";
 import { receiveBody } from "./body.ts";
+import { cloudWatchErrorReply } from "./cloudwatch/errors.ts";
 import { type AllowedHosts, checkHost, checkOrigin } from "./hosts.ts";
 import { allowsFunction, allowsScope, type KeyRing } from "./keys.ts";
 import { sendReply } from "./reply.ts";
@@ -298,12 +299,12 @@ function sendFailure(
     return;
   }
   const facts = { log, requestId };
-  const isAws = isAwsPath(request.url ?? "");
+  const isCloudWatch = request.method === "POST" && request.url === "/";
   const headers: string[] = [];
   let status: number;
   let body: string;
-  if (isAws) {
-    const reply = awsErrorReply(error, facts);
+  if (isCloudWatch || isAwsPath(request.url ?? "")) {
+    const reply = isCloudWatch ? cloudWatchErrorReply(error, facts) : awsErrorReply(error, facts);
     headers.push(...reply.headers);
     ({ status, body } = reply);
   } else {

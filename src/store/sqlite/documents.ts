@@ -191,6 +191,7 @@ function parseDestination(stored: Destination | undefined): Destination | undefi
 function parseSettings({ settings = SETTINGS_DEFAULT }: Partial<FunctionRecord>): FunctionSettings {
   return {
     ...settings,
+    logRetentionDays: settings.logRetentionDays,
     policies: settings.policies.map((policy) => ({ ...policy, qualifier: policy.qualifier })),
     runtimeUpdates: settings.runtimeUpdates.map((updates) => ({
       ...updates,

@@ -1,0 +1,40 @@
+import type { Clock } from "../core/clock.ts";
+import type { Records } from "../records/records.ts";
+import type { Functions } from "../registry/functions.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const FUNCTIONS_PER_STEP = 500;
+
+/** Removes log lines that are older than their function keeps them, every hour until `signal` aborts. */
+export async function runLogRetention(
+  parts: {
+    readonly functions: Pick<Functions, "list">;
+    readonly records: Pick<Records, "expire">;
+    readonly clock: Clock;
+  },
+  { signal }: { readonly signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    await parts.clock.sleep(HOUR_MS, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    if (!signal.aborted) await expireAll(parts, signal);
+  }
+}
+
+export async function expireAll(
+  { functions, records, clock }: Parameters<typeof runLogRetention>[0],
+  signal: AbortSignal,
+): Promise<void> {
+  let after: string | undefined;
+  while (!signal.aborted) {
+    const page = await functions.list({ after, limit: FUNCTIONS_PER_STEP });
+    for (const { name, settings } of page) {
+      const days = settings.logRetentionDays;
+      if (days !== undefined) await records.expire(name, clock.now() - days * DAY_MS);
+    }
+    after = page.at(-1)?.name;
+    if (page.length < FUNCTIONS_PER_STEP) return;
+  }
+}
