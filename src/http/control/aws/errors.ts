@@ -57,8 +57,17 @@ export interface Subject {
 const RESOURCE_MISSING = () => "The resource you requested does not exist.";
 const FUNCTION_MISSING = () => "Function does not exist";
 
+const NO_FUNCTION = () => "The function doesn't exist.";
+const NO_EVENT_CONFIG = ({ arn, qualifier }: Subject) =>
+  `The function ${joined(arn, qualifier ?? "$LATEST")} doesn't have an EventInvokeConfig`;
+
 /** Texts for what is not there, where they are not the usual `Function not found: ARN`. Recorded. */
 const MISSING: Partial<Record<AwsOperationName, (subject: Subject) => string>> = {
+  PutFunctionEventInvokeConfig: NO_FUNCTION,
+  UpdateFunctionEventInvokeConfig: NO_FUNCTION,
+  ListFunctionEventInvokeConfigs: NO_FUNCTION,
+  GetFunctionEventInvokeConfig: NO_EVENT_CONFIG,
+  DeleteFunctionEventInvokeConfig: NO_EVENT_CONFIG,
   GetPolicy: RESOURCE_MISSING,
   GetResourcePolicy: RESOURCE_MISSING,
   RemovePermission: ({ arn, qualifier }) => `No policy found for: ${joined(arn, qualifier)}`,

@@ -15,7 +15,7 @@ import {
   type TestControl,
   zipOf,
 } from "../control.fake.ts";
-import { AWS_OPERATIONS, AWS_ROUTES } from "./routes.ts";
+import { AWS_ROUTES } from "./routes.ts";
 
 let control: TestControl;
 before(async () => {
@@ -181,25 +181,6 @@ describe("every AWS operation", () => {
       }),
       { numRuns: 100 },
     );
-  });
-
-  it("refuses by name what is not supported", async () => {
-    const refused = AWS_OPERATIONS.filter(({ status }) => status === "refused");
-    assert.deepEqual([AWS_OPERATIONS.length, refused.length], [88, 5]);
-    for (const { name, method, path } of refused) {
-      const answer = await control.send({
-        method,
-        path: path.replace("{FunctionName}", "there").replace(/\{\w+\}/g, "x"),
-      });
-      assert.deepEqual(
-        [answer.status, answer.headers["x-amzn-errortype"], answer.json],
-        [
-          404,
-          "UnknownOperationException",
-          { Type: "User", message: `${name} is not supported yet by lambdad` },
-        ],
-      );
-    }
   });
 });
 

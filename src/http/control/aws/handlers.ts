@@ -8,6 +8,7 @@ import type { ControlParts } from "../parts.ts";
 import type { ControlRequest, Handler, Reply } from "../route.ts";
 import { ABSENT } from "./absent.ts";
 import { inAwsWords, type Subject } from "./errors.ts";
+import * as eventConfigs from "./event-configs.ts";
 import * as functions from "./functions.ts";
 import * as images from "./images.ts";
 import { invoke, invokeWithResponseStream } from "./invoke.ts";
@@ -74,6 +75,11 @@ export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: 
     GetFunctionRecursionConfig: runtimeSettings.getRecursion,
     PutFunctionRecursionConfig: runtimeSettings.putRecursion,
     InvokeAsync: invokeAsync,
+    PutFunctionEventInvokeConfig: eventConfigs.putEventConfig,
+    UpdateFunctionEventInvokeConfig: eventConfigs.updateEventConfig,
+    GetFunctionEventInvokeConfig: eventConfigs.getEventConfig,
+    DeleteFunctionEventInvokeConfig: eventConfigs.deleteEventConfig,
+    ListFunctionEventInvokeConfigs: eventConfigs.listEventConfigs,
     GetResourcePolicy: resourcePolicies.getResourcePolicy,
     PutResourcePolicy: resourcePolicies.putResourcePolicy,
     DeleteResourcePolicy: resourcePolicies.deleteResourcePolicy,

@@ -146,6 +146,36 @@ const SUPPORTED = [
   operation("GetResourcePolicy", "GET", "/2026-07-09/resource-policy/{ResourceArn}", "read"),
   operation("PutResourcePolicy", "PUT", "/2026-07-09/resource-policy/{ResourceArn}", "deploy"),
   operation("DeleteResourcePolicy", "DELETE", "/2026-07-09/resource-policy/{ResourceArn}", "deploy"),
+  operation(
+    "PutFunctionEventInvokeConfig",
+    "PUT",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "deploy",
+  ),
+  operation(
+    "UpdateFunctionEventInvokeConfig",
+    "POST",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "deploy",
+  ),
+  operation(
+    "GetFunctionEventInvokeConfig",
+    "GET",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "read",
+  ),
+  operation(
+    "DeleteFunctionEventInvokeConfig",
+    "DELETE",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    "deploy",
+  ),
+  operation(
+    "ListFunctionEventInvokeConfigs",
+    "GET",
+    "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
+    "read",
+  ),
 ] as const;
 
 /** Operations of features that there are not here: answered as for an account that has none of them (absent.ts). */
@@ -290,53 +320,19 @@ const ABSENT = [
   ),
 ] as const;
 
-const REFUSED = [
-  operation(
-    "PutFunctionEventInvokeConfig",
-    "PUT",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "deploy",
-  ),
-  operation(
-    "UpdateFunctionEventInvokeConfig",
-    "POST",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "deploy",
-  ),
-  operation(
-    "GetFunctionEventInvokeConfig",
-    "GET",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "read",
-  ),
-  operation(
-    "DeleteFunctionEventInvokeConfig",
-    "DELETE",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-    "deploy",
-  ),
-  operation(
-    "ListFunctionEventInvokeConfigs",
-    "GET",
-    "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
-    "read",
-  ),
-] as const;
-
 export type SupportedOperation = (typeof SUPPORTED)[number]["name"];
 export type AbsentOperation = (typeof ABSENT)[number]["name"];
-export type AwsOperationName = SupportedOperation | AbsentOperation | (typeof REFUSED)[number]["name"];
+export type AwsOperationName = SupportedOperation | AbsentOperation;
 
 /** Every operation with what becomes of it; the documentation is compared with this. */
 export const AWS_OPERATIONS: readonly {
   readonly name: AwsOperationName;
   readonly method: Method;
   readonly path: string;
-  readonly status: "supported" | "absent" | "refused";
+  readonly status: "supported" | "absent";
 }[] = [
   ...SUPPORTED.map(({ name, method, path }) => ({ name, method, path, status: "supported" as const })),
   ...ABSENT.map(({ name, method, path }) => ({ name, method, path, status: "absent" as const })),
-  ...REFUSED.map(({ name, method, path }) => ({ name, method, path, status: "refused" as const })),
 ];
 
 /** AWS's own limit for a request that carries an archive in base64. */
@@ -355,8 +351,6 @@ const BODIES: Partial<Record<AwsOperationName, BodyRule>> = {
 export const AWS_ROUTES: readonly Route[] = [
   ...SUPPORTED.map((row) => routeOf(row, { kind: "json", bytesMax: JSON_BYTES_MAX })),
   ...ABSENT.map((row) => routeOf(row, { kind: "json", bytesMax: JSON_BYTES_MAX })),
-  // Whatever a refused request carries, its answer is the refusal.
-  ...REFUSED.map((row) => routeOf(row, { kind: "bytes", bytesMax: CODE_REQUEST_BYTES_MAX })),
 ];
 
 const SUPPORTED_NAMES: ReadonlySet<string> = new Set(SUPPORTED.map(({ name }) => name));
