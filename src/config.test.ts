@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { type Config, readConfig } from "./config.ts";
@@ -49,6 +49,7 @@ describe("readConfig", () => {
       region: "us-east-1",
       instancesMax: 1_000,
       idleMsMax: 600_000,
+      readyMibMax: Math.max(64, Math.round(totalmem() / 2 ** 20 / 100)),
       eventResultsMs: 86_400_000,
       deadLettersMs: 1_209_600_000,
       privateDestinations: false,

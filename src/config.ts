@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { userInfo } from "node:os";
+import { totalmem, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type * as Yaml from "yaml";
@@ -28,6 +28,8 @@ export interface Config {
   readonly region: string;
   readonly instancesMax: number;
   readonly idleMsMax: number;
+  /** What sandboxes kept ready may take together; 0 keeps none. */
+  readonly readyMibMax: number;
   readonly eventResultsMs: number;
   readonly deadLettersMs: number;
   readonly privateDestinations: boolean;
@@ -109,6 +111,12 @@ export const CONFIG_KEYS = [
     "Instances on this host in all, 1 to 100000; the one idle longest makes room.",
   ),
   key("idle-timeout", "SECONDS", "600", "An instance without work for this long is stopped; 1 to 86400."),
+  key(
+    "ready-memory",
+    "MIB",
+    "1 % of the memory, at least 64",
+    "What sandboxes that are kept ready for any function may take together, up to 65536; 0 keeps none.",
+  ),
   key(
     "event-results",
     "HOURS",
@@ -376,6 +384,7 @@ function toConfig(
     region: matching("region", /^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1", "us-east-1"),
     instancesMax: number("instances-max", 1_000, 1, 100_000),
     idleMsMax: number("idle-timeout", 600, 1, 86_400) * 1_000,
+    readyMibMax: number("ready-memory", readyMibDefault(), 0, 65_536),
     eventResultsMs: number("event-results", 24, 1, 8_760) * 3_600_000,
     deadLettersMs: number("dead-letters", 14, 1, 3_650) * 24 * 3_600_000,
     privateDestinations: isOn("private-destinations"),
@@ -394,6 +403,11 @@ function faultIn(env: Readonly<Record<string, string | undefined>>, problems: st
   const fault = parseFault(text);
   if (!fault) problems.push(`LAMBDAD_FAULT: expected die:POINT:N or acknowledge-early, got "${text}"`);
   return fault;
+}
+
+/** A small share: a ready sandbox takes some ten MiB. */
+function readyMibDefault(): number {
+  return Math.max(64, Math.round(totalmem() / 2 ** 20 / 100));
 }
 
 /** `HOST:PORT`, `[V6]:PORT` or `:PORT` (loopback); undefined if it is none of them. */

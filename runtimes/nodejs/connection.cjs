@@ -7,6 +7,8 @@ const FRAME = Object.freeze({
   specialise: 1,
   invoke: 2,
   recall: 3,
+  rehearse: 4,
+  load: 5,
   ready: 16,
   initError: 17,
   response: 18,
@@ -16,6 +18,7 @@ const FRAME = Object.freeze({
   streamEnd: 22,
   idle: 23,
   recalled: 24,
+  rehearsed: 25,
 });
 
 /** @typedef {{type: number, callId: number, label: string, body: Buffer}} Frame */
@@ -79,6 +82,9 @@ class Connection {
 
   /** @returns {Promise<Frame>} */
   nextFrame() {
+    // Two may have come at once.
+    const waiting = this.#frames.shift();
+    if (waiting) return Promise.resolve(waiting);
     return new Promise((resolve) => {
       this.#onFrame = (frame) => {
         this.#onFrame = undefined;

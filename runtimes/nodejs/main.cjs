@@ -11,7 +11,7 @@ const { serve } = require("./serve.cjs");
 
 /**
  * @typedef {{handler: string, taskRoot: string, runtime: string, environment: Record<string, string>,
- *   responseBytesMax: number}} Specialisation
+ *   responseBytesMax: number, awaitsCode: boolean}} Specialisation
  */
 
 void main();
@@ -21,8 +21,13 @@ async function main() {
   delete process.env._LAMBDAD_SOCKET;
   delete process.env._LAMBDA_TELEMETRY_LOG_FD;
   const connection = await connect(socketPath);
-  const { label } = await connection.nextFrame();
-  await specialise(connection, JSON.parse(label), logDescriptor);
+  let frame = await connection.nextFrame();
+  if (frame.type === FRAME.rehearse) {
+    await require("./rehearsal.cjs").rehearse(frame);
+    connection.send(FRAME.rehearsed, 0, "", "");
+    frame = await connection.nextFrame();
+  }
+  await specialise(connection, JSON.parse(frame.label), logDescriptor);
 }
 
 /**
@@ -31,11 +36,12 @@ async function main() {
  * @param {string | undefined} logDescriptor
  */
 async function specialise(connection, specialisation, logDescriptor) {
-  const { handler, taskRoot, runtime, environment, responseBytesMax } = specialisation;
+  const { handler, taskRoot, runtime, environment, responseBytesMax, awaitsCode } = specialisation;
   // Before Node 24 Lambda had callbacks; which rules hold goes by the runtime's name, not by the binary that runs.
   const hasCallbacks = Number(/^nodejs(\d+)/.exec(runtime)?.[1] ?? 24) < 24;
   Object.assign(process.env, environment);
-  process.chdir(taskRoot);
+  // Read at the start of the process, which may have been before there was a function.
+  require("node:module").Module._initPaths();
   const noRequestId = hasCallbacks ? "undefined" : "-";
   patchConsole(logDescriptor === undefined ? undefined : Number(logDescriptor), noRequestId);
   /** What is done with an error that nobody caught; serving replaces it. */
@@ -44,6 +50,8 @@ async function specialise(connection, specialisation, logDescriptor) {
     report: (error, exitCode) => failInit(connection, error, exitCode),
   };
   watchFailures(failures);
+  if (awaitsCode) await connection.nextFrame();
+  process.chdir(taskRoot);
   // While it loads, only the function's own work keeps the process alive: a wait that nothing can end, ends it.
   connection.unref();
   process.once("beforeExit", failEndlessInit);

@@ -20,8 +20,8 @@ export function newLogStreamName(version: string, now: number): string {
   return `${day}/[${version}]${randomBytes(16).toString("hex")}`;
 }
 
-/** What a user may replace; everything else the platform sets wins over the user's value. */
-const REPLACEABLE = {
+/** What every function has; a user may replace it. Everything else the platform sets wins over the user's value. */
+export const BASE_ENVIRONMENT = {
   LANG: "en_US.UTF-8",
   TZ: ":UTC",
   PATH: "/usr/local/bin:/usr/bin:/bin:/opt/bin",
@@ -63,7 +63,7 @@ export function functionEnvironment(
   const isManaged = isHandler && /^(nodejs|python)/.test(config.runtime);
   return {
     // An image has its own.
-    ...(code.image === undefined && REPLACEABLE),
+    ...(code.image === undefined && BASE_ENVIRONMENT),
     ...(isHandler && TRACING_DEFAULTS),
     ...config.environment,
     ...(isHandler && TRACING),

@@ -8,6 +8,7 @@ import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground, Scope } from "../core/scope.ts";
 import { NotBegun } from "../protocol/protocol.ts";
+import type { Functions } from "../registry/functions.ts";
 import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
 import { functionArn } from "./environment.ts";
@@ -16,12 +17,15 @@ import type { Instance } from "./instance.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
 import { idleLongest, type KeepAlivePolicy, runKeepAlive } from "./keep-alive.ts";
 import { Pool } from "./pool.ts";
+import { ReadySandboxes } from "./ready-sandboxes.ts";
 import { Semaphore } from "./semaphore.ts";
 import { type StarterParts, StartFailed, startInstance } from "./starter.ts";
 
 export interface InvokerParts extends StarterParts {
   readonly clock: Clock;
   readonly policy: KeepAlivePolicy;
+  /** What sandboxes that are ready for any function may take together; none are kept without it. */
+  readonly readyMibMax?: number | undefined;
   /** Without it no function may call this server. */
   readonly grants?: Grants | undefined;
   readonly log: Log;
@@ -41,6 +45,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   readonly #pools = new Map<string, Pool>();
   /** More starts at once than cores only make the first one as slow as the last. */
   readonly #starts = new Semaphore(Math.max(2, availableParallelism()));
+  readonly #ready: ReadySandboxes;
   readonly #stopping = new AbortController();
   readonly #scope = new Scope();
   /** Rejects if a background part dies. */
@@ -51,6 +56,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   constructor(parts: InvokerParts) {
     this.#parts = parts;
     this.#admission = new Admission(parts.policy.concurrencyMax);
+    this.#ready = this.#scope.own(new ReadySandboxes({ ...parts, readyMibMax: parts.readyMibMax ?? 0 }));
     const keepAlive = inBackground((signal) =>
       runKeepAlive({ clock: parts.clock, idle: () => this.#idle(), policy: parts.policy }, { signal }),
     );
@@ -139,8 +145,16 @@ export class Invoker implements Invocations, AsyncDisposable {
     return this.#pools.get(poolKey(target.version))?.started ?? 0;
   }
 
+  /** Has sandboxes ready for the functions that are there since before the start. */
+  async prepareFor(functions: Pick<Functions, "list">): Promise<void> {
+    await this.#ready.expectAll(functions).catch((error: unknown) => {
+      this.#parts.log.warn("cannot tell for which functions to prepare", { error });
+    });
+  }
+
   /** After a change of the function: what no new call can lead to any more is let go. `undefined`: it was deleted. */
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void {
+    this.#ready.functionChanged(name, record);
     for (const pool of this.#pools.values()) {
       if (pool.version.functionName !== name) continue;
       if (record === undefined || isSuperseded(pool.version, record)) pool.retire();
@@ -234,7 +248,7 @@ export class Invoker implements Invocations, AsyncDisposable {
       // An instance that is started anew within its start leaves, too; it goes on with the same credentials.
       let isUp = false;
       const starting = startInstance(
-        this.#parts,
+        { ...this.#parts, ready: this.#ready },
         pool.version,
         {
           liveVersion,

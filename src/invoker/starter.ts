@@ -1,8 +1,8 @@
 import type { CodeDepot } from "../code/depot.ts";
 import type { FunctionConfig, Version } from "../core/function.ts";
-import { newSandboxId, type SandboxId } from "../core/ids.ts";
+import type { SandboxId } from "../core/ids.ts";
 import { describeExit, type InvocationOutcome } from "../core/invocation.ts";
-import { INIT_MS_MAX, MEMORY_MIB_PER_CPU, PIDS_MAX } from "../core/limits.ts";
+import { INIT_MS_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import {
   type Channel,
@@ -12,13 +12,13 @@ import {
 } from "../protocol/protocol.ts";
 import type { InitPhase } from "../records/platform-events.ts";
 import type { Records } from "../records/records.ts";
-import type { Driver, Sandbox } from "../sandbox/driver.ts";
+import type { Sandbox } from "../sandbox/driver.ts";
+import { type BeginParts, BeginRefused, beginIn } from "./begin.ts";
 import { functionEnvironment, type Identity, newLogStreamName, runtimeVersionOf } from "./environment.ts";
 import { Instance } from "./instance.ts";
-import { findOptFiles, type OptFiles } from "./opt-files.ts";
+import { findOptFiles } from "./opt-files.ts";
 
-export interface StarterParts {
-  readonly driver: Driver;
+export interface StarterParts extends BeginParts {
   readonly depot: Pick<CodeDepot, "openTree">;
   readonly resolveRuntime: (config: FunctionConfig) => Promise<ResolvedRuntime>;
   /** May have to load it first. */
@@ -96,24 +96,18 @@ async function startOnce(
     parts.adapterOf(config),
     findOptFiles(parts.depot, config),
   ]);
-  const sandboxId = newSandboxId();
-  const failed = (outcome: InvocationOutcome) =>
-    new StartFailed(outcome, sandboxId, performance.now() - startedAt);
-  const channel = adapter.open(version, runtime, opt?.extensions);
   const environment = {
     ...functionEnvironment(version, parts.identity, newLogStreamName(version.label, Date.now())),
     ...hooks.environment,
   };
-  const sandbox = await startSandbox(parts, channel, {
-    sandboxId,
-    version,
-    codeDir,
-    opt,
-    runtime,
-    environment,
-    signal,
-    failed,
+  const begin = { version, codeDir, opt, runtime, adapter, environment, signal };
+  const { sandbox, channel, goOn } = await beginIn(parts, begin).catch((error: unknown) => {
+    // A channel refuses what it can see without starting anything: a missing bootstrap, say.
+    if (!(error instanceof BeginRefused)) throw error;
+    throw new StartFailed(threw(error.reason), error.sandboxId, performance.now() - startedAt);
   });
+  const failed = (outcome: InvocationOutcome) =>
+    new StartFailed(outcome, sandbox.id, performance.now() - startedAt);
   const instance = new Instance({
     ...hooks,
     version,
@@ -126,7 +120,7 @@ async function startOnce(
   try {
     const line = telemetry.initStarted(phase, runtimeVersionOf(config, runtime, parts.identity));
     if (line !== undefined) instance.platformLine(line);
-    channel.attach(sandbox);
+    goOn();
     await becomesReady(channel, sandbox, { withinMs, signal, failed });
     const tookMs = performance.now() - startedAt;
     for (const line of telemetry.initEnded(phase, undefined, tookMs)) instance.platformLine(line);
@@ -143,53 +137,6 @@ async function startOnce(
     throw error;
   }
 }
-
-async function startSandbox(
-  parts: StarterParts,
-  channel: Channel,
-  start: {
-    readonly sandboxId: SandboxId;
-    readonly version: Version;
-    readonly codeDir: string;
-    readonly opt: OptFiles | undefined;
-    readonly runtime: ResolvedRuntime;
-    readonly environment: Readonly<Record<string, string>>;
-    readonly signal: AbortSignal;
-    readonly failed: (outcome: InvocationOutcome) => StartFailed;
-  },
-): Promise<Sandbox> {
-  const { config } = start.version;
-  try {
-    return await parts.driver.start(
-      {
-        id: start.sandboxId,
-        image: start.version.code.image,
-        codeDir: start.codeDir,
-        runtimeDir: start.runtime.runtimeDir,
-        optDir: start.opt?.dir,
-        toolDirs: start.runtime.toolDirs,
-        memoryMib: config.memoryMib,
-        cpus: Math.max(config.memoryMib / MEMORY_MIB_PER_CPU, CPUS_MIN),
-        pidsMax: PIDS_MAX,
-        tmpMib: config.tmpMib,
-        network: config.network,
-        hasInput: channel.hasInput,
-        hasPort: channel.hasPort,
-        onRuntimeApiConnection: channel.onRuntimeApiConnection,
-        launch: (places) => channel.launch(places, start.environment),
-      },
-      { signal: start.signal },
-    );
-  } catch (error) {
-    await channel[Symbol.asyncDispose]();
-    // A channel refuses in `launch` what it can see without starting anything: a missing bootstrap, say.
-    if (error instanceof InitFailed) throw start.failed(threw(error));
-    throw error;
-  }
-}
-
-/** Lambda's 128 MB functions get 7 % of a CPU, which makes starts take seconds; we give a floor instead. */
-const CPUS_MIN = 1;
 
 async function becomesReady(
   channel: Channel,

@@ -15,8 +15,8 @@ export interface ReadyKind {
 /**
  * A channel to a program that has loaded all it can without a function:
  *
- *   kind.open(runtime) ─► driver.startReady({ launch, … }) ─► attach(sandbox) ─► await isWaiting … code is mounted
- *   ─► become(version, environment) ─► a channel that becomes ready, and owns all that this one had
+ *   kind.open(runtime) ─► driver.startReady({ launch, … }) ─► attach(sandbox) ─► await isWaiting …
+ *   ─► become(version, environment) ─► code is mounted ─► load() ─► the channel from `become` gets ready
  */
 export interface ReadyChannel extends AsyncDisposable {
   readonly hasInput: boolean;
@@ -26,5 +26,8 @@ export interface ReadyChannel extends AsyncDisposable {
   attach(sandbox: Sandbox): void;
   /** Resolves when the program can be stopped until it is needed; pending if it exits. */
   readonly isWaiting: Promise<void>;
+  /** Tells the program whose it is now. The channel that comes back owns all that this one had. */
   become(version: Version, environment: Readonly<Record<string, string>>): Channel;
+  /** The code is there. */
+  load(): void;
 }

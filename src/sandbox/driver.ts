@@ -22,7 +22,7 @@ export interface Driver extends AsyncDisposable {
    */
   start(spec: SandboxSpec, options: { readonly signal: AbortSignal }): Promise<Sandbox>;
   /**
-   * Starts a sandbox that is given its code when it runs already, with what CPU nobody else wants. Undefined where this
+   * Starts a sandbox that is given its code when it runs already, behind others that want the CPU. Undefined where this
    * host cannot do that.
    *
    * @throws as `start`

@@ -2,8 +2,9 @@
 
 import os
 import sys
+import time
 
-from .connection import INIT_ERROR, READY, Connection, frame
+from .connection import INIT_ERROR, READY, REHEARSE, REHEARSED, Connection, frame
 from .faults import Fault, describe
 from .logs import Sink, set_up_logging
 from .payload import dumps, loads
@@ -14,8 +15,19 @@ _INIT_FAILED_EXIT_CODE = 1
 def main():
     connection = Connection(os.environ.pop("_LAMBDAD_SOCKET"))
     descriptor = os.environ.pop("_LAMBDA_TELEMETRY_LOG_FD", None)
-    specialisation = loads(connection.receive()[2])
+    kind, _, label, body = connection.receive()
+    if kind == REHEARSE:
+        from .rehearsal import rehearse
+
+        rehearse(label, body)
+        connection.send(frame(REHEARSED, 0))
+        label = connection.receive()[2]
+    specialisation = loads(label)
     os.environ.update(specialisation["environment"])
+    # Read at the start of the process, which may have been before there was a function.
+    time.tzset()
+    if specialisation["awaitsCode"]:
+        connection.receive()
     os.chdir(specialisation["taskRoot"])
     sys.path[:] = _search_path(specialisation["taskRoot"], specialisation["optDir"])
     # Whole lines at once: `print` writes a text and its end in two pieces.

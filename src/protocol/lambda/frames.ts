@@ -4,7 +4,10 @@
  *   u32 length of all that follows │ u8 type │ u32 call id │ u32 label length │ label (UTF-8) │ body
  *
  *   daemon                                    runtime
+ *   REHEARSE (label, body: as INVOKE)   ──►         only where it is kept ready: it does once, on what is nobody's, what
+ *                                       ◄──   REHEARSED     it will have to do then, so that nothing is done for the first time
  *   SPECIALISE (label: Specialisation)  ──►
+ *   LOAD                                ──►         only where it is kept ready: its code is there now
  *                                       ◄──   READY, or INIT_ERROR (label: error type, body: JSON) and it exits
  *   INVOKE (label: CallHead, body: event) ─►
  *                                       ◄──   RESPONSE (label: content type or empty), or ERROR (label: error type,
@@ -22,6 +25,8 @@ export const FRAME = {
   specialise: 1,
   invoke: 2,
   recall: 3,
+  rehearse: 4,
+  load: 5,
   ready: 16,
   initError: 17,
   response: 18,
@@ -31,6 +36,7 @@ export const FRAME = {
   streamEnd: 22,
   idle: 23,
   recalled: 24,
+  rehearsed: 25,
 } as const;
 
 /** Label of SPECIALISE, as JSON: all that makes a generic runtime process one function's. */
@@ -44,6 +50,8 @@ export interface Specialisation {
   readonly runtime: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly responseBytesMax: number;
+  /** Whether the code is not there before LOAD says so. */
+  readonly awaitsCode: boolean;
 }
 
 /** Label of INVOKE, as JSON. What is undefined is left out. */

@@ -119,6 +119,7 @@ export function specialisationOf(
       PWD: places.codeDir,
     },
     responseBytesMax: RESPONSE_BYTES_MAX,
+    awaitsCode: false,
   };
 }
 

@@ -15,8 +15,9 @@ import {
 
 /** What is asked of a channel to a runtime that waits. */
 interface WaitingChannel extends Channel {
-  readonly connected: Promise<void>;
+  readonly rehearsed: Promise<void>;
   specialise(specialisation: Specialisation): void;
+  load(): void;
 }
 
 type OpenChannel = (start: ManagedStart) => WaitingChannel;
@@ -49,7 +50,7 @@ class ReadyManagedChannel implements ReadyChannel {
       launch: readyLaunch(kind, runtime, places, environment),
       specialisation: undefined,
     }));
-    this.isWaiting = this.#channel.connected;
+    this.isWaiting = this.#channel.rehearsed;
   }
 
   launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
@@ -63,8 +64,19 @@ class ReadyManagedChannel implements ReadyChannel {
 
   become(version: Version, environment: Readonly<Record<string, string>>): Channel {
     if (!this.#places) throw new Error("only what runs in a sandbox can become a function");
-    this.#channel.specialise(specialisationOf(version, this.#places, environment));
+    const specialisation = specialisationOf(version, this.#places, environment);
+    // As Lambda shows it; the interpreter has what it needs.
+    const shown = isPython(version.config) ? { PYTHONPATH: this.#places.runtimeDir } : {};
+    this.#channel.specialise({
+      ...specialisation,
+      environment: { ...shown, ...specialisation.environment },
+      awaitsCode: true,
+    });
     return this.#channel;
+  }
+
+  load(): void {
+    this.#channel.load();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -78,8 +78,8 @@ export class ManagedChannel implements Channel {
   readonly onRuntimeApiConnection: ((socket: Duplex) => void) | undefined;
   readonly isReusable = true;
   readonly ready: Promise<void>;
-  /** The runtime has connected: what it is to be was sent to it, or can be. */
-  readonly connected: Promise<void>;
+  /** A runtime that was started without a function waits for one. */
+  readonly rehearsed: Promise<void>;
   readonly failed?: Promise<ChannelFailure>;
   readonly telemetry?: TelemetrySink;
   readonly sort?: NonNullable<Channel["sort"]>;
@@ -87,7 +87,7 @@ export class ManagedChannel implements Channel {
 
   readonly #start: ManagedStart;
   #log: Log;
-  readonly #connection = Promise.withResolvers<void>();
+  readonly #rehearsal = Promise.withResolvers<void>();
   readonly #readiness = Promise.withResolvers<void>();
   readonly aheadMax: number;
   readonly #reader = new FrameReader(RESPONSE_BYTES_MAX + OVERSHOOT_BYTES);
@@ -115,7 +115,7 @@ export class ManagedChannel implements Channel {
     this.#start = parts.start;
     this.#log = parts.log;
     this.#api = api;
-    this.connected = this.#connection.promise;
+    this.rehearsed = this.#rehearsal.promise;
     this.hasInput = api?.extensions.hasInput ?? false;
     this.onRuntimeApiConnection = api && ((socket) => api.accept(socket));
     this.ready = this.#readiness.promise;
@@ -138,9 +138,14 @@ export class ManagedChannel implements Channel {
     return this.#api?.extensions.launch(places, launch) ?? launch;
   }
 
-  /** Makes a runtime that was started without one a function's. Once, when it has connected. */
+  /** Makes a runtime that has rehearsed a function's. Once. */
   specialise(specialisation: Specialisation): void {
     this.#send(FRAME.specialise, 0, JSON.stringify(specialisation), new Uint8Array());
+  }
+
+  /** Once its code is there, if it waits for that. */
+  load(): void {
+    this.#send(FRAME.load, 0, "", new Uint8Array());
   }
 
   attach(sandbox: Sandbox): void {
@@ -216,7 +221,7 @@ export class ManagedChannel implements Channel {
     socket.on("error", () => undefined);
     socket.on("close", () => this.#lose());
     if (this.#specialisation) this.specialise(this.#specialisation);
-    this.#connection.resolve();
+    else this.#send(FRAME.rehearse, 0, JSON.stringify(REHEARSAL), Buffer.from("{}"));
   }
 
   /** Whoever gives up on one call gives up on the sandbox; so it is one listener for all calls of an owner. */
@@ -278,6 +283,8 @@ export class ManagedChannel implements Channel {
       this.#state = "serving";
       this.#readiness.resolve();
       this.#api?.extensions.runtimeReady();
+    } else if (this.#state === "starting" && frame.type === FRAME.rehearsed && !this.#specialisation) {
+      this.#rehearsal.resolve();
     } else if (this.#state === "starting" && frame.type === FRAME.initError) {
       this.#state = "init-failed";
       this.#readiness.reject(new InitFailed(Uint8Array.from(frame.body), cleanErrorType(frame.label)));
@@ -365,6 +372,16 @@ class HandedCall {
     this.#refuse(error);
   }
 }
+
+/** A call that nobody made. */
+const REHEARSAL: CallHead = {
+  requestId: "00000000-0000-4000-8000-000000000000",
+  deadlineMs: 0,
+  functionArn: "",
+  traceId: undefined,
+  clientContext: undefined,
+  contentType: "application/json",
+};
 
 const CONNECTION_LOST = {
   errorType: "Runtime.Unknown",

@@ -155,14 +155,18 @@ export class Box {
     this.#awaitsCode = true;
   }
 
-  /** Makes it the sandbox of one version. What was mounted stays inside, and nothing can be mounted there any more. */
-  specialise(given: Given): void {
+  /** Makes its code and layers appear inside. Once, and `settle` belongs to it. */
+  giveCode(given: Given): void {
     const { syscalls } = this.#parts;
     if (!syscalls || !this.#awaitsCode) throw new Error(`sandbox ${this.id} was not started without code`);
     const places = join(this.#folder, LATER_FOLDER);
-    this.setLimits(given);
     syscalls.mountReadOnly(given.codeDir, join(places, LATER_CODE));
     if (given.optDir !== null) syscalls.mountReadOnly(given.optDir, join(places, LATER_LAYERS));
+  }
+
+  /** Sets the limits. What was mounted stays inside, and nothing can be mounted there any more. */
+  settle(given: Given): void {
+    this.setLimits(given);
     this.#stopAwaitingCode();
   }
 

@@ -39,7 +39,7 @@ export interface GroupLimits {
   readonly memoryMib: number;
   readonly cpus: number;
   readonly pidsMax: number;
-  /** Nobody waits for it: it gets the CPU that nobody else wants. */
+  /** Nobody waits for it: others come first. */
   readonly isBackground?: boolean | undefined;
 }
 
@@ -57,6 +57,8 @@ const NEEDED: readonly Controller[] = ["memory", "cpu", "pids"];
 const MIB = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
 const CPU_QUOTA_US_MIN = 1_000;
+/** Of what one CPU weighs. With next to nothing, on a busy host, it would take seconds. */
+const BACKGROUND_PERCENT = 10;
 
 export interface CgroupSources {
   readonly instanceName: string;
@@ -238,7 +240,7 @@ function setUnified(folder: string, controllers: readonly Controller[], limits: 
   }
   if (controllers.includes("cpu")) {
     writeFileSync(join(folder, "cpu.max"), `${quotaUs(limits.cpus)} ${CPU_PERIOD_US}`);
-    const weight = limits.isBackground ? 1 : clamp(Math.round(limits.cpus * 100), 1, 10_000);
+    const weight = limits.isBackground ? BACKGROUND_PERCENT : clamp(Math.round(limits.cpus * 100), 1, 10_000);
     tryWrite(join(folder, "cpu.weight"), String(weight));
   }
   if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));
@@ -256,7 +258,9 @@ function setLegacy(folder: string, controllers: readonly Controller[], limits: G
   if (controllers.includes("cpu")) {
     writeFileSync(join(folder, "cpu.cfs_period_us"), String(CPU_PERIOD_US));
     writeFileSync(join(folder, "cpu.cfs_quota_us"), String(quotaUs(limits.cpus)));
-    const shares = limits.isBackground ? 2 : clamp(Math.round(limits.cpus * 1024), 2, 262_144);
+    const shares = limits.isBackground
+      ? BACKGROUND_PERCENT * 10
+      : clamp(Math.round(limits.cpus * 1024), 2, 262_144);
     tryWrite(join(folder, "cpu.shares"), String(shares));
   }
   if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));

@@ -42,7 +42,7 @@ async function startReady(test: TestDriver) {
     sandbox.stdin?.write(`${command}; echo "|$?"\n`);
     let said = "";
     while (true) {
-      const { value } = await lines.next();
+      const { value = "" } = await lines.next();
       const end = value.lastIndexOf("|");
       if (end >= 0) return { said: said + value.slice(0, end), status: Number(value.slice(end + 1)) };
       said += `${value}\n`;

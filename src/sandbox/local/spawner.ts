@@ -167,15 +167,22 @@ class Spawner {
   }
 
   #specialise(id: string, given: Given): void {
-    let problem: string | null = null;
+    const box = this.#boxes.get(id);
     try {
-      const box = this.#boxes.get(id);
       if (!box) throw new Error(`there is no sandbox ${id}`);
-      box.specialise(given);
+      box.giveCode(given);
     } catch (error) {
-      problem = sentence(error);
+      send({ type: "specialised", id, problem: sentence(error) });
+      return;
     }
-    send({ type: "specialised", id, problem });
+    // What it may take until then is less than what it may take from then on, so the program need not wait for that.
+    send({ type: "specialised", id, problem: null });
+    try {
+      box.settle(given);
+    } catch {
+      // Its groups are gone with it, or it would run without its limits.
+      box.kill();
+    }
   }
 
   async #release(id: string): Promise<void> {

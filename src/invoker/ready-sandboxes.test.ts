@@ -1,0 +1,209 @@
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import { describe, it } from "node:test";
+import type { Clock } from "../core/clock.ts";
+import type { SandboxExit } from "../core/invocation.ts";
+import { silentLog } from "../core/log.ts";
+import type { ProtocolAdapter, ResolvedRuntime } from "../protocol/protocol.ts";
+import type { Driver, ReadySandbox, ReadySpec } from "../sandbox/driver.ts";
+import { ReadySandboxes } from "./ready-sandboxes.ts";
+import { targetOf } from "./test-host.fake.ts";
+
+const RUNTIME: ResolvedRuntime = { interpreter: "/bin/node", runtimeDir: "/runtime", toolDirs: [] };
+
+interface FakeReady {
+  readonly spec: ReadySpec;
+  readonly said: string[];
+  exit(): void;
+}
+
+/** Ready sandboxes over a driver that starts nothing; `until` waits for what happens in the background. */
+function openReady(
+  settings: { readonly mib?: number; readonly canStart?: boolean; readonly fails?: boolean } = {},
+) {
+  const made: FakeReady[] = [];
+  const changes: (() => void)[] = [];
+  const changed = () => {
+    for (const tell of changes.splice(0)) tell();
+  };
+  const driver: Driver = {
+    name: "fake",
+    isolation: async () => ({ isIsolated: true, gaps: [] }),
+    start: () => Promise.reject(new Error("nothing is started from nothing here")),
+    async startReady(spec) {
+      if (settings.canStart === false) return undefined;
+      if (settings.fails) throw new Error("no");
+      const exited = Promise.withResolvers<SandboxExit>();
+      const said: string[] = [];
+      const exit = () => {
+        said.push("gone");
+        exited.resolve({ exitCode: 0, signal: null, outOfMemory: false });
+        changed();
+      };
+      made.push({ spec, said, exit });
+      const places = {
+        codeDir: "/var/task",
+        runtimeDir: "/var/runtime",
+        socketDir: "",
+        tmpDir: "",
+        runtimeApi: undefined,
+        port: undefined,
+      };
+      const ready: ReadySandbox = {
+        sandbox: {
+          id: spec.id,
+          places,
+          socketDir: "",
+          stdout: new PassThrough(),
+          stderr: new PassThrough(),
+          telemetry: new PassThrough(),
+          stdin: undefined,
+          exited: exited.promise,
+          freezer: {
+            freeze: () => {
+              said.push("frozen");
+              changed();
+            },
+            thaw: () => void said.push("thawed"),
+          },
+          memoryPeakMib: () => 10,
+          connect: () => Promise.reject(new Error("no port")),
+          [Symbol.asyncDispose]: async () => exit(),
+        },
+        specialise: async () => undefined,
+      };
+      changed();
+      return ready;
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  const adapter: ProtocolAdapter = {
+    open: () => {
+      throw new Error("nothing is opened here");
+    },
+    readyKind: ({ config }) => ({
+      key: `kind ${config.memoryMib}`,
+      memoryMib: config.memoryMib,
+      open: () => ({
+        hasInput: false,
+        onRuntimeApiConnection: undefined,
+        launch: () => ({ command: ["fake"], environment: {}, workingDir: "/" }),
+        attach: () => undefined,
+        isWaiting: Promise.resolve(),
+        become: () => {
+          throw new Error("nobody becomes anything here");
+        },
+        load: () => undefined,
+        [Symbol.asyncDispose]: async () => undefined,
+      }),
+    }),
+  };
+  let now = 0;
+  const clock: Clock = { now: () => now, monotonic: () => now, sleep: async () => undefined };
+  const ready = new ReadySandboxes({
+    driver,
+    clock,
+    log: silentLog,
+    readyMibMax: settings.mib ?? 100,
+    adapterOf: async () => adapter,
+    resolveRuntime: async () => RUNTIME,
+  });
+  const until = async (holds: () => boolean) => {
+    // What works in the background keeps no process alive; waiting for it does.
+    const waiting = setInterval(() => undefined, 1_000);
+    while (!holds()) await new Promise<void>((resolve) => changes.push(resolve));
+    clearInterval(waiting);
+  };
+  return {
+    ready,
+    made,
+    until,
+    take: (memoryMib = 128) => ready.take(versionOf(memoryMib), adapter, RUNTIME),
+    expect: (memoryMib = 128) => {
+      const { record } = targetOf({ memoryMib });
+      ready.functionChanged(record.name, record);
+    },
+    pass: (ms: number) => {
+      now += ms;
+    },
+    [Symbol.asyncDispose]: () => ready[Symbol.asyncDispose](),
+  };
+}
+
+function versionOf(memoryMib: number) {
+  return targetOf({ memoryMib }).version;
+}
+
+describe("ready sandboxes", () => {
+  it("are there, stopped, once a function of their kind was deployed", async () => {
+    await using test = openReady();
+    assert.equal(test.take(), undefined);
+    test.expect();
+    await test.until(() => test.made.some(({ said }) => said.includes("frozen")));
+    const taken = test.take();
+    const fake = test.made.find(({ spec }) => spec.id === taken?.ready.sandbox.id);
+    assert.deepEqual(fake?.said, ["frozen", "thawed"]);
+  });
+
+  it("are given away once, and replaced", async () => {
+    await using test = openReady();
+    test.expect();
+    await test.until(() => test.made.some(({ said }) => said.includes("frozen")));
+    const first = test.take();
+    const count = test.made.length;
+    await test.until(() => test.made.length > count && test.made.at(-1)?.said.includes("frozen") === true);
+    const second = test.take();
+    assert.ok(first && second);
+    assert.notEqual(first.ready.sandbox.id, second.ready.sandbox.id);
+  });
+
+  it("are not given to a version that another kind is for", async () => {
+    await using test = openReady();
+    test.expect(128);
+    await test.until(() => test.made.some(({ said }) => said.includes("frozen")));
+    assert.equal(test.take(256), undefined);
+  });
+
+  it("are none of those that have left by themselves", async () => {
+    await using test = openReady();
+    test.expect();
+    await test.until(() => test.made.some(({ said }) => said.includes("frozen")));
+    for (const fake of test.made) fake.exit();
+    await new Promise(setImmediate);
+    assert.equal(test.take(), undefined);
+  });
+
+  it("stay within their memory: the kind that was asked for last has the room", async () => {
+    await using test = openReady({ mib: 16 });
+    test.expect(128);
+    await test.until(() => test.made.some(({ said }) => said.includes("frozen")));
+    test.pass(1_000);
+    test.expect(256);
+    await test.until(() =>
+      test.made.some(({ spec, said }) => spec.memoryMib === 256 && said.includes("frozen")),
+    );
+    assert.deepEqual([test.take(128), test.take(256)?.ready.sandbox.id !== undefined], [undefined, true]);
+  });
+
+  it("are not kept where nothing may be spent on them, or the host cannot", async () => {
+    await using none = openReady({ mib: 0 });
+    none.expect();
+    await using cannot = openReady({ canStart: false });
+    cannot.expect();
+    await using fails = openReady({ fails: true });
+    fails.expect();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.deepEqual([none.take(), cannot.take(), fails.take()], [undefined, undefined, undefined]);
+  });
+
+  it("are gone when they are disposed of", async () => {
+    const test = openReady();
+    test.expect();
+    await test.until(() => test.made.some(({ said }) => said.includes("frozen")));
+    await test[Symbol.asyncDispose]();
+    assert.deepEqual(
+      test.made.map(({ said }) => said.at(-1)),
+      test.made.map(() => "gone"),
+    );
+  });
+});

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { systemClock } from "../core/clock.ts";
+import type { FunctionConfig } from "../core/function.ts";
+import { newInvocationId } from "../core/ids.ts";
+import { silentLog } from "../core/log.ts";
+import { managedAdapter } from "../protocol/lambda/managed.ts";
+import { Runtimes } from "../protocol/runtimes.ts";
+import { openLocalDriver } from "../sandbox/local/driver.ts";
+import { without, withoutRoot } from "../sandbox/local/test-driver.fake.ts";
+import { functionEnvironment } from "./environment.ts";
+import { ReadySandboxes } from "./ready-sandboxes.ts";
+import { targetOf } from "./test-host.fake.ts";
+
+const LACKING = withoutRoot() || without("bwrap");
+const NEVER = new AbortController().signal;
+const ROOT = join(import.meta.dirname, "../..");
+
+const NODE = {
+  "index.mjs": `
+    import { readFileSync } from "node:fs";
+    import { hostname } from "node:os";
+    import { execFileSync } from "node:child_process";
+    const atLoad = { cwd: process.cwd(), awslambda: typeof awslambda, heapMib: 0 };
+    export const handler = async (event) => ({
+      ...atLoad,
+      event,
+      secret: process.env.SECRET,
+      inherited: execFileSync("/bin/sh", ["-c", "echo $SECRET"], { encoding: "utf8" }).trim(),
+      hour: new Date(0).getHours(),
+      hostname: hostname(),
+      leftovers: Object.keys(process.env).filter((name) => name.startsWith("_LAMBDAD")),
+      isReadOnly: / \\/var\\/task ro,/.test(readFileSync("/proc/self/mountinfo", "utf8")),
+      listeners: process.listenerCount("beforeExit"),
+    });
+  `,
+};
+
+const PYTHON = {
+  "index.py": [
+    "import os, random, socket, sys, time",
+    "AT_LOAD = os.getcwd()",
+    "def handler(event, context):",
+    "    return {'cwd': AT_LOAD, 'event': event, 'secret': os.environ['SECRET'], 'hour': time.localtime(0).tm_hour,",
+    "            'hostname': socket.gethostname(), 'function': context.function_name,",
+    "            'leftovers': [name for name in os.environ if name.startswith('_LAMBDAD')],",
+    "            'number': random.random(), 'hash': hash('x'), 'path': sys.path[0]}",
+  ].join("\n"),
+};
+
+/** Ready sandboxes on this host, for one function. */
+async function openHost(files: Readonly<Record<string, string>>, config: Partial<FunctionConfig>) {
+  const folder = await mkdtemp(join(tmpdir(), "rs-"));
+  const codeDir = join(folder, "code");
+  await mkdir(codeDir, { mode: 0o755 });
+  for (const [name, text] of Object.entries(files)) await writeFile(join(codeDir, name), text);
+  const driver = await openLocalDriver({
+    runDir: join(folder, "run"),
+    instanceName: `ready-${process.pid}`,
+    allowUnsandboxed: false,
+    log: silentLog,
+  });
+  const runtimes = new Runtimes({ packageRoot: ROOT, path: process.env.PATH ?? "/usr/bin:/bin" });
+  const adapter = managedAdapter({ log: silentLog, accountId: "000000000000" });
+  const { version, record } = targetOf({
+    environment: { SECRET: "s3", TZ: "Asia/Tokyo" },
+    entry: { kind: "handler", handler: "index.handler" },
+    ...config,
+  });
+  const resolveRuntime = (of: FunctionConfig) => runtimes.resolve(of.runtime, of.entry.kind);
+  const ready = new ReadySandboxes({
+    driver,
+    resolveRuntime,
+    adapterOf: async () => adapter,
+    readyMibMax: 100,
+    clock: systemClock,
+    log: silentLog,
+  });
+  return {
+    ready,
+    record,
+    version,
+    async take() {
+      const runtime = await resolveRuntime(version.config);
+      for (const giveUpAt = performance.now() + 20_000; performance.now() < giveUpAt; ) {
+        const taken = ready.take(version, adapter, runtime);
+        if (taken) return taken;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      throw new Error("no sandbox got ready");
+    },
+    /** The answer of a first call in a ready sandbox. */
+    async call(): Promise<Record<string, unknown>> {
+      const { ready: given, channel } = await this.take();
+      await using sandbox = given.sandbox;
+      for (const output of [sandbox.stdout, sandbox.stderr, sandbox.telemetry]) output.resume();
+      const identity = { accountId: "000000000000", region: "us-east-1" };
+      await using begun = channel.become(version, functionEnvironment(version, identity, "stream"));
+      await given.specialise({ codeDir, memoryMib: version.config.memoryMib, cpus: 1 });
+      channel.load();
+      await begun.ready;
+      const outcome = await begun.invoke(
+        {
+          invocationId: newInvocationId(),
+          input: { kind: "event", payload: Buffer.from('{"a":1}'), contentType: "application/json" },
+          functionArn: "arn",
+          deadlineAt: Date.now() + 5_000,
+          traceId: undefined,
+          clientContext: undefined,
+          sink: undefined,
+        },
+        { signal: NEVER },
+      );
+      assert.equal(outcome.kind, "returned", JSON.stringify(outcome));
+      return JSON.parse(Buffer.from(outcome.kind === "returned" ? outcome.payload : []).toString());
+    },
+    async [Symbol.asyncDispose]() {
+      await ready[Symbol.asyncDispose]();
+      await driver[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+describe("a function in a sandbox that was ready", { skip: LACKING, timeout: 60_000 }, () => {
+  it("finds the world of its own: Node", async () => {
+    await using host = await openHost(NODE, { runtime: "nodejs24.x" });
+    assert.deepEqual(await host.call(), {
+      cwd: "/var/task",
+      awslambda: "object",
+      heapMib: 0,
+      event: { a: 1 },
+      secret: "s3",
+      inherited: "s3",
+      hour: 9,
+      hostname: "sandbox",
+      leftovers: [],
+      isReadOnly: true,
+      listeners: 1,
+    });
+  });
+
+  it("finds the world of its own: Python", async () => {
+    await using host = await openHost(PYTHON, { runtime: "python3.12" });
+    const { number, hash, ...rest } = await host.call();
+    assert.deepEqual(rest, {
+      cwd: "/var/task",
+      event: { a: 1 },
+      secret: "s3",
+      hour: 9,
+      hostname: "sandbox",
+      function: "greet",
+      leftovers: [],
+      path: "/var/task",
+    });
+    const other = await host.call();
+    assert.notEqual(other.number, number);
+    assert.notEqual(other.hash, hash);
+  });
+
+  it("is not offered to what must have its environment from the first moment on", async () => {
+    for (const environment of [
+      { NODE_OPTIONS: "--no-warnings" },
+      { NODE_EXTRA_CA_CERTS: "/var/task/ca.pem" },
+      { LD_PRELOAD: "/var/task/x.so" },
+      { LANG: "de_DE.UTF-8" },
+      { PYTHONPATH: "/var/task/lib" },
+    ]) {
+      const adapter = managedAdapter({ log: silentLog, accountId: "000000000000" });
+      const { version } = targetOf({ environment, entry: { kind: "handler", handler: "index.handler" } });
+      assert.equal(adapter.readyKind?.(version), undefined, JSON.stringify(environment));
+    }
+  });
+});
