@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
-const LONG = ["tests/faults/**", "tests/soak/**"];
+const LONG = ["tests/faults/**", "tests/soak/**", "tests/aws/cli.test.ts"];
 const args = process.argv.slice(2);
 const isLong = args.includes("--long");
 const asked = args.filter((arg) => !arg.startsWith("--"));

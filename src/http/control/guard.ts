@@ -156,6 +156,9 @@ async function admit(
   return { control, handler: await parts.handlerOf(route) };
 }
 
+/** As requests to CloudWatch Logs and to CloudWatch itself are signed. */
+const CLOUDWATCH_SERVICES = ["logs", "monitoring"];
+
 interface Credentials {
   readonly key: KeyRecord;
   /** Present if the signature is still to be checked against the body. */
@@ -177,7 +180,8 @@ async function authenticate(
     throw new PlatformError("Unauthenticated", "the key is unknown, wrong, expired or revoked");
   }
   const { method = "", url = "/", rawHeaders } = request;
-  const signature = parseSignature({ method, target: url, rawHeaders }, parts.clock.now());
+  const services = route.dialect === "cloudwatch" ? CLOUDWATCH_SERVICES : undefined;
+  const signature = parseSignature({ method, target: url, rawHeaders }, parts.clock.now(), services);
   if (!signature) {
     throw new PlatformError(
       "Unauthenticated",

@@ -46,9 +46,13 @@ const MISMATCH =
  * The signature a request claims to have; undefined if it does not claim one.
  *
  * @throws PlatformError `SignatureInvalid` if it is malformed, too old, from the future, or leaves out a header that
- * must be signed (`host` and every `x-amz-…`).
+ * must be signed (`host` and every `x-amz-…`), or signed for another service than these.
  */
-export function parseSignature(request: SignedRequest, now: number): Signature | undefined {
+export function parseSignature(
+  request: SignedRequest,
+  now: number,
+  services: readonly string[] = ["lambda"],
+): Signature | undefined {
   const headers = headerMap(request.rawHeaders);
   const query = queryPairs(request.target);
   const authorization = headers.get("authorization");
@@ -62,7 +66,7 @@ export function parseSignature(request: SignedRequest, now: number): Signature |
       );
     const [, credential = "", signedHeaders = "", hex = ""] = fields ?? [];
     signature = {
-      ...parseCredential(credential),
+      ...parseCredential(credential, services),
       instant: headers.get("x-amz-date") ?? "",
       signedHeaders: signedHeaders.split(";"),
       signature: hex,
@@ -72,7 +76,7 @@ export function parseSignature(request: SignedRequest, now: number): Signature |
     };
   } else if (inQuery("X-Amz-Algorithm") === ALGORITHM) {
     signature = {
-      ...parseCredential(inQuery("X-Amz-Credential") ?? ""),
+      ...parseCredential(inQuery("X-Amz-Credential") ?? "", services),
       instant: inQuery("X-Amz-Date") ?? "",
       signedHeaders: (inQuery("X-Amz-SignedHeaders") ?? "").split(";"),
       signature: inQuery("X-Amz-Signature") ?? "",
@@ -174,13 +178,16 @@ function canonicalRequest(request: SignedRequest, signature: Signature, bodyHash
   return lines.join("\n");
 }
 
-function parseCredential(credential: string): { readonly keyId: string; readonly scope: string } {
+function parseCredential(
+  credential: string,
+  services: readonly string[],
+): { readonly keyId: string; readonly scope: string } {
   const [keyId = "", date = "", region = "", service = "", end, ...rest] = credential.split("/");
   if (!keyId || !/^\d{8}$/.test(date) || !region || end !== "aws4_request" || rest.length > 0) {
     throw invalid("Credential must be ID/YYYYMMDD/REGION/lambda/aws4_request");
   }
-  if (service !== "lambda")
-    throw invalid(`Credential should be scoped to correct service: 'lambda', not '${service}'`);
+  if (!services.includes(service))
+    throw invalid(`Credential should be scoped to correct service: '${services[0]}', not '${service}'`);
   return { keyId, scope: `${date}/${region}/${service}/${end}` };
 }
 
