@@ -41,7 +41,12 @@ describe("a daemon under a load of events", () => {
   }
 
   it("is seen to lose events where they are acknowledged before they are on disk", async () => {
-    const report = await runFaults({ kills: 20, seed, fault: "acknowledge-early", killAfterMs: [100, 500] });
+    const report = await runFaults({
+      kills: 20,
+      seed,
+      fault: "acknowledge-early",
+      killAfterMs: [300, 1_500],
+    });
     say("control", report);
     assert.ok(report.lost.length > 0, "a store without durability must be found out");
   });
