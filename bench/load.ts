@@ -10,6 +10,10 @@ export interface Load {
   readonly port: number;
   readonly hostHeader: string;
   readonly path: string;
+  /** Lines that every request has beside its host. */
+  readonly headers?: readonly string[];
+  /** Answers with another status count as failed. */
+  readonly status?: number;
   readonly connections: number;
   readonly seconds: number;
   /** Seconds before counting begins. */
@@ -27,7 +31,9 @@ export interface LoadResult {
 const HEAD_END = Buffer.from("\r\n\r\n");
 
 export function runLoad(load: Load): Promise<LoadResult> {
-  const request = Buffer.from(`GET ${load.path} HTTP/1.1\r\nHost: ${load.hostHeader}\r\n\r\n`);
+  const lines = [`Host: ${load.hostHeader}`, ...(load.headers ?? [])];
+  const request = Buffer.from(`GET ${load.path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
+  const status = String(load.status ?? 200);
   const took: number[] = [];
   let failed = 0;
   const countFrom = performance.now() + load.warmUp * 1_000;
@@ -48,7 +54,7 @@ export function runLoad(load: Load): Promise<LoadResult> {
         rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
         const length = answerLength(rest);
         if (length === undefined || rest.length < length) return;
-        if (rest.toString("latin1", 9, 12) !== "200") failed += 1;
+        if (rest.toString("latin1", 9, 12) !== status) failed += 1;
         rest = rest.subarray(length);
         const now = performance.now();
         if (now >= countFrom && now < until) took.push(now - sentAt);

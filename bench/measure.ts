@@ -58,6 +58,23 @@ export function ratioRow(
   };
 }
 
+/** A figure that has to reach a bar by itself. */
+export function boundRow(measure: string, unit: string, values: readonly number[], atLeast: number): Row {
+  const value = median(values);
+  return {
+    measure,
+    value,
+    unit,
+    yardstick: "",
+    yardstickValue: undefined,
+    ratio: undefined,
+    bar: `at least ${atLeast.toLocaleString("en")} ${unit}`,
+    isMet: value >= atLeast,
+    spread: [Math.min(...values), Math.max(...values)],
+    runs: values.length,
+  };
+}
+
 export function printTable(rows: readonly Row[]): void {
   const text = rows.map((row) => [
     row.measure,

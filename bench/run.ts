@@ -7,6 +7,7 @@ import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
 import { measureCold } from "./cold.ts";
 import { measureDeploy } from "./deploy.ts";
+import { measureEvents } from "./events.ts";
 import { measureIdle } from "./idle.ts";
 import { measureImages } from "./images.ts";
 import { printTable, type Row } from "./measure.ts";
@@ -19,6 +20,7 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   deploy: measureDeploy,
   start: measureStart,
   idle: measureIdle,
+  events: measureEvents,
   images: measureImages,
 };
 
