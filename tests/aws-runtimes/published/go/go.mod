@@ -1,0 +1,5 @@
+module example.test/go-echo
+
+go 1.18
+
+require github.com/aws/aws-lambda-go v1.47.0
