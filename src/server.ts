@@ -177,6 +177,8 @@ export async function startServer(parts: {
         depot,
         records,
         layers: store.layers,
+        schedules: store.schedules,
+        rules: store.rules,
         keys,
         runtimes: { resolve: (runtime) => runtimes.resolve(runtime, "handler"), list: () => runtimes.list() },
         prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),

@@ -4,6 +4,7 @@ import type { Address, RequestHandler } from "../listener.ts";
 import { AWS_ROUTES } from "./aws/routes.ts";
 import { CLOUDWATCH_ROUTES } from "./cloudwatch/routes.ts";
 import { newCodeLinks } from "./code-links.ts";
+import { SCHEDULER_ROUTES } from "./eventbridge/scheduler-routes.ts";
 import { newGuard } from "./guard.ts";
 import type { ControlParts } from "./parts.ts";
 import { newRequestRate } from "./request-rate.ts";
@@ -11,7 +12,12 @@ import { type Handler, jsonReply, newRouter, type Route } from "./route.ts";
 import { V1_ROUTES } from "./v1/routes.ts";
 
 /** Everything that the control listener answers. */
-export const CONTROL_ROUTES: readonly Route[] = [...V1_ROUTES, ...AWS_ROUTES, ...CLOUDWATCH_ROUTES];
+export const CONTROL_ROUTES: readonly Route[] = [
+  ...V1_ROUTES,
+  ...AWS_ROUTES,
+  ...CLOUDWATCH_ROUTES,
+  ...SCHEDULER_ROUTES,
+];
 
 export interface Answering {
   readonly handler: RequestHandler;
@@ -53,15 +59,45 @@ async function load(parts: ControlParts): Promise<(route: Route) => Handler> {
     import("./v1/handlers.ts"),
     import("./cloudwatch/handler.ts"),
   ]);
+  const schedules = await loadScheduleHandlers(parts);
   const links = newCodeLinks(parts.clock);
   const aws = awsHandlers(parts, links);
-  const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links)));
+  const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links, schedules.own)));
   const cloudWatch = cloudWatchHandler(parts);
   return (route) => {
-    if (route.dialect === "cloudwatch") return cloudWatch;
-    const handler = route.dialect === "aws" ? aws(route.name) : own.get(route.name);
+    if (route.dialect === "cloudwatch") return schedules.orRules(cloudWatch);
+    const handler =
+      route.dialect === "aws"
+        ? aws(route.name)
+        : route.dialect === "scheduler"
+          ? schedules.scheduler(route.name)
+          : own.get(route.name);
     if (!handler) throw new PlatformError("Internal", `no handler for the route ${route.name}`);
     return handler;
+  };
+}
+
+/** What answers about schedules, by whichever API: they share one book, so that changes come one after the other. */
+async function loadScheduleHandlers(parts: ControlParts) {
+  const [{ openScheduleBook }, { openRuleBook }, own, { schedulerHandlers }, { isForRules, rulesHandler }] =
+    await Promise.all([
+      import("../../registry/schedule-book.ts"),
+      import("../../registry/rule-book.ts"),
+      import("./v1/schedules.ts"),
+      import("./eventbridge/scheduler.ts"),
+      import("./eventbridge/rules.ts"),
+    ]);
+  const { schedules, rules, functions, clock, account, region } = parts;
+  const book = openScheduleBook({ schedules, functions, clock, identity: { account, region } });
+  const ruled = rulesHandler(parts, openRuleBook({ rules, schedules, functions, clock }));
+  return {
+    own: own.scheduleHandlers(parts, book),
+    scheduler: schedulerHandlers(parts, book),
+    /** Services of JSON 1.1 share an address. */
+    orRules:
+      (others: Handler): Handler =>
+      (request) =>
+        isForRules(request) ? ruled(request) : others(request),
   };
 }
 

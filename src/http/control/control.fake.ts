@@ -103,6 +103,8 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       },
     },
     layers: store.layers,
+    schedules: store.schedules,
+    rules: store.rules,
     keys,
     runtimes: {
       resolve(runtime) {

@@ -66,7 +66,7 @@ async function refused(
   });
   const expected = route.dialect === "own" ? code : AWS_NAMES[code];
   const awsStatus = code === "Unauthenticated" ? 403 : status;
-  const wanted = { own: status, aws: awsStatus, cloudwatch: 400 }[route.dialect];
+  const wanted = { own: status, aws: awsStatus, scheduler: awsStatus, cloudwatch: 400 }[route.dialect];
   assert.deepEqual([errorOf(answer), answer.status], [expected, wanted], `${route.name}: ${answer.text}`);
 }
 

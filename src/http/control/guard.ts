@@ -22,6 +22,8 @@ import { awsErrorReply } from "./aws/errors.ts";
 import { type Account, type FunctionReference, functionArn, parseFunctionReference } from "./aws/names.ts";
 import { receiveBody } from "./body.ts";
 import { cloudWatchErrorReply } from "./cloudwatch/errors.ts";
+import { eventBridgeErrorReply } from "./eventbridge/errors.ts";
+import { isSchedulerPath } from "./eventbridge/scheduler-routes.ts";
 import { type AllowedHosts, checkHost, checkOrigin } from "./hosts.ts";
 import { allowsFunction, allowsScope, type KeyRing } from "./keys.ts";
 import { sendReply } from "./reply.ts";
@@ -156,8 +158,13 @@ async function admit(
   return { control, handler: await parts.handlerOf(route) };
 }
 
-/** As requests to CloudWatch Logs and to CloudWatch itself are signed. */
-const CLOUDWATCH_SERVICES = ["logs", "monitoring"];
+/** As requests are signed. The services of JSON 1.1 share an address, whose name of the operation is signed too. */
+const SERVICES: Readonly<Record<Route["dialect"], readonly string[]>> = {
+  aws: ["lambda"],
+  own: ["lambda"],
+  cloudwatch: ["logs", "monitoring", "events"],
+  scheduler: ["scheduler"],
+};
 
 interface Credentials {
   readonly key: KeyRecord;
@@ -180,7 +187,7 @@ async function authenticate(
     throw new PlatformError("Unauthenticated", "the key is unknown, wrong, expired or revoked");
   }
   const { method = "", url = "/", rawHeaders } = request;
-  const services = route.dialect === "cloudwatch" ? CLOUDWATCH_SERVICES : undefined;
+  const services = SERVICES[route.dialect];
   const signature = parseSignature({ method, target: url, rawHeaders }, parts.clock.now(), services);
   if (!signature) {
     throw new PlatformError(
@@ -307,8 +314,13 @@ function sendFailure(
   const headers: string[] = [];
   let status: number;
   let body: string;
-  if (isCloudWatch || isAwsPath(request.url ?? "")) {
-    const reply = isCloudWatch ? cloudWatchErrorReply(error, facts) : awsErrorReply(error, facts);
+  const isScheduler = isSchedulerPath(request.url ?? "");
+  if (isCloudWatch || isScheduler || isAwsPath(request.url ?? "")) {
+    const reply = isCloudWatch
+      ? cloudWatchErrorReply(error, facts)
+      : isScheduler
+        ? eventBridgeErrorReply("scheduler", error, facts)
+        : awsErrorReply(error, facts);
     headers.push(...reply.headers);
     ({ status, body } = reply);
   } else {

@@ -10,6 +10,7 @@ import type { Records } from "../../records/records.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventLedger } from "../../store/event-queue.ts";
+import type { Rules, Schedules } from "../../store/schedules.ts";
 import type { Layers } from "../../store/store.ts";
 import type { EventIntake } from "../event-intake.ts";
 import type { KeyRing } from "./keys.ts";
@@ -32,6 +33,8 @@ export interface ControlParts {
   readonly depot: Pick<CodeDepot, "takeIn" | "findArchive" | "merge">;
   readonly records: Pick<Records, "read" | "forget">;
   readonly layers: Layers;
+  readonly schedules: Schedules;
+  readonly rules: Rules;
   readonly keys: KeyRing;
   readonly runtimes: Runtimes;
   readonly prepare: PrepareCode;

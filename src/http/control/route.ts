@@ -12,7 +12,7 @@ export interface Route {
   /** Unique: AWS's operation name, or ours (`deployFunction`). */
   readonly name: string;
   /** Whose errors and spelling it answers with. */
-  readonly dialect: "aws" | "cloudwatch" | "own";
+  readonly dialect: "aws" | "cloudwatch" | "scheduler" | "own";
   readonly method: string;
   /** `{…}` stands for one segment, which arrives percent-decoded. */
   readonly path: string;

@@ -10,11 +10,16 @@ import * as functions from "./functions.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { V1Name } from "./routes.ts";
+import type { ScheduleOperation } from "./schedules.ts";
 import { keyShape } from "./shapes.ts";
 import { parseCreateKey } from "./wire.ts";
 
 /** `getHealth` is answered by the listener itself, before this is loaded. */
-export function v1Handlers(parts: ControlParts, links: CodeLinks): Readonly<Record<V1Name, Handler>> {
+export function v1Handlers(
+  parts: ControlParts,
+  links: CodeLinks,
+  schedules: Readonly<Record<ScheduleOperation, Handler>>,
+): Readonly<Record<V1Name, Handler>> {
   const withParts =
     (act: (parts: ControlParts, request: ControlRequest) => Promise<Reply>): Handler =>
     (request) =>
@@ -46,6 +51,7 @@ export function v1Handlers(parts: ControlParts, links: CodeLinks): Readonly<Reco
     listDeadLetters: withParts(events.listDeadLetters),
     redriveDeadLetters: withParts(events.redriveDeadLetters),
     purgeDeadLetters: withParts(events.purgeDeadLetters),
+    ...schedules,
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

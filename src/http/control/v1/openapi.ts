@@ -1,14 +1,18 @@
 /** The OpenAPI 3.1 document of our own API, made of its route table and of the schemas that requests are checked with. */
 import * as z from "zod";
 import { V1_ROWS, type V1Name } from "./routes.ts";
+import { PutSchedule } from "./schedule-wire.ts";
 import { V1_SCHEMAS } from "./wire.ts";
 
-const BODIES: Partial<Record<V1Name, keyof typeof V1_SCHEMAS>> = {
+const SCHEMAS = { ...V1_SCHEMAS, PutSchedule };
+
+const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   changeFunction: "Change",
   rollbackFunction: "Rollback",
   putAlias: "PutAlias",
   createKey: "CreateKey",
   redriveDeadLetters: "Redrive",
+  putSchedule: "PutSchedule",
 };
 
 /** Names of query parameters; each is text. */
@@ -19,6 +23,9 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   getEvent: ["wait"],
   getEventResult: ["wait"],
   listDeadLetters: ["after", "limit"],
+  listSchedules: ["function", "after", "limit"],
+  upcomingOfSchedule: ["count"],
+  historyOfSchedule: ["before", "limit"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -27,6 +34,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "deleteVersion",
   "deleteAlias",
   "revokeKey",
+  "deleteSchedule",
 ]);
 const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs"]);
 
@@ -38,7 +46,7 @@ export function openApiDocument(): Record<string, unknown> {
     paths[row.path] = operations;
   }
   const schemas = Object.fromEntries(
-    Object.entries(V1_SCHEMAS).map(([name, schema]) => [name, z.toJSONSchema(schema, { io: "input" })]),
+    Object.entries(SCHEMAS).map(([name, schema]) => [name, z.toJSONSchema(schema, { io: "input" })]),
   );
   return {
     openapi: "3.1.0",

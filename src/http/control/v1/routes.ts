@@ -37,6 +37,7 @@ function row<Name extends string>(
 }
 
 const F = "/v1/functions/{name}";
+const S = "/v1/schedules/{schedule}";
 
 export const V1_ROWS = [
   row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
@@ -79,6 +80,15 @@ export const V1_ROWS = [
   row("listDeadLetters", `GET ${F}/dlq`, "read", "Events that failed or expired, latest first."),
   row("redriveDeadLetters", `POST ${F}/dlq/redrive`, "deploy", "Sends them on their way again.", JSON_BODY),
   row("purgeDeadLetters", `DELETE ${F}/dlq`, "deploy", "Removes them for good."),
+  row("listSchedules", "GET /v1/schedules", "read", "Schedules by name."),
+  row("getSchedule", `GET ${S}`, "read", "One schedule."),
+  row("putSchedule", `PUT ${S}`, "deploy", "Creates or replaces a schedule.", JSON_BODY),
+  row("deleteSchedule", `DELETE ${S}`, "deploy", "Removes a schedule with its history."),
+  row("pauseSchedule", `POST ${S}/pause`, "deploy", "Lets it fire no more until it is resumed.", JSON_BODY),
+  row("resumeSchedule", `POST ${S}/resume`, "deploy", "Lets it fire again, from now on.", JSON_BODY),
+  row("runSchedule", `POST ${S}/run`, "deploy", "Enqueues its event now.", JSON_BODY),
+  row("upcomingOfSchedule", `GET ${S}/next`, "read", "The instants at which it fires next."),
+  row("historyOfSchedule", `GET ${S}/history`, "read", "What became of its instants, latest first."),
   row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
   row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
   row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),

@@ -276,7 +276,11 @@ function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Chan
 }
 
 /** All that is wrong in one sentence. */
-function parse<Schema extends z.ZodType>(schema: Schema, input: unknown, whole: string): z.output<Schema> {
+export function parse<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+  whole: string,
+): z.output<Schema> {
   const result = schema.safeParse(input ?? {});
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
