@@ -74,6 +74,7 @@ export async function startServer(parts: {
     const runtimes = new Runtimes({
       packageRoot: PACKAGE_ROOT,
       path: environment.PATH ?? "/usr/local/bin:/usr/bin:/bin",
+      install: { dir: join(config.dataDir, "runtimes"), environment },
     });
     const name = instanceName(config.dataDir);
     const local = await openLocalDriver({
@@ -180,7 +181,11 @@ export async function startServer(parts: {
         schedules: store.schedules,
         rules: store.rules,
         keys,
-        runtimes: { resolve: (runtime) => runtimes.resolve(runtime, "handler"), list: () => runtimes.list() },
+        runtimes: {
+          resolve: (runtime) => runtimes.resolve(runtime, "handler"),
+          list: () => runtimes.list(),
+          install: (runtime) => runtimes.install(runtime),
+        },
         prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
         prepareImage: async (reference, settings, options) =>
           (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),

@@ -403,10 +403,18 @@ function addMachine(program: Program, run: Runner): void {
       run(async (command) => (await import("./commands/keys.ts")).revokeKey(command, id)),
     );
 
-  program
+  const runtimes = program
     .command("runtimes")
     .description("list the languages that functions can use on the server")
     .action(() => run(async (command) => (await import("./commands/runtimes.ts")).listRuntimes(command)));
+  runtimes
+    .command("install <runtime>")
+    .description(
+      "bring a Node from the npm registry, for functions with that runtime: nodejs20.x to nodejs26.x",
+    )
+    .action((runtime: string) =>
+      run(async (command) => (await import("./commands/runtimes.ts")).installRuntime(command, runtime)),
+    );
   program
     .command("doctor")
     .description("check whether this machine can run functions, and say how to mend what is missing")

@@ -163,3 +163,26 @@ function missingPython(): string | false {
     return "python3 is not installed";
   }
 }
+
+describe("a runtime that was installed", () => {
+  const isHere = process.platform === "linux";
+
+  it("serves just its own name, and is as it was if npm fails", { skip: !isHere }, async () => {
+    const dir = join(folder, "runtimes");
+    const bin = join(dir, "nodejs22.x/node_modules", `node-linux-${process.arch}`, "bin");
+    await mkdir(bin, { recursive: true });
+    await writeFile(join(bin, "node"), "#!/bin/sh\necho 22.1.0\n", { mode: 0o755 });
+    const npm = await pathWith("npm-fails", { npm: "#!/bin/sh\necho no registry >&2; exit 1\n" });
+    const runtimes = new Runtimes({
+      packageRoot,
+      path,
+      install: { dir, environment: { PATH: `${npm}:${path}` } },
+    });
+    assert.equal((await runtimes.resolve("nodejs22.x", "handler")).interpreter, join(bin, "node"));
+    assert.notEqual((await runtimes.resolve("nodejs24.x", "handler")).interpreter, join(bin, "node"));
+    await assert.rejects(runtimes.install("nodejs22.x"), /cannot install node-linux-\w+@22 with npm/);
+    assert.equal((await runtimes.resolve("nodejs22.x", "handler")).interpreter, join(bin, "node"));
+    await assert.rejects(runtimes.install("python3.13"), /cannot be installed from the npm registry/);
+    await assert.rejects(runtimes.install("../x"), /cannot be installed/);
+  });
+});

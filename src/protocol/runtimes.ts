@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { EntryKind } from "../core/function.ts";
+import { installedNode, installNode, type NodeInstall } from "./node-install.ts";
 import type { ResolvedRuntime } from "./protocol.ts";
 
 /** What a runtime name comes to on this host. */
@@ -60,12 +61,18 @@ const ASK_PYTHON =
  */
 export class Runtimes {
   readonly #packageRoot: string;
+  readonly #install: NodeInstall | undefined;
   readonly #folders: readonly string[];
   readonly #found = new Map<string, Promise<Interpreter>>();
 
-  /** `packageRoot` is the folder of lambdad itself, `path` the PATH to look on. */
-  constructor(parts: { readonly packageRoot: string; readonly path: string }) {
+  /** `packageRoot` is the folder of lambdad itself, `path` the PATH to look on; without `install` nothing can be installed. */
+  constructor(parts: {
+    readonly packageRoot: string;
+    readonly path: string;
+    readonly install?: NodeInstall | undefined;
+  }) {
     this.#packageRoot = parts.packageRoot;
+    this.#install = parts.install;
     this.#folders = parts.path.split(":").filter((folder) => folder.startsWith("/"));
   }
 
@@ -92,6 +99,18 @@ export class Runtimes {
     return Promise.all(NAMES.map((name) => this.#describe(name)));
   }
 
+  /**
+   * Brings the interpreter that the name says, which then serves just that name; instances that run keep theirs.
+   *
+   * @throws PlatformError `InvalidRequest` for what cannot be installed, `RuntimeUnavailable` if npm fails.
+   */
+  async install(runtime: string): Promise<RuntimeInfo> {
+    if (!this.#install) throw unavailable("this daemon has no folder for runtimes");
+    await installNode(this.#install, runtime);
+    this.#found.delete(runtime);
+    return await this.#describe(runtime);
+  }
+
   async #describe(name: string): Promise<RuntimeInfo> {
     const nothing = { name, path: undefined, version: undefined };
     if (familyOf(name) === "provided") return { ...nothing, isHere: true, remedy: undefined };
@@ -104,9 +123,31 @@ export class Runtimes {
     }
   }
 
-  #find(runtime: string): Promise<Interpreter> {
+  async #find(runtime: string): Promise<Interpreter> {
+    const installed = await installedNode(this.#install?.dir, runtime);
+    return await (installed === undefined
+      ? this.#findUsual(runtime)
+      : this.#findInstalled(runtime, installed));
+  }
+
+  #findInstalled(runtime: string, path: string): Promise<Interpreter> {
+    let found = this.#found.get(runtime);
+    if (!found) {
+      found = ask(path, ["-p", "process.versions.node"]).then((version) => {
+        if (version === undefined) {
+          throw unavailable(`the installed Node at ${path} does not run: lambda runtimes install ${runtime}`);
+        }
+        return { path, version, toolDirs: outsideUsr([dirname(dirname(path))]) };
+      });
+      this.#found.set(runtime, found);
+      found.catch(() => this.#found.delete(runtime));
+    }
+    return found;
+  }
+
+  #findUsual(runtime: string): Promise<Interpreter> {
     const isNode = runtime.startsWith("nodejs");
-    // One binary serves all Nodes.
+    // One binary serves all Nodes that were not installed for themselves.
     const key = isNode ? "nodejs" : runtime;
     let found = this.#found.get(key);
     if (!found) {

@@ -21,3 +21,17 @@ export async function listRuntimes({ output, client }: Command): Promise<void> {
     ),
   );
 }
+
+/** npm may have to load some fifty megabytes. */
+const INSTALL_MS_MAX = 6 * 60_000;
+
+export async function installRuntime({ output, client }: Command, runtime: string): Promise<void> {
+  const path = `/v1/runtimes/${encodeURIComponent(runtime)}`;
+  const answer = await (await client()).json("POST", path, { silenceMsMax: INSTALL_MS_MAX });
+  if (output.isJson) {
+    await output.json(answer);
+    return;
+  }
+  const { name, version, path: place } = readRuntime(new Fields("answer", answer).value("runtime"));
+  await output.write(`${name} is Node ${version} at ${place}\n`);
+}

@@ -115,6 +115,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
           );
         }
       },
+      install: async (name) => ({ name, isHere: true, path: "/n", version: "1", remedy: undefined }),
       list: async () => [
         { name: "nodejs24.x", isHere: true, path: "/usr/bin/node", version: "24.0.0", remedy: undefined },
       ],

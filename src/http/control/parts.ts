@@ -69,6 +69,8 @@ export interface Runtimes {
   /** @throws PlatformError `RuntimeUnavailable` with the remedy; at once, or as a rejection. */
   resolve(runtime: string): unknown;
   list(): Promise<readonly RuntimeFacts[]>;
+  /** @throws PlatformError `InvalidRequest`, `RuntimeUnavailable`. */
+  install(runtime: string): Promise<RuntimeFacts>;
 }
 
 export interface RuntimeFacts {

@@ -65,6 +65,8 @@ export function v1Handlers(
       return emptyReply(204);
     },
     listRuntimes: async () => jsonReply(200, { runtimes: await parts.runtimes.list() }),
+    installRuntime: async ({ params }) =>
+      jsonReply(200, { runtime: await parts.runtimes.install(params.runtime ?? "") }),
     getOpenApi: async () => jsonReply(200, openApiDocument()),
   };
 }

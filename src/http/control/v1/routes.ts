@@ -93,6 +93,7 @@ export const V1_ROWS = [
   row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
   row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),
   row("listRuntimes", "GET /v1/runtimes", "read", "Runtimes, and whether this host has them."),
+  row("installRuntime", "POST /v1/runtimes/{runtime}", "admin", "Installs a Node from the npm registry."),
   row("getOpenApi", "GET /v1/openapi.json", "read", "This API for machines."),
 ] as const;
 
