@@ -15,6 +15,7 @@ import type { LogOptions } from "./commands/logs.ts";
 import type { RunOptions } from "./commands/run.ts";
 import type { RollbackOptions } from "./commands/versions.ts";
 import type { Host } from "./host.ts";
+import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
 import { TEMPLATE_NAMES } from "./templates.ts";
 
@@ -85,6 +86,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addImages(program, run);
   addRunning(program, run);
   addEvents(program, run);
+  addSchedules(program, run);
   addChanging(program, run);
   addMachine(program, run);
   return program;
