@@ -28,9 +28,9 @@ export class Answer {
     this.#settle = settle;
   }
 
-  /** The outcome is known, and the runtime has not asked for the next call yet. */
-  get isAnswered(): boolean {
-    return this.#state === "answered";
+  /** The outcome is known, though the runtime may still be busy with it. */
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
   get isOver(): boolean {

@@ -194,7 +194,7 @@ export class ManagedChannel implements Channel {
 
   idle(): Promise<void> | undefined {
     const first = this.#calls[0];
-    const isBusyWithLast = first?.answer.isAnswered === true;
+    const isBusyWithLast = first?.answer.isSettled === true;
     if (this.#api) return this.#api.idle(isBusyWithLast ? first.over() : Promise.resolve());
     return isBusyWithLast ? first.over() : undefined;
   }
