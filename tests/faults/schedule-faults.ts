@@ -1,0 +1,156 @@
+/**
+ * Kills a scheduler around the instants of its schedules, again and again, and counts the events in its database: one
+ * per instant, or it did not keep its word. Every schedule has one instant, on a whole second.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import { systemClock } from "../../src/core/clock.ts";
+import { silentLog } from "../../src/core/log.ts";
+import { sampleFunction } from "../../src/store/samples.fake.ts";
+import { sampleSchedule } from "../../src/store/schedule-samples.fake.ts";
+import { openSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
+
+export interface ScheduleFaultRun {
+  /** Seconds that have an instant. */
+  readonly seconds: number;
+  readonly schedulesPerSecond: number;
+  readonly seed: number;
+  /** What each process but the last dies of by itself; otherwise it is killed around the whole seconds. */
+  readonly fault?: string;
+}
+
+export interface ScheduleFaultReport {
+  readonly seed: number;
+  readonly instants: number;
+  readonly kills: number;
+  /** Instants without an event, and those with several. */
+  readonly missed: readonly string[];
+  readonly doubled: readonly string[];
+  readonly latenessMsMax: number;
+  readonly integrity: string;
+}
+
+/** From the first process to the first instant. */
+const LEAD_MS = 2_000;
+/** So near to an instant it is killed, before or after. */
+const AROUND_MS = 500;
+const DRAIN_MS_MAX = 20_000;
+
+/** Runs it, and removes all that it made. Prints the seed first. */
+export async function runScheduleFaults(options: ScheduleFaultRun): Promise<ScheduleFaultReport> {
+  process.stdout.write(`# seed ${options.seed}\n`);
+  const dir = mkdtempSync(join(tmpdir(), "lambdad-schedule-faults-"));
+  let child: ChildProcess | undefined;
+  let kills = 0;
+  try {
+    const firstAt = Math.ceil((Date.now() + LEAD_MS) / 1000) * 1000;
+    const names = await prepare(dir, firstAt, options);
+    const lastAt = firstAt + (options.seconds - 1) * 1000;
+    const random = randomFrom(options.seed);
+    for (let at = firstAt; at <= lastAt; at += 1000) {
+      child = await start(dir, options.fault);
+      const gone = once(child, "exit");
+      if (options.fault === undefined) {
+        await Promise.race([sleep(Math.max(0, at + (random() * 2 - 1) * AROUND_MS - Date.now())), gone]);
+        child.kill("SIGKILL");
+      } else {
+        await Promise.race([gone, sleep(Math.max(0, lastAt + 5_000 - Date.now()))]);
+        if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+      }
+      await gone;
+      if (child.signalCode === "SIGKILL") kills += 1;
+    }
+    child = await start(dir, undefined);
+    const gone = once(child, "exit");
+    await drained(dir);
+    child.kill("SIGTERM");
+    await gone;
+    return { ...check(dir, names), seed: options.seed, instants: names.length, kills };
+  } finally {
+    child?.kill("SIGKILL");
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function prepare(
+  dir: string,
+  firstAt: number,
+  { seconds, schedulesPerSecond }: ScheduleFaultRun,
+): Promise<string[]> {
+  await using store = await openSqliteStore({ dir, log: silentLog, clock: systemClock });
+  await store.registry.saveFunction(sampleFunction("greet"));
+  const names: string[] = [];
+  const saved: Promise<void>[] = [];
+  for (let second = 0; second < seconds; second += 1) {
+    const at = firstAt + second * 1000;
+    const expression = `at(${new Date(at).toISOString().slice(0, 19)})`;
+    for (let index = 0; index < schedulesPerSecond; index += 1) {
+      const name = `s${second}-${index}`;
+      names.push(name);
+      const timing = { expression, timeZone: "UTC", anchorAt: 0, startAt: undefined, endAt: undefined };
+      const next = { instantAt: at, dueAt: at };
+      saved.push(store.schedules.save({ schedule: sampleSchedule(name, { timing }), next }));
+    }
+  }
+  await Promise.all(saved);
+  return names;
+}
+
+async function start(dir: string, fault: string | undefined): Promise<ChildProcess> {
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, "scheduler-process.ts"), dir, ...(fault === undefined ? [] : [fault])],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  // It may die of its fault before it has said anything.
+  await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
+  return child;
+}
+
+async function drained(dir: string): Promise<void> {
+  const endAt = Date.now() + DRAIN_MS_MAX;
+  for (;;) {
+    const database = new DatabaseSync(join(dir, "lambdad.db"), { readOnly: true, timeout: 5_000 });
+    const { open } = { ...database.prepare("SELECT count(next_at) AS open FROM schedule").get() };
+    database.close();
+    if (open === 0) return;
+    if (Date.now() > endAt) throw new Error(`${open} schedules have not fired`);
+    await sleep(100);
+  }
+}
+
+function check(
+  dir: string,
+  names: readonly string[],
+): Pick<ScheduleFaultReport, "missed" | "doubled" | "latenessMsMax" | "integrity"> {
+  const database = new DatabaseSync(join(dir, "lambdad.db"), { readOnly: true });
+  const counts = new Map<string, number>();
+  for (const { origin } of database
+    .prepare("SELECT json_extract(head, '$.origin') AS origin FROM event")
+    .all()) {
+    const name = String(origin).replace("schedule ", "");
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const late = database.prepare("SELECT max(fired_at - instant_at) AS ms FROM schedule_firing").get();
+  const integrity = String(database.prepare("PRAGMA integrity_check").get()?.integrity_check);
+  database.close();
+  return {
+    missed: names.filter((name) => !counts.has(name)),
+    doubled: [...counts].flatMap(([name, count]) => (count > 1 ? [name] : [])),
+    latenessMsMax: Number(late?.ms),
+    integrity,
+  };
+}
+
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
