@@ -129,7 +129,10 @@ class EventAttempt {
       }
       case "hopeless":
         this.outcome = "unavailable";
-        return this.#giveUp({ state: "failed", condition: verdict.condition, message: verdict.message });
+        return this.#giveUp(
+          { state: "failed", condition: verdict.condition, message: verdict.message },
+          this.#attempt("unavailable", verdict),
+        );
       case "released": {
         this.outcome = "released";
         const { errors, setbacks } = facts;
@@ -186,7 +189,7 @@ class EventAttempt {
       {
         state: isTooOld ? "expired" : "failed",
         condition: decision.condition,
-        message: `${isTooOld ? TOO_OLD : `${counts.errors} errors of the function`}${last}`,
+        message: `${isTooOld ? TOO_OLD : TRIED_ENOUGH}${last}`,
       },
       attempt,
       verdict.kind === "answered" ? verdict : undefined,
@@ -229,7 +232,7 @@ class EventAttempt {
       startedAt: this.#startedAt,
       endedAt: this.#parts.clock.now(),
       outcome,
-      error: verdict?.kind === "answered" || verdict?.kind === "setback" ? verdict.error : undefined,
+      error: errorOf(verdict),
       version: answer?.version,
       sandboxId: answer?.sandboxId,
     };
@@ -252,8 +255,22 @@ class EventAttempt {
   }
 }
 
+function errorOf(verdict: Verdict | undefined): Attempt["error"] {
+  switch (verdict?.kind) {
+    case "answered":
+    case "setback":
+      return verdict.error;
+    case "hopeless":
+      return { type: verdict.condition, message: verdict.message };
+    case "released":
+    case undefined:
+      return undefined;
+  }
+}
+
 type Answer = Extract<Verdict, { readonly kind: "answered" }>;
 
+const TRIED_ENOUGH = "the function failed, and it is not to be tried again";
 const TOO_OLD = "the event would be older than it may be before it could be tried again";
 
 const CALL_OUTCOMES: ReadonlySet<AttemptOutcome> = new Set([
