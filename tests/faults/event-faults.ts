@@ -44,6 +44,7 @@ export interface FaultReport {
   readonly unexplained: readonly string[];
   /** Events that were running when the daemon was killed, over all kills. */
   readonly inFlight: number;
+  readonly readyMsMedian: number;
   readonly readyMsMax: number;
   readonly integrity: string;
   readonly states: Readonly<Record<string, number>>;
@@ -58,7 +59,7 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
   const ledger = openLedger(join(dir, "ledger"));
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   let daemon: Daemon | undefined;
-  let readyMsMax = 0;
+  const readyMs: number[] = [];
   let kills = 0;
   let inFlight = 0;
   try {
@@ -69,7 +70,7 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
     let request = 0;
     while (kills < options.kills) {
       daemon = await startDaemon(join(dir, "data"), options.fault);
-      readyMsMax = Math.max(readyMsMax, daemon.readyMs);
+      readyMs.push(daemon.readyMs);
       const running = daemon;
       const [least, most] = options.killAfterMs ?? [5, 500];
       const killAt = performance.now() + least + random() * (most - least);
@@ -99,10 +100,10 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
     }
 
     daemon = await startDaemon(join(dir, "data"));
-    readyMsMax = Math.max(readyMsMax, daemon.readyMs);
+    readyMs.push(daemon.readyMs);
     await drained(daemon);
     await daemon.stop();
-    return { ...check(dir), seed: options.seed, kills, inFlight, readyMsMax };
+    return { ...check(dir), seed: options.seed, kills, inFlight, ...readiness(readyMs) };
   } finally {
     agent.destroy();
     await daemon?.kill();
@@ -113,7 +114,9 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
 }
 
 /** An acknowledged event is there, its attempts are numbered without a gap, and each of its runs has an attempt. */
-function check(dir: string): Omit<FaultReport, "seed" | "kills" | "inFlight" | "readyMsMax"> {
+function check(
+  dir: string,
+): Omit<FaultReport, "seed" | "kills" | "inFlight" | "readyMsMedian" | "readyMsMax"> {
   const lines = readLedger(join(dir, "ledger"));
   const acknowledged = lines.flatMap(({ id }) => (typeof id === "string" ? [id] : []));
   const database = new DatabaseSync(join(dir, "data", "lambdad.db"), { readOnly: true });
@@ -166,6 +169,11 @@ function check(dir: string): Omit<FaultReport, "seed" | "kills" | "inFlight" | "
     integrity,
     states,
   };
+}
+
+function readiness(readyMs: readonly number[]): Pick<FaultReport, "readyMsMedian" | "readyMsMax"> {
+  const sorted = readyMs.map(Math.round).sort((a, b) => a - b);
+  return { readyMsMedian: sorted[Math.floor(sorted.length / 2)] ?? 0, readyMsMax: sorted.at(-1) ?? 0 };
 }
 
 interface Daemon {
