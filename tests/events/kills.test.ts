@@ -4,7 +4,12 @@ import { it } from "node:test";
 import { runFaults } from "../faults/event-faults.ts";
 
 it("loses no acknowledged event by kills, and repeats none but those that ran", async () => {
-  const report = await runFaults({ kills: 4, seed: Date.now() % 2 ** 31, killAfterMs: [50, 500] });
+  const report = await runFaults({
+    kills: 4,
+    seed: Date.now() % 2 ** 31,
+    killAfterMs: [50, 500],
+    acknowledgedMin: 10,
+  });
   assert.ok(report.acknowledged > 20, `only ${report.acknowledged} were acknowledged`);
   assert.deepEqual([report.lost, report.unexplained, report.integrity], [[], [], "ok"]);
   assert.ok(report.repeated <= report.inFlight, JSON.stringify(report));

@@ -29,6 +29,8 @@ export interface FaultRun {
   readonly fault?: string;
   /** Milliseconds from the first request to the kill, uniformly. */
   readonly killAfterMs?: readonly [number, number];
+  /** But not before the daemon has acknowledged so many, or 10 s have gone by. */
+  readonly acknowledgedMin?: number;
 }
 
 export interface FaultReport {
@@ -75,16 +77,27 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
       const [least, most] = options.killAfterMs ?? [5, 500];
       const killAt = performance.now() + least + random() * (most - least);
       const sending: Promise<void>[] = [];
+      let acknowledged = 0;
+      const isEnough = () => acknowledged >= (options.acknowledgedMin ?? 0);
       // Where a fault is armed, the daemon dies by itself; the time bounds only how long that may take.
-      const until = options.fault?.startsWith("die:") ? performance.now() + 10_000 : killAt;
-      while (performance.now() < until && !running.hasExited()) {
+      const waitsForFault = options.fault?.startsWith("die:") === true;
+      const atMost = performance.now() + 10_000;
+      const isOver = () => {
+        const now = performance.now();
+        return now >= atMost || (!waitsForFault && now >= killAt && isEnough());
+      };
+      while (!isOver() && !running.hasExited()) {
         const key = `r${request++}`;
         sending.push(
           ledger
             .note({ key })
             .then(() => accept(running, agent, key))
             .then(
-              (id) => (id === undefined ? undefined : ledger.note({ key, id })),
+              async (id) => {
+                if (id === undefined) return;
+                await ledger.note({ key, id });
+                acknowledged += 1;
+              },
               // Not acknowledged: nothing was promised.
               () => undefined,
             ),
