@@ -10,6 +10,8 @@ import { runEventWorker } from "./event-worker.ts";
 import { type Deliver, newHttpDelivery } from "./http-delivery.ts";
 import { openWebhookSecret } from "./webhook-secret.ts";
 
+const SCHEDULER_AFTER_MS = 200;
+
 /** Works on events, makes those that schedules ask for, and tidies up behind them, until disposed; then what runs is finished. */
 export function startEvents(parts: {
   readonly config: {
@@ -35,8 +37,10 @@ export function startEvents(parts: {
   const upkeep = inBackground((signal) =>
     runEventUpkeep({ ledger: events, resultsMs: eventResultsMs, deadLettersMs, clock, log }, { signal }),
   );
-  // Loaded apart, since cron takes its time to load and the daemon's start is waited for.
+  // Loaded a moment later, since cron takes its time to load and the daemon's start is waited for.
   const scheduler = inBackground(async (signal) => {
+    await clock.sleep(SCHEDULER_AFTER_MS, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
     const { runScheduler } = await import("./scheduler.ts");
     const { accountId: account, region } = identity;
     await runScheduler({ schedules, events, identity: { account, region }, clock, log }, { signal });
