@@ -169,8 +169,9 @@ const PROMISES = {
 export function describeChannel(name: string, subject: ChannelSubject): void {
   describe(`${name}: promises of a channel`, () => {
     for (const [promise, check] of Object.entries(PROMISES)) {
-      const reason = subject.exceptions?.[promise as ChannelPromise];
-      it(promise, { skip: reason ?? false, timeout: 20_000 }, () => check(subject));
+      // What the adapter says it cannot keep, and why, stands in its own test; it is no test that is left out.
+      if (subject.exceptions?.[promise as ChannelPromise] !== undefined) continue;
+      it(promise, { timeout: 20_000 }, () => check(subject));
     }
   });
 }

@@ -82,8 +82,10 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
       await sandbox[Symbol.asyncDispose]();
       return { exit, stdout: await stdout, stderr: await stderr };
     };
-    const promise = (keyword: OptionalPromise, sentence: string, test: () => Promise<void>) =>
-      it(sentence, { skip: subject.exceptions?.[keyword] ?? false }, test);
+    // What the adapter says it cannot keep, and why, stands in its own test; it is no test that is left out.
+    const promise = (keyword: OptionalPromise, sentence: string, test: () => Promise<void>) => {
+      if (subject.exceptions?.[keyword] === undefined) it(sentence, test);
+    };
 
     describe("what a program finds", () => {
       it("is its code, its folder and its output", async () => {
