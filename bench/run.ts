@@ -11,6 +11,7 @@ import { measureEvents } from "./events.ts";
 import { measureIdle } from "./idle.ts";
 import { measureImages } from "./images.ts";
 import { printTable, type Row } from "./measure.ts";
+import { measureSimulated } from "./simulate.ts";
 import { measureStart } from "./start.ts";
 import { measureWarm } from "./warm.ts";
 
@@ -22,6 +23,7 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   idle: measureIdle,
   events: measureEvents,
   images: measureImages,
+  simulate: measureSimulated,
 };
 
 const asked = process.argv.slice(2);

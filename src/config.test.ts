@@ -49,6 +49,8 @@ describe("readConfig", () => {
       region: "us-east-1",
       instancesMax: 1_000,
       idleMsMax: 600_000,
+      idleMibMax: Math.round(totalmem() / 2 ** 20 / 4),
+      freezeAfterMs: 5_000,
       readyMibMax: Math.max(64, Math.round(totalmem() / 2 ** 20 / 100)),
       eventResultsMs: 86_400_000,
       deadLettersMs: 1_209_600_000,

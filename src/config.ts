@@ -28,6 +28,10 @@ export interface Config {
   readonly region: string;
   readonly instancesMax: number;
   readonly idleMsMax: number;
+  /** What idle instances may take together. */
+  readonly idleMibMax: number;
+  /** Undefined freezes none. */
+  readonly freezeAfterMs: number | undefined;
   /** What sandboxes kept ready may take together; 0 keeps none. */
   readonly readyMibMax: number;
   readonly eventResultsMs: number;
@@ -111,6 +115,18 @@ export const CONFIG_KEYS = [
     "Instances on this host in all, 1 to 100000; the one idle longest makes room.",
   ),
   key("idle-timeout", "SECONDS", "600", "An instance without work for this long is stopped; 1 to 86400."),
+  key(
+    "idle-memory",
+    "MIB",
+    "25 % of the memory",
+    "What idle instances may take together, 1 to 16777216; those that are worth least make room.",
+  ),
+  key(
+    "freeze-after",
+    "SECONDS",
+    "5",
+    "Handlers without work for this long stand still until the next call, up to 86400; 0 freezes none.",
+  ),
   key(
     "ready-memory",
     "MIB",
@@ -384,6 +400,8 @@ function toConfig(
     region: matching("region", /^[a-z]{2}(-[a-z]+)+-\d$/, "a region such as eu-central-1", "us-east-1"),
     instancesMax: number("instances-max", 1_000, 1, 100_000),
     idleMsMax: number("idle-timeout", 600, 1, 86_400) * 1_000,
+    idleMibMax: number("idle-memory", Math.round(totalmem() / MIB / 4), 1, 16_777_216),
+    freezeAfterMs: number("freeze-after", 5, 0, 86_400) * 1_000 || undefined,
     readyMibMax: number("ready-memory", readyMibDefault(), 0, 65_536),
     eventResultsMs: number("event-results", 24, 1, 8_760) * 3_600_000,
     deadLettersMs: number("dead-letters", 14, 1, 3_650) * 24 * 3_600_000,
@@ -407,8 +425,10 @@ function faultIn(env: Readonly<Record<string, string | undefined>>, problems: st
 
 /** A small share: a ready sandbox takes some ten MiB. */
 function readyMibDefault(): number {
-  return Math.max(64, Math.round(totalmem() / 2 ** 20 / 100));
+  return Math.max(64, Math.round(totalmem() / MIB / 100));
 }
+
+const MIB = 2 ** 20;
 
 /** `HOST:PORT`, `[V6]:PORT` or `:PORT` (loopback); undefined if it is none of them. */
 export function parseAddress(text: string): Address | undefined {

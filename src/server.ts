@@ -104,6 +104,8 @@ export async function startServer(parts: {
         policy: {
           instancesMax: config.instancesMax,
           idleMsMax: config.idleMsMax,
+          idleMibMax: config.idleMibMax,
+          freezeAfterMs: config.freezeAfterMs,
           concurrencyMax: config.concurrencyMax,
         },
       }),

@@ -46,6 +46,7 @@ export class Instance implements AsyncDisposable {
   readonly #awaitsIdle = new Set<(isIdle: boolean) => void>();
   #state: InstanceState = "starting";
   #claimed = 0;
+  #freezing: "no" | "frozen" | "paged-out" = "no";
   #initMs: number | undefined;
   /** Set once the program has written anything, so that its lines are waited for from then on. */
   #prints = false;
@@ -115,6 +116,36 @@ export class Instance implements AsyncDisposable {
     return this.#claimed;
   }
 
+  /** What it has taken at most so far, shared memory included; 0 where the host cannot tell. */
+  get memoryMib(): number {
+    return this.#parts.sandbox.memoryPeakMib();
+  }
+
+  /**
+   * Stops an idle program where it stands; the next claim lets it go on. As on Lambda, what a handler leaves running stands
+   * still between calls; servers, lifecycle modules and extensions may have something to do then.
+   */
+  freeze(): void {
+    const { entry, layers } = this.version.config;
+    const { freezer } = this.#parts.sandbox;
+    if (this.#freezing !== "no" || !this.isIdle || !freezer) return;
+    if (entry.kind !== "handler" || layers.length > 0) return;
+    freezer.freeze();
+    this.#freezing = "frozen";
+  }
+
+  /** Gives the memory of a frozen program to where it is kept compressed, if this host has that. */
+  pageOut(): void {
+    if (this.#freezing !== "frozen") return;
+    this.#freezing = "paged-out";
+    this.#parts.sandbox.freezer?.pageOut?.();
+  }
+
+  #thaw(): void {
+    this.#parts.sandbox.freezer?.thaw();
+    this.#freezing = "no";
+  }
+
   /** Monotonic ms of the last moment it had work. */
   get lastUsedAt(): number {
     return this.#lastUsedAt;
@@ -144,6 +175,7 @@ export class Instance implements AsyncDisposable {
   /** Reserves a slot for a call that `run` or `tunnel` then makes. */
   claim(): void {
     this.#claimed += 1;
+    if (this.#freezing !== "no") this.#thaw();
     if (this.#state === "idle") this.#state = moveTo(this.#state, "busy");
   }
 

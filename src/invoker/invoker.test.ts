@@ -261,11 +261,23 @@ describe("Invoker", () => {
     await host.invoker[Symbol.asyncDispose]();
   });
 
-  it("makes room on a full host by stopping the instance idle longest", async () => {
+  it("makes room on a full host by stopping the instance that is worth least", async () => {
     const host = openTestHost({ answer: () => returned("ok") }, { instancesMax: 2 });
-    for (const name of ["a", "b", "c"])
-      await host.invoker.invoke(targetOf({ name, revision: name }), requestOf(), patient);
-    assert.deepEqual([...host.alive], [2, 3]);
+    const call = (name: string) =>
+      host.invoker.invoke(targetOf({ name, revision: name }), requestOf(), patient);
+    for (let count = 0; count < 500; count += 1) await call("often");
+    await call("once");
+    await call("new");
+    assert.deepEqual([...host.alive], [1, 3]);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("freezes a handler that has nothing to do, and lets it go on with the next call", async () => {
+    const host = openTestHost({ answer: () => returned("ok") }, { freezeAfterMs: 1 });
+    await host.invoker.invoke(targetOf(), requestOf(), patient);
+    await host.untilFrozen(1);
+    const { outcome } = await host.invoker.invoke(targetOf(), requestOf(), patient);
+    assert.deepEqual([outcome, [...host.frozen]], [returned("ok"), []]);
     await host.invoker[Symbol.asyncDispose]();
   });
 

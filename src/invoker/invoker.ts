@@ -15,7 +15,7 @@ import { functionArn } from "./environment.ts";
 import type { Grants } from "./grants.ts";
 import type { Instance } from "./instance.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
-import { idleLongest, type KeepAlivePolicy, runKeepAlive } from "./keep-alive.ts";
+import { KeepAlive, type KeepAlivePolicy } from "./keep-alive.ts";
 import { Pool } from "./pool.ts";
 import { ReadySandboxes } from "./ready-sandboxes.ts";
 import { Semaphore } from "./semaphore.ts";
@@ -46,6 +46,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   /** More starts at once than cores only make the first one as slow as the last. */
   readonly #starts = new Semaphore(Math.max(2, availableParallelism()));
   readonly #ready: ReadySandboxes;
+  readonly #keepAlive: KeepAlive;
   readonly #stopping = new AbortController();
   readonly #scope = new Scope();
   /** Rejects if a background part dies. */
@@ -57,10 +58,13 @@ export class Invoker implements Invocations, AsyncDisposable {
     this.#parts = parts;
     this.#admission = new Admission(parts.policy.concurrencyMax);
     this.#ready = this.#scope.own(new ReadySandboxes({ ...parts, readyMibMax: parts.readyMibMax ?? 0 }));
-    const keepAlive = inBackground((signal) =>
-      runKeepAlive({ clock: parts.clock, idle: () => this.#idle(), policy: parts.policy }, { signal }),
-    );
-    this.failed = this.#scope.own(keepAlive).failed;
+    this.#keepAlive = new KeepAlive({
+      ...parts,
+      pools: this.#pools,
+      warm: (pool) => pool.warm(this.#stopping.signal),
+    });
+    const keepingAlive = inBackground((signal) => this.#keepAlive.run({ signal }));
+    this.failed = this.#scope.own(keepingAlive).failed;
   }
 
   async invoke(
@@ -276,19 +280,15 @@ export class Invoker implements Invocations, AsyncDisposable {
   #makeRoom(): void {
     const { idle, busy } = this.counts();
     if (idle + busy < this.#parts.policy.instancesMax) return;
-    const oldest = idleLongest(this.#idle());
-    if (!oldest) {
+    const least = this.#keepAlive.leastWorth();
+    if (!least) {
       throw new PlatformError(
         "TooManyInvocations",
         `this host runs ${busy} instances and may run ${this.#parts.policy.instancesMax}; try again, or raise instances_max`,
         { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
       );
     }
-    oldest.retire();
-  }
-
-  *#idle(): Iterable<Instance> {
-    for (const pool of this.#pools.values()) yield* pool.idleInstances();
+    least.retire();
   }
 
   /** Pools are cheap, but revisions come and go for ever. */

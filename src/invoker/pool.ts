@@ -45,6 +45,7 @@ export class Pool {
   readonly #waiting: Waiter[] = [];
   readonly #startMs = new Estimate(START_GUESS_MS);
   readonly #serviceMs = new Estimate(0);
+  #uses = 0;
   #starting = 0;
   #sufferedMs = 0;
   #isRetired = false;
@@ -134,8 +135,14 @@ export class Pool {
     return performance.now() - startedAt;
   }
 
+  /** Calls that were served so far. */
+  get uses(): number {
+    return this.#uses;
+  }
+
   /** A call has been served: what it took helps to decide about the next one. */
   served(durationMs: number): void {
+    this.#uses += 1;
     this.#serviceMs.add(durationMs);
     this.#keepSpares();
   }

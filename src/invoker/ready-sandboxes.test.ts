@@ -164,6 +164,13 @@ describe("ready sandboxes", () => {
     assert.equal(test.take(256), undefined);
   });
 
+  it("are made though they are asked for all the time", { timeout: 10_000 }, async () => {
+    await using test = openReady();
+    const asking = setInterval(() => void test.take(), 5);
+    await test.until(() => test.made.length > 0);
+    clearInterval(asking);
+  });
+
   it("are none of those that have left by themselves", async () => {
     await using test = openReady();
     test.expect();

@@ -1,7 +1,7 @@
 /**
  * Sandboxes that were started before anybody asked: isolated, with their runtime loaded and connected, and stopped. A start
  * takes one, has the version's code mounted in it and tells it what it is, which takes a millisecond or two where a start
- * from nothing takes thirty. One that has been given to a function is that function's until it ends (decision 0016).
+ * from nothing takes thirty. One that has been given to a function is that function's until it ends (decision 0012).
  *
  * Nothing here is needed for a function to run: whatever cannot be had ready is started from nothing.
  */
@@ -68,6 +68,7 @@ export class ReadySandboxes implements AsyncDisposable {
   readonly #filling = new Set<Promise<void>>();
   #isOffered: boolean;
   #timer: NodeJS.Timeout | undefined;
+  #dueAt = 0;
 
   constructor(parts: ReadyParts) {
     this.#parts = parts;
@@ -171,8 +172,12 @@ export class ReadySandboxes implements AsyncDisposable {
   }
 
   #refillIn(ms: number): void {
-    if (!this.#isOffered || (this.#timer && ms === SWEEP_MS)) return;
+    if (!this.#isOffered) return;
+    const dueAt = performance.now() + ms;
+    // What is asked for again and again must not put it off for ever.
+    if (this.#timer && this.#dueAt <= dueAt) return;
     clearTimeout(this.#timer);
+    this.#dueAt = dueAt;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#refill();

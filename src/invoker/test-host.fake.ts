@@ -31,10 +31,12 @@ export interface FakeSandbox {
 /** An invoker over programs that are functions of the test; nothing is isolated, nothing is started. */
 export function openTestHost(
   program: FakeProgram,
-  policy: { initMsMax?: number; instancesMax?: number; idleMsMax?: number } = {},
+  policy: { initMsMax?: number; instancesMax?: number; idleMsMax?: number; freezeAfterMs?: number } = {},
 ) {
   let started = 0;
   const alive = new Set<number>();
+  const frozen = new Set<number>();
+  let hasFrozen: (() => void) | undefined;
   const lines: {
     readonly invocationId: string | undefined;
     readonly stream: LogStream;
@@ -92,6 +94,13 @@ export function openTestHost(
       ...streams,
       stdin: undefined,
       exited: exited.promise,
+      freezer: {
+        freeze: () => {
+          frozen.add(number);
+          hasFrozen?.();
+        },
+        thaw: () => frozen.delete(number),
+      },
       memoryPeakMib: () => 0,
       connect: () => Promise.reject(new Error("a fake has no port")),
       [Symbol.asyncDispose]: async () => exit({ exitCode: null, signal: "SIGKILL" }),
@@ -140,7 +149,11 @@ export function openTestHost(
     records,
     identity: { accountId: "000000000000", region: "us-east-1" },
     clock: systemClock,
-    policy: { instancesMax: policy.instancesMax ?? 100, idleMsMax: policy.idleMsMax ?? 60_000 },
+    policy: {
+      instancesMax: policy.instancesMax ?? 100,
+      idleMsMax: policy.idleMsMax ?? 60_000,
+      freezeAfterMs: policy.freezeAfterMs,
+    },
     log: silentLog,
     ...(policy.initMsMax !== undefined && { initMsMax: policy.initMsMax }),
   });
@@ -150,6 +163,11 @@ export function openTestHost(
     lines,
     ended,
     alive,
+    frozen,
+    /** Resolves when so many stand still. */
+    async untilFrozen(count: number): Promise<void> {
+      while (frozen.size < count) await new Promise<void>((resolve) => (hasFrozen = resolve));
+    },
     get started() {
       return started;
     },

@@ -40,7 +40,8 @@ export type SandboxGift = Pick<SandboxSpec, "codeDir" | "optDir" | "memoryMib" |
 export interface ReadySandbox {
   readonly sandbox: Sandbox;
   /**
-   * Mounts code and layers where the program finds them, and sets the limits. Once.
+   * Mounts code and layers where the program finds them, and sets the limits. Once, and not before the program has shown
+   * that it runs: until then there may be nothing to mount them in.
    *
    * @throws PlatformError `SandboxStartFailed` if it cannot; the sandbox is of no use then.
    */
@@ -128,6 +129,8 @@ export interface SandboxFreezer {
   /** Nothing inside takes CPU from now on. Neither call waits, and neither does harm twice. */
   freeze(): void;
   thaw(): void;
+  /** Gives its memory away to where it is kept compressed, in the background. Undefined where this host has no such place. */
+  readonly pageOut?: (() => void) | undefined;
 }
 
 export interface Sandbox extends AsyncDisposable {

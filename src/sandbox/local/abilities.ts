@@ -1,6 +1,6 @@
 /** Finds out how sandboxes can be made on this host by making one: what is installed says little about what is permitted. */
 import { createHash } from "node:crypto";
-import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Jail } from "./box.ts";
 import type { BoxUser } from "./bubblewrap.ts";
@@ -46,14 +46,28 @@ export async function findAbilities(prober: Prober): Promise<FoundHost> {
     const gaps = [...filterGaps(found), ...limitGaps(layout), ...(hasInnerSockets ? [] : [offlineGap()])];
     return {
       jail: found,
-      abilities: { mode, reason: "", gaps, hasInnerSockets, canMountLater: hasInnerSockets },
+      abilities: {
+        mode,
+        reason: "",
+        gaps,
+        hasInnerSockets,
+        canMountLater: hasInnerSockets,
+        hasCompressedSwap: hasCompressedSwap(),
+      },
     };
   }
   if (!settings.allowUnsandboxed) {
     const gaps = [`functions cannot run, since this host cannot isolate them: ${found}`];
     return {
       jail: undefined,
-      abilities: { mode: "none", reason: found, gaps, hasInnerSockets: false, canMountLater: false },
+      abilities: {
+        mode: "none",
+        reason: found,
+        gaps,
+        hasInnerSockets: false,
+        canMountLater: false,
+        hasCompressedSwap: false,
+      },
     };
   }
   const gaps = [
@@ -62,7 +76,14 @@ export async function findAbilities(prober: Prober): Promise<FoundHost> {
   ];
   return {
     jail: undefined,
-    abilities: { mode: "plain", reason: found, gaps, hasInnerSockets: false, canMountLater: false },
+    abilities: {
+      mode: "plain",
+      reason: found,
+      gaps,
+      hasInnerSockets: false,
+      canMountLater: false,
+      hasCompressedSwap: false,
+    },
   };
 }
 
@@ -186,4 +207,21 @@ function offlineGap(): string {
 
 function isRoot(): boolean {
   return process.getuid?.() === 0;
+}
+
+/** Paging out to a disk would make a call that wakes an instance wait for it. */
+function hasCompressedSwap(): boolean {
+  const swaps = readWords("/proc/swaps").filter((word) => word.startsWith("/"));
+  if (swaps.length === 0) return false;
+  const isZswapOn = readWords("/sys/module/zswap/parameters/enabled")[0] === "Y";
+  return isZswapOn || swaps.every((file) => /\/zram\d+$/.test(file));
+}
+
+function readWords(file: string): readonly string[] {
+  try {
+    return readFileSync(file, "utf8").split(/\s+/);
+  } catch {
+    // Another kernel.
+    return [];
+  }
 }

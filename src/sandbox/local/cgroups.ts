@@ -195,7 +195,8 @@ export function makeGroup(layout: CgroupLayout, id: string): Group {
   const folders: string[] = [];
   let memoryPeakFile: string | undefined;
   let processesFile: string | undefined;
-  let freezer: Freezer | undefined;
+  let freezer: Pick<Freezer, "file" | "frozen" | "thawed"> | undefined;
+  let paging: Pick<Freezer, "pageOut" | "pageIn"> = { pageOut: [], pageIn: [] };
   for (const { version, folder, controllers } of layout.hierarchies) {
     const own = join(folder, id);
     mkdirSync(own);
@@ -205,17 +206,32 @@ export function makeGroup(layout: CgroupLayout, id: string): Group {
     }
     if (version === 2 || controllers.includes("pids")) processesFile ??= join(own, "cgroup.procs");
     freezer ??= findFreezer(own);
+    if (controllers.includes("memory")) paging = pagingOf(own, version);
   }
   return {
     entrances: folders.map((own) => join(own, "cgroup.procs")),
     processesFile,
     memoryPeakFile,
-    freezer,
+    freezer: freezer && { ...freezer, ...paging },
     folders,
   };
 }
 
-function findFreezer(folder: string): Freezer | undefined {
+/** Version 2 keeps a sandbox from swapping but while it stands still; version 1 counts memory and swap together. */
+function pagingOf(folder: string, version: 1 | 2): Pick<Freezer, "pageOut" | "pageIn"> {
+  if (version === 1)
+    return { pageOut: [{ file: join(folder, "memory.force_empty"), text: "0" }], pageIn: [] };
+  const swap = join(folder, "memory.swap.max");
+  return {
+    pageOut: [
+      { file: swap, text: "max" },
+      { file: join(folder, "memory.reclaim"), text: "1G" },
+    ],
+    pageIn: [{ file: swap, text: "0" }],
+  };
+}
+
+function findFreezer(folder: string): Pick<Freezer, "file" | "frozen" | "thawed"> | undefined {
   const unified = join(folder, "cgroup.freeze");
   if (existsSync(unified)) return { file: unified, frozen: "1", thawed: "0" };
   const legacy = join(folder, "freezer.state");

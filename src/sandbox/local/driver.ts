@@ -218,6 +218,7 @@ class LocalDriver implements Driver {
       ...made,
       id,
       hasInput: spec.hasInput,
+      hasCompressedSwap: host.hasCompressedSwap,
       kill: () => this.#spawner.send({ type: "kill", id }),
       terminate: () => this.#spawner.send({ type: "terminate", id }),
       release: () => this.#spawner.send({ type: "release", id }),

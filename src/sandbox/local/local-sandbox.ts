@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { connect as connectTo, type Server } from "node:net";
 import { join } from "node:path";
 import type { Duplex, Readable, Writable } from "node:stream";
@@ -7,13 +7,15 @@ import type { SandboxId } from "../../core/ids.ts";
 import type { SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxFreezer, SandboxPlaces } from "../driver.ts";
 import { SOCKET_FOLDER } from "./bubblewrap.ts";
-import type { Freezer, Tracks } from "./messages.ts";
+import type { FileWrite, Freezer, Tracks } from "./messages.ts";
 import { type OutputPipe, openInput, openOutput } from "./pipes.ts";
 
 export interface LocalSandboxParts {
   readonly id: SandboxId;
   readonly places: SandboxPlaces;
   readonly hasInput: boolean;
+  /** Whether memory can be paged out to where it is kept compressed. */
+  readonly hasCompressedSwap: boolean;
   readonly tracks: Tracks;
   /** What listens for it on this host and goes with it. */
   readonly listener: Server | undefined;
@@ -63,7 +65,9 @@ export class LocalSandbox implements Sandbox {
     this.telemetry = telemetry.stream;
     this.#outputs = [stdout, stderr, telemetry];
     this.stdin = parts.hasInput ? openInput(join(parts.tracks.folder, "stdin")) : undefined;
-    this.freezer = parts.tracks.freezer ? freezerOf(parts.tracks.freezer) : undefined;
+    this.freezer = parts.tracks.freezer
+      ? freezerOf(parts.tracks.freezer, parts.hasCompressedSwap)
+      : undefined;
     this.exited = this.#exit.promise;
     this.#firstSample = setTimeout(() => void this.#sample(), FIRST_SAMPLE_MS).unref();
   }
@@ -125,15 +129,33 @@ export class LocalSandbox implements Sandbox {
 }
 
 /** Some 20 microseconds each; a thaw that had to wait for a thread of the pool would take longer than the call it is for. */
-function freezerOf({ file, frozen, thawed }: Freezer): SandboxFreezer {
-  const write = (text: string) => {
+function freezerOf(
+  { file, frozen, thawed, pageOut, pageIn }: Freezer,
+  hasCompressedSwap: boolean,
+): SandboxFreezer {
+  const write = ({ file, text }: FileWrite) => {
     try {
       writeFileSync(file, text, { flag: "r+" });
     } catch {
       // The group is gone with its sandbox, whose exit says so.
     }
   };
-  return { freeze: () => write(frozen), thaw: () => write(thawed) };
+  return {
+    freeze: () => write({ file, text: frozen }),
+    thaw: () => {
+      write({ file, text: thawed });
+      for (const each of pageIn) write(each);
+    },
+    pageOut: hasCompressedSwap && pageOut.length > 0 ? () => void pageOutInBackground(pageOut) : undefined,
+  };
+}
+
+/** It takes the kernel some ten milliseconds, which are a thread's of the pool. */
+async function pageOutInBackground(writes: readonly FileWrite[]): Promise<void> {
+  for (const { file, text } of writes) {
+    // The kernel says EAGAIN when it could not take as much as it was asked for, which is more than there is.
+    await writeFile(file, text, { flag: "r+" }).catch(() => undefined);
+  }
 }
 
 function openOutputs(folder: string): readonly [OutputPipe, OutputPipe, OutputPipe] {

@@ -37,6 +37,8 @@ export interface HostAbilities {
   readonly hasInnerSockets: boolean;
   /** Whether a sandbox that runs can be given its code. */
   readonly canMountLater: boolean;
+  /** Whether there is swap that keeps memory compressed in memory: zram, or any behind zswap. */
+  readonly hasCompressedSwap: boolean;
 }
 
 export interface StartRequest {
@@ -121,6 +123,14 @@ export interface Freezer {
   readonly file: string;
   readonly frozen: string;
   readonly thawed: string;
+  /** Writes that make the kernel page its memory out, in this order, and one that undoes what they have opened. */
+  readonly pageOut: readonly FileWrite[];
+  readonly pageIn: readonly FileWrite[];
+}
+
+export interface FileWrite {
+  readonly file: string;
+  readonly text: string;
 }
 
 /** Where programs find the Runtime API in a network of their own. */

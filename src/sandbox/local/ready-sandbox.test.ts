@@ -48,6 +48,8 @@ async function startReady(test: TestDriver) {
       said += `${value}\n`;
     }
   };
+  // Before that, its places may not be there yet.
+  await say("true");
   return { ready, sandbox, say };
 }
 
@@ -115,7 +117,6 @@ describe("a ready sandbox", { skip: LACKING }, () => {
     await using test = await openTestDriver();
     const { sandbox, say } = await startReady(test);
     assert.ok(sandbox.freezer);
-    await say("true");
     sandbox.freezer.freeze();
     const answer = say("echo on");
     const isStill = await Promise.race([
