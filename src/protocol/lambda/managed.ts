@@ -237,9 +237,12 @@ export class ManagedChannel implements Channel {
     );
   }
 
-  /** Frames of one turn go out together, as one write where they are small. */
+  /**
+   * Frames of one turn of the event loop go out together, as one write where they are small. Requests that arrive
+   * together are each a callback of their own; a write for each would wake the runtime as often.
+   */
   #send(type: number, callId: number, label: string, body: Uint8Array): void {
-    if (this.#unsent.length === 0) process.nextTick(() => this.#flush());
+    if (this.#unsent.length === 0) setImmediate(() => this.#flush());
     this.#unsent.push(encodeFrameHead(type, callId, label, body.length));
     if (body.length > 0) this.#unsent.push(body);
   }
