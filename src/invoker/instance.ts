@@ -310,7 +310,7 @@ export class Instance implements AsyncDisposable {
     const isOver =
       outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
     const idle = !isOver && this.#becomesIdle(call.deadlineAt);
-    const isFit = idle instanceof Promise ? await idle : idle;
+    const isFit: boolean = typeof idle === "boolean" ? idle : await idle;
     if (!isFit) await this.#stopAfter(outcome);
     // What it printed is on its way through a pipe of its own and belongs to this call.
     if (this.#prints) await nextTurn();

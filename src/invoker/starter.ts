@@ -169,7 +169,7 @@ async function becomesReady(
   });
   broken?.catch(() => undefined);
   try {
-    await Promise.race([channel.ready, exited, late, stopped, ...(broken ? [broken] : [])]);
+    await Promise.race([channel.ready, exited, late, stopped, ...(broken === undefined ? [] : [broken])]);
   } catch (error) {
     throw error instanceof InitFailed ? failed(threw(error)) : error;
   } finally {

@@ -67,7 +67,10 @@ describe("an engine", () => {
       response.writeHead(200, { "content-length": "100" }).flushHeaders();
       response.write("{");
     });
-    await assert.rejects(half.engine.json("GET", "/x", { withinMs: 2_000 }), problem(/did not answer in full/));
+    await assert.rejects(
+      half.engine.json("GET", "/x", { withinMs: 2_000 }),
+      problem(/did not answer in full/),
+    );
 
     await using gone = await serve((request) => request.socket.destroy());
     await assert.rejects(gone.engine.json("GET", "/x"), problem(/went away/));
