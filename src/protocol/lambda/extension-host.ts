@@ -79,7 +79,7 @@ export class ExtensionHost implements AsyncDisposable {
   attach(sandbox: Sandbox): void {
     this.#sandbox = sandbox;
     void sandbox.exited.then(() => this.#runtimeLeft.resolve());
-    void this.registered.then(() => sandbox.stdin?.write("go\n"));
+    if (this.hasInput) void this.registered.then(() => sandbox.stdin?.write("go\n"));
   }
 
   /** The runtime has asked for its first event. */

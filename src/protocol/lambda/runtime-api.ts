@@ -13,6 +13,7 @@ import {
 } from "../protocol.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { ExtensionHost } from "./extension-host.ts";
+import { findReadyBootstrap } from "./ready-bootstrap.ts";
 import { RuntimeApiServer } from "./runtime-api-server.ts";
 import { RuntimeApiSession } from "./runtime-api-session.ts";
 import { platformError } from "./runtime-api-wire.ts";
@@ -22,6 +23,8 @@ import { libraryPath, programPath } from "./search-paths.ts";
 export function runtimeApiAdapter(parts: { readonly accountId: string }): ProtocolAdapter {
   return {
     open: (version, _, externals = []) => new RuntimeApiChannel({ ...parts, version, externals }),
+    readyKind: (version) =>
+      findReadyBootstrap(version, (version) => new RuntimeApiChannel({ ...parts, version, externals: [] })),
   };
 }
 

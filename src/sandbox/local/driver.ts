@@ -83,6 +83,7 @@ class LocalDriver implements Driver {
   readonly #parts: LocalDriverParts;
   readonly #spawner: SpawnerProcess;
   readonly #starting = new Map<string, Starting>();
+  readonly #finding = new Map<number, (uid: number | null) => void>();
   readonly #specialising = new Map<string, (problem: string | null) => void>();
   readonly #sandboxes = new Map<string, LocalSandbox>();
   readonly #connecting = new Map<number, Connecting>();
@@ -278,9 +279,11 @@ class LocalDriver implements Driver {
       isOurs: async (clientPort, serverPort) => {
         // Without /proc there is nobody to ask; such a host isolates nothing either, and has said so.
         if (process.platform !== "linux") return true;
+        const { uid, pid, processesFile } = await tracks;
+        // The kernel finds one connection in microseconds; listing them all takes it milliseconds.
+        if (uid !== null && (await this.#findClientUid(clientPort, serverPort)) === uid) return true;
         const client = await findClient(clientPort, serverPort);
         if (!client) return false;
-        const { uid, pid, processesFile } = await tracks;
         if (uid !== null) return client.uid === uid;
         return holdsSocket(await processesOf(host, spec.id, pid, processesFile), client.inode);
       },
@@ -297,6 +300,17 @@ class LocalDriver implements Driver {
     const pids = await processesOf(host, id, tracks.pid, tracks.processesFile);
     const owned = await Promise.all(listeners.map(({ inode }) => holdsSocket(pids, inode)));
     return owned.every(Boolean);
+  }
+
+  #findClientUid(clientPort: number, serverPort: number): Promise<number | null> {
+    this.#calls += 1;
+    const call = this.#calls;
+    return new Promise((resolve) => {
+      this.#finding.set(call, resolve);
+      if (!this.#spawner.send({ type: "find-client", call, clientPort, serverPort })) {
+        this.#take(this.#finding, call)?.(null);
+      }
+    });
   }
 
   async #connectInside(id: SandboxId, port: number): Promise<Duplex> {
@@ -324,6 +338,9 @@ class LocalDriver implements Driver {
         break;
       case "failed":
         this.#take(this.#starting, message.id)?.failed(message.message);
+        break;
+      case "found-client":
+        this.#take(this.#finding, message.call)?.(message.uid);
         break;
       case "specialised":
         this.#take(this.#specialising, message.id)?.(message.problem);
@@ -366,6 +383,10 @@ class LocalDriver implements Driver {
     for (const [call, connecting] of this.#connecting) {
       this.#connecting.delete(call);
       connecting.refused(SPAWNER_DIED);
+    }
+    for (const [call, found] of this.#finding) {
+      this.#finding.delete(call);
+      found(null);
     }
     for (const [id, specialised] of this.#specialising) {
       this.#specialising.delete(id);

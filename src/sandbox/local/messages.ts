@@ -5,7 +5,7 @@
  *   start ──► started (with a listening socket if asked) ──► attached … exited ──► release ──► released
  *                                          specialise ──► specialised
  *         └─► failed                      kill ──► exited
- *   connect ──► connected (with the socket) or refused
+ *   connect ──► connected (with the socket) or refused        find-client ──► found-client
  */
 export interface SpawnerSettings {
   /** Short; sockets are made below it. */
@@ -72,6 +72,13 @@ export type ToSpawner =
   /** The driver has read what there was: pipes, groups and folder can go. */
   | { readonly type: "release"; readonly id: string }
   | { readonly type: "connect"; readonly id: string; readonly call: number; readonly port: number }
+  /** Asks who has the client's end of a connection over 127.0.0.1. */
+  | {
+      readonly type: "find-client";
+      readonly call: number;
+      readonly clientPort: number;
+      readonly serverPort: number;
+    }
   | { readonly type: "close" };
 
 export type FromSpawner =
@@ -91,6 +98,8 @@ export type FromSpawner =
   | { readonly type: "released"; readonly id: string }
   | { readonly type: "connected"; readonly call: number }
   | { readonly type: "refused"; readonly call: number; readonly message: string }
+  /** Null if it cannot be told, or nobody has it any more. */
+  | { readonly type: "found-client"; readonly call: number; readonly uid: number | null }
   | { readonly type: "closed" };
 
 /** What a sandbox gets that was started before it was known whose it would be. */

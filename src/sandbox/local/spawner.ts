@@ -62,6 +62,8 @@ class Spawner {
         return this.#connect(message.id, message.call, message.port);
       case "terminate":
         return this.#boxes.get(message.id)?.terminate();
+      case "find-client":
+        return this.#findClient(message.call, message.clientPort, message.serverPort);
       case "close":
         await this.close();
         send({ type: "closed" });
@@ -194,6 +196,16 @@ class Spawner {
       if (box.tracks.uid !== null) this.#uids.delete(box.tracks.uid);
     }
     send({ type: "released", id });
+  }
+
+  #findClient(call: number, clientPort: number, serverPort: number): void {
+    let uid: number | undefined;
+    try {
+      uid = this.#syscalls?.findTcpSocket(clientPort, serverPort)?.uid;
+    } catch {
+      // A kernel without that; the driver asks elsewhere.
+    }
+    send({ type: "found-client", call, uid: uid ?? null });
   }
 
   async #connect(id: string, call: number, port: number): Promise<void> {

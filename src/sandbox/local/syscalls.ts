@@ -17,6 +17,8 @@ export interface Syscalls {
   connectToLoopback(port: number): number;
   /** Whether a socket from `connectToLoopback` is connected by now. @throws if it was refused. */
   isConnected(fd: number): boolean;
+  /** Who has the socket at that end of a TCP connection over 127.0.0.1; undefined if nobody has. */
+  findTcpSocket(localPort: number, remotePort: number): { uid: number; inode: number } | undefined;
   /** Makes that folder a mount of its own; what is mounted below it later appears wherever it was bound to. */
   shareMounts(folder: string): void;
   /** Shows a folder at a place below a shared one, read-only, without devices and set-user-id. Linux 5.12. */
@@ -28,6 +30,7 @@ export interface Syscalls {
 const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -37,6 +40,15 @@ const POLLOUT = 4;
 /** Linux 5.9, the same number on every machine; on older ones programs see what the daemon inherited. */
 const CLOSE_RANGE = 436n;
 const CLOSE_RANGE_CLOEXEC = 4n;
+const AF_NETLINK = 16;
+const NETLINK_SOCK_DIAG = 4;
+const SOCK_DIAG_BY_FAMILY = 20;
+const NLM_F_REQUEST = 1;
+const IPPROTO_TCP = 6;
+const ALL_STATES = 0xffffffff;
+const DIAG_REQUEST_BYTES = 72;
+const DIAG_UID_AT = 80;
+const DIAG_INODE_AT = 84;
 /** The same numbers on every machine. */
 const OPEN_TREE = 428n;
 const MOVE_MOUNT = 429n;
@@ -66,6 +78,8 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
     socket: { arguments: ["int32", "int32", "int32"], return: "int32" },
     bind: { arguments: ["int32", "buffer", "int32"], return: "int32" },
     listen: { arguments: ["int32", "int32"], return: "int32" },
+    send: { arguments: ["int32", "buffer", "uint64", "int32"], return: "int64" },
+    recv: { arguments: ["int32", "buffer", "uint64", "int32"], return: "int64" },
     connect: { arguments: ["int32", "buffer", "int32"], return: "int32" },
     getsockopt: { arguments: ["int32", "int32", "int32", "buffer", "buffer"], return: "int32" },
     poll: { arguments: ["buffer", "uint64", "int32"], return: "int32" },
@@ -142,6 +156,21 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       if (value.readInt32LE(0) !== 0) throw new Error(`connect failed with errno ${value.readInt32LE(0)}`);
       return true;
     },
+    findTcpSocket: (localPort, remotePort) => {
+      const made = libc.socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+      const fd = check("socket", made);
+      try {
+        const request = diagRequest(localPort, remotePort);
+        checkLong("send", libc.send(fd, request, BigInt(request.length), 0));
+        const answer = Buffer.alloc(512);
+        const bytes = checkLong("recv", libc.recv(fd, answer, BigInt(answer.length), 0));
+        // Anything else is an error message: there is no such connection.
+        if (bytes < DIAG_INODE_AT + 4 || answer.readUInt16LE(4) !== SOCK_DIAG_BY_FAMILY) return undefined;
+        return { uid: answer.readUInt32LE(DIAG_UID_AT), inode: answer.readUInt32LE(DIAG_INODE_AT) };
+      } finally {
+        libc.close(fd);
+      }
+    },
     shareMounts: (folder) => {
       check("mount", libc.mount(folder, folder, 0n, MS_BIND, 0n));
       check("mount", libc.mount("none", folder, 0n, MS_SHARED, 0n));
@@ -167,6 +196,24 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       check("umount", libc.umount2(folder, MNT_DETACH));
     },
   };
+}
+
+/** nlmsghdr and inet_diag_req_v2 (linux/inet_diag.h), for one connection. */
+function diagRequest(localPort: number, remotePort: number): Buffer {
+  const request = Buffer.alloc(DIAG_REQUEST_BYTES);
+  request.writeUInt32LE(DIAG_REQUEST_BYTES, 0);
+  request.writeUInt16LE(SOCK_DIAG_BY_FAMILY, 4);
+  request.writeUInt16LE(NLM_F_REQUEST, 6);
+  request.writeUInt8(AF_INET, 16);
+  request.writeUInt8(IPPROTO_TCP, 17);
+  request.writeUInt32LE(ALL_STATES, 20);
+  request.writeUInt16BE(localPort, 24);
+  request.writeUInt16BE(remotePort, 26);
+  request.set([127, 0, 0, 1], 28);
+  request.set([127, 0, 0, 1], 44);
+  // No cookie is known.
+  request.fill(0xff, 64, 72);
+  return request;
 }
 
 /** struct sockaddr_in. */
