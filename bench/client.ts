@@ -93,3 +93,15 @@ export async function createFunction(
   if (status !== 201)
     throw new Error(`CreateFunction ${options.name}: ${status} ${body.toString().slice(0, 500)}`);
 }
+
+/** As many calls at once as that, and so as many instances. */
+export async function setConcurrency(daemon: Daemon, name: string, calls: number): Promise<void> {
+  const { status, body } = await call({
+    port: Number(new URL(daemon.controlUrl).port),
+    method: "PUT",
+    path: `/2017-10-31/functions/${name}/concurrency`,
+    headers: { authorization: `Bearer ${daemon.key}`, "content-type": "application/json" },
+    body: JSON.stringify({ ReservedConcurrentExecutions: calls }),
+  });
+  if (status !== 200) throw new Error(`PutFunctionConcurrency: ${status} ${body.toString().slice(0, 500)}`);
+}

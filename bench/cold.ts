@@ -1,77 +1,192 @@
 import { spawnSync } from "node:child_process";
-import { callFunction, createFunction } from "./client.ts";
-import { type BenchFunction, nodeFunction, pythonFunction, staticFunction } from "./functions.ts";
-import { inTurn, median, type Row, ratioRow } from "./measure.ts";
-import { type Daemon, startDaemon, timeProcess } from "./processes.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createFunction, setConcurrency } from "./client.ts";
+import {
+  type BenchFunction,
+  frameworkFunction,
+  nodeFunction,
+  pythonFunction,
+  slowFunction,
+  staticFunction,
+} from "./functions.ts";
+import { inTurn, median, quantile, type Row, ratioRow } from "./measure.ts";
+import { openConnection } from "./one-connection.ts";
+import { type Daemon, privateMib, runtimeProcesses, startDaemon, timeProcess } from "./processes.ts";
 
-const RUNS = 20;
+const RUNS = 30;
+const FRAMEWORK_RUNS = 10;
+const INSTANCES = 100;
+const IDLE_INSTANCES = 10;
+/** Between a deploy and the first call: a sandbox is ready by then. */
+const PAUSE_MS = 300;
 
 export async function measureCold(): Promise<Row[]> {
   await using daemon = await startDaemon();
-  const rows: Row[] = [];
-  const node = () => timeProcess(process.execPath, ["-e", "0"]);
-  rows.push(
-    ratioRow(
-      "first call, Node handler",
-      "ms",
-      "node -e 0",
-      await inTurn(RUNS, coldCall(daemon, "node", await nodeFunction()), node),
-      { kind: "at most", ratio: 2.5 },
-    ),
-  );
-  const python = interpreterOf("python3");
-  if (python) {
-    const bare = () => timeProcess(python, ["-c", "0"]);
-    rows.push(
-      ratioRow(
-        "first call, Python handler",
-        "ms",
-        "python3 -c 0",
-        await inTurn(RUNS, coldCall(daemon, "python", await pythonFunction()), bare),
-        { kind: "at most", ratio: 2.5 },
-      ),
-    );
-  }
-  const made = await staticFunction();
-  if (made && spawnSync("bwrap", ["--version"]).status === 0) {
-    const bare = () =>
-      timeProcess("bwrap", [
-        "--unshare-all",
-        "--ro-bind",
-        "/",
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/tmp",
-        "/bin/true",
-      ]);
-    const { values, yardsticks } = await inTurn(RUNS, coldCall(daemon, "static", made), bare);
-    const over = median(values) - median(yardsticks);
-    const row = ratioRow(
-      "first call, static executable",
-      "ms",
-      "bare bwrap",
-      { values, yardsticks },
-      { kind: "at most", ratio: 0 },
-    );
-    rows.push({ ...row, bar: `at most 15 ms over (${over.toFixed(1)})`, isMet: over <= 15 });
-  }
-  return rows;
+  return [
+    ...(await nodeRows(daemon)),
+    ...(await pythonRows(daemon)),
+    ...(await staticRows(daemon)),
+    ...(await frameworkRows(daemon)),
+    ...(await manyRows("Node", slowFunction("nodejs24.x"), undefined)),
+    ...(await manyRows("Python", slowFunction("python3.12"), 250)),
+  ];
 }
 
-/** Creates a function that has never run and times its first call. */
-function coldCall(daemon: Daemon, prefix: string, made: BenchFunction): () => Promise<number> {
+async function nodeRows(daemon: Daemon): Promise<Row[]> {
+  const node = () => timeProcess(process.execPath, ["-e", "0"]);
+  const { values, yardsticks } = await inTurn(
+    RUNS,
+    firstCall(daemon, "node", async () => nodeFunction()),
+    node,
+  );
+  const p99 = {
+    values: [quantile(values, 0.99)],
+    yardsticks: [median(yardsticks)],
+  };
+  return [
+    ratioRow("first call, Node handler, p50", "ms", "node -e 0", { values, yardsticks }, atMost(0.15)),
+    ratioRow("first call, Node handler, p99", "ms", "node -e 0", p99, atMost(0.6)),
+    await memoryRow("Node", nodeFunction(), 9),
+  ];
+}
+
+async function pythonRows(daemon: Daemon): Promise<Row[]> {
+  const python = interpreterOf("python3");
+  if (!python) return [];
+  const bare = () => timeProcess(python, ["-I", "-S", "-c", "0"]);
+  const measured = await inTurn(
+    RUNS,
+    firstCall(daemon, "python", async () => pythonFunction()),
+    bare,
+  );
+  return [
+    ratioRow("first call, Python handler, p50", "ms", "python3 -I -S -c 0", measured, atMost(0.5)),
+    await memoryRow("Python", pythonFunction(), 2),
+  ];
+}
+
+async function staticRows(daemon: Daemon): Promise<Row[]> {
+  const made = await staticFunction();
+  if (!made || spawnSync("bwrap", ["--version"]).status !== 0) return [];
+  const inside = [
+    "--unshare-all",
+    "--ro-bind",
+    "/",
+    "/",
+    "--proc",
+    "/proc",
+    "--dev",
+    "/dev",
+    "--tmpfs",
+    "/tmp",
+  ];
+  const bare = () => timeProcess("bwrap", [...inside, "/bin/true"]);
+  const measured = await inTurn(
+    RUNS,
+    firstCall(daemon, "static", async () => made),
+    bare,
+  );
+  return [ratioRow("first call, static executable, p50", "ms", "bare bwrap", measured, atMost(1.5))];
+}
+
+async function frameworkRows(daemon: Daemon): Promise<Row[]> {
+  const made = await frameworkFunction();
+  if (!made) return [];
+  const plain = () => timeProcess(process.execPath, ["-e", made.startPlainly]);
+  const measured = await inTurn(
+    FRAMEWORK_RUNS,
+    firstCall(daemon, "framework", async () => made),
+    plain,
+  );
+  return [
+    ratioRow("first call, Node with express, p50", "ms", "the same started by node", measured, atMost(0.6)),
+  ];
+}
+
+/** As many calls at once, each of which keeps an instance for a second: how long until the last has one. */
+async function manyRows(
+  name: string,
+  made: Promise<BenchFunction>,
+  barMs: number | undefined,
+): Promise<Row[]> {
+  await using daemon = await startDaemon();
+  const { runtime, handler, zip } = await made;
+  await createFunction(daemon, { name: "many", zip, runtime, handler });
+  await setConcurrency(daemon, "many", INSTANCES);
+  await sleep(PAUSE_MS * 2);
+  const connections = await Promise.all(
+    Array.from({ length: INSTANCES }, () => openConnection(daemon.gatewayPort)),
+  );
+  const startedAt = performance.now();
+  const statuses = await Promise.all(connections.map((connection) => connection.call("many")));
+  const tookMs = performance.now() - startedAt - 1_000;
+  for (const connection of connections) connection.close();
+  const failed = statuses.filter((status) => status !== 200).length;
+  return [
+    {
+      measure: `0 to ${INSTANCES} instances, ${name} (${failed} failed)`,
+      value: tookMs,
+      unit: "ms",
+      yardstick: "",
+      yardstickValue: undefined,
+      ratio: undefined,
+      bar: barMs === undefined ? "none failed" : `at most ${barMs} ms`,
+      isMet: failed === 0 && (barMs === undefined || tookMs <= barMs),
+      spread: [tookMs, tookMs],
+      runs: 1,
+    },
+  ];
+}
+
+/** Of what a process holds for itself alone. */
+async function memoryRow(name: string, made: Promise<BenchFunction>, barMib: number): Promise<Row> {
+  await using daemon = await startDaemon();
+  const { runtime, handler, zip } = await made;
+  const connection = await openConnection(daemon.gatewayPort);
+  for (let index = 0; index < IDLE_INSTANCES; index += 1) {
+    await createFunction(daemon, { name: `idle-${index}`, zip, runtime, handler });
+    await connection.call(`idle-${index}`);
+  }
+  connection.close();
+  const sizes = runtimeProcesses(daemon.pid).map(privateMib);
+  const value = median(sizes);
+  return {
+    measure: `private memory per idle instance, ${name}`,
+    value,
+    unit: "MiB",
+    yardstick: "",
+    yardstickValue: undefined,
+    ratio: undefined,
+    bar: `at most ${barMib} MiB`,
+    isMet: value <= barMib,
+    spread: [Math.min(...sizes), Math.max(...sizes)],
+    runs: sizes.length,
+  };
+}
+
+/** Creates a function that has never run, and times its first call on a connection that is open already. */
+function firstCall(
+  daemon: Daemon,
+  prefix: string,
+  make: () => Promise<BenchFunction>,
+): () => Promise<number> {
   let count = 0;
   return async () => {
     const name = `${prefix}-${count++}`;
-    await createFunction(daemon, { name, ...made });
+    await createFunction(daemon, { name, ...(await make()) });
+    const connection = await openConnection(daemon.gatewayPort);
+    await sleep(PAUSE_MS);
     const startedAt = performance.now();
-    await callFunction(daemon, name);
-    return performance.now() - startedAt;
+    const status = await connection.call(name);
+    const tookMs = performance.now() - startedAt;
+    connection.close();
+    if (status !== 200) throw new Error(`${name} answered ${status}`);
+    return tookMs;
   };
+}
+
+function atMost(ratio: number) {
+  return { kind: "at most", ratio } as const;
 }
 
 /** The real interpreter behind shims. */

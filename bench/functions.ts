@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zipOf } from "./client.ts";
@@ -18,6 +27,49 @@ export async function nodeFunction(): Promise<BenchFunction> {
 export async function pythonFunction(): Promise<BenchFunction> {
   const content = `def handler(event, context):\n    return {"message": "Hello, World!"}\n`;
   return { zip: await zipOf({ "index.py": { content } }), runtime: "python3.12", handler: "index.handler" };
+}
+
+/** Takes a second, and does nothing in it. */
+export async function slowFunction(runtime: "nodejs24.x" | "python3.12"): Promise<BenchFunction> {
+  const files: Record<string, { content: string }> =
+    runtime === "python3.12"
+      ? { "index.py": { content: "import time\n\ndef handler(event, context):\n    time.sleep(1)\n" } }
+      : {
+          "index.mjs": {
+            content: "export const handler = () => new Promise((resolve) => setTimeout(resolve, 1_000));\n",
+          },
+        };
+  return { zip: await zipOf(files), runtime, handler: "index.handler" };
+}
+
+/** A handler behind express, which npm installs; undefined where that is not to be had. */
+export async function frameworkFunction(): Promise<
+  (BenchFunction & { readonly startPlainly: string }) | undefined
+> {
+  const dir = join(tmpdir(), `lambdad-bench-express-${process.getuid?.() ?? 0}`);
+  mkdirSync(dir, { recursive: true });
+  if (!existsSync(join(dir, "node_modules/express"))) {
+    writeFileSync(join(dir, "package.json"), '{"private":true}');
+    const installed = spawnSync("npm", ["install", "--no-audit", "--no-fund", "express@5.1.0"], { cwd: dir });
+    if (installed.status !== 0) return undefined;
+  }
+  const content = `
+const express = require("express");
+const app = express();
+app.get("/", (request, response) => response.json({ message: "Hello" }));
+exports.handler = async () => ({ statusCode: 200, body: JSON.stringify({ routes: typeof app.handle }) });
+`;
+  const files: Record<string, { content: Uint8Array | string }> = { "index.js": { content } };
+  for (const file of readdirSync(join(dir, "node_modules"), { recursive: true, encoding: "utf8" })) {
+    const path = join(dir, "node_modules", file);
+    if (statSync(path).isFile()) files[`node_modules/${file}`] = { content: readFileSync(path) };
+  }
+  return {
+    zip: await zipOf(files),
+    runtime: "nodejs24.x",
+    handler: "index.handler",
+    startPlainly: `process.chdir(${JSON.stringify(dir)}); require(${JSON.stringify(join(dir, "node_modules/express"))})()`,
+  };
 }
 
 const STATIC_SOURCE = `

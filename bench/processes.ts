@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -81,6 +81,37 @@ export async function startDaemon(dataDir?: string): Promise<Daemon> {
 export function residentMib(pid: number): number {
   const kib = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return Number(kib ?? 0) / 1_024;
+}
+
+/** Runtimes of functions that were started for a daemon, by their command line. */
+export function runtimeProcesses(daemonPid: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const parent = Number(readText(`/proc/${name}/stat`).split(") ").at(-1)?.split(" ")[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const below = (pid: number): number[] =>
+    (children.get(pid) ?? []).flatMap((child) => [child, ...below(child)]);
+  return below(daemonPid).filter((pid) => {
+    const [program = "", ...rest] = readText(`/proc/${pid}/cmdline`).split("\0");
+    return !program.endsWith("bwrap") && rest.some((word) => word.startsWith("/var/runtime/main."));
+  });
+}
+
+/** What a process holds that no other does, in MiB. */
+export function privateMib(pid: number): number {
+  const lines = readText(`/proc/${pid}/smaps_rollup`).matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm);
+  return [...lines].reduce((sum, [, kib]) => sum + Number(kib), 0) / 1_024;
+}
+
+/** Empty if it is gone. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** User and system CPU time of a process so far, ms. */
