@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Version } from "../core/function.ts";
 import type { InvocationId, SandboxId } from "../core/ids.ts";
 import { type Call, describeExit, type InvocationOutcome } from "../core/invocation.ts";
@@ -9,6 +8,7 @@ import type { Sandbox } from "../sandbox/driver.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
 import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
 import type { InvocationResult, Tunnel } from "./invocations.ts";
+import { turnRead } from "./loop-turn.ts";
 import { readLines, readTelemetry, requestIdOf } from "./output.ts";
 import { type Begun, ServedCall } from "./served-call.ts";
 
@@ -48,8 +48,6 @@ export class Instance implements AsyncDisposable {
   #claimed = 0;
   #freezing: "no" | "frozen" | "paged-out" = "no";
   #initMs: number | undefined;
-  /** Set once the program has written anything, so that its lines are waited for from then on. */
-  #prints = false;
   #lastUsedAt = performance.now();
   readonly #telemetry: InstanceTelemetry;
   /** What initialisation has used up of the first call's time. */
@@ -311,16 +309,16 @@ export class Instance implements AsyncDisposable {
       outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
     const idle = !isOver && this.#becomesIdle(call.deadlineAt);
     const isFit: boolean = typeof idle === "boolean" ? idle : await idle;
-    if (!isFit) await this.#stopAfter(outcome);
-    // What it printed is on its way through a pipe of its own and belongs to this call.
-    if (this.#prints) await nextTurn();
+    if (isFit) this.#release();
+    else await this.#stopAfter(outcome);
+    // What it printed came through a pipe of its own, before its answer, but may be read after it.
+    await turnRead();
     if (outcome.kind === "timed-out")
       recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
     const memoryPeakMib = this.#parts.sandbox.memoryPeakMib();
     recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
     this.#telemetry.reported(call, { ...end, memoryPeakMib });
     this.#active.delete(call.invocationId);
-    if (isFit) this.#release();
   }
 
   /** Where extensions are given time to end, the end of the call does not wait for them. */
@@ -329,7 +327,7 @@ export class Instance implements AsyncDisposable {
     if (outcome.kind === "crashed") this.#endsFor = "failure";
     const stopped = this[Symbol.asyncDispose]();
     if (this.#parts.channel.shutDown === undefined) await stopped;
-    else await Promise.race([stopped, nextTurn()]);
+    else await Promise.race([stopped, turnRead()]);
   }
 
   /** False if it still works on the last call when that call's time is up, or has gone. */
@@ -386,7 +384,6 @@ export class Instance implements AsyncDisposable {
 
   /** Notes a line with the invocation it names, else with the one that runs if only one can, else with none. */
   #line(requestId: string | undefined, stream: LogStream, text: string): void {
-    this.#prints = true;
     const named = requestId === undefined ? undefined : this.#active.get(requestId as InvocationId);
     const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#active.size === 1;
     const [first] = isOneAtATime ? this.#active.values() : [];
