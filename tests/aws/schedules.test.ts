@@ -100,36 +100,36 @@ describe("schedules", () => {
         "events",
         "put-rule",
         "--name",
-        "work",
+        "jobs",
         "--schedule-expression",
         "cron(16 * ? * MON-FRI *)",
       );
-      assert.match(String(put.RuleArn), /:rule\/work$/);
-      const targets = await aws("events", "put-targets", "--rule", "work", "--targets", `Id=1,Arn=${arn}`);
+      assert.match(String(put.RuleArn), /:rule\/jobs$/);
+      const targets = await aws("events", "put-targets", "--rule", "jobs", "--targets", `Id=1,Arn=${arn}`);
       assert.equal(targets.FailedEntryCount, 0);
-      await aws("events", "disable-rule", "--name", "work");
-      assert.equal((await aws("events", "describe-rule", "--name", "work")).State, "DISABLED");
-      await aws("events", "enable-rule", "--name", "work");
+      await aws("events", "disable-rule", "--name", "jobs");
+      assert.equal((await aws("events", "describe-rule", "--name", "jobs")).State, "DISABLED");
+      await aws("events", "enable-rule", "--name", "jobs");
       const { Rules } = await aws("events", "list-rules");
       assert.deepEqual(
         Object(Rules).map(({ State }: { State: string }) => State),
         ["ENABLED"],
       );
       const { RuleNames } = await aws("events", "list-rule-names-by-target", "--target-arn", arn);
-      assert.deepEqual(RuleNames, ["work"]);
-      const listed = await aws("events", "list-targets-by-rule", "--rule", "work");
+      assert.deepEqual(RuleNames, ["jobs"]);
+      const listed = await aws("events", "list-targets-by-rule", "--rule", "jobs");
       assert.deepEqual(listed, { Targets: [{ Id: "1", Arn: arn }] });
       await aws("events", "list-tags-for-resource", "--resource-arn", String(put.RuleArn));
-      const ran = await daemon.lambda("schedule", "run", "rule/work/1");
+      const ran = await daemon.lambda("schedule", "run", "rule/jobs/1");
       assert.equal(ran.code, 0, ran.stderr);
-      await until(async () => (await history("rule/work/1"))[0]?.outcome === "done");
+      await until(async () => (await history("rule/jobs/1"))[0]?.outcome === "done");
       assert.match(
         (await daemon.lambda("logs", "greet")).stdout,
         /"detail-type":"Scheduled Event","source":"aws.events"/,
       );
-      await aws("events", "remove-targets", "--rule", "work", "--ids", "1");
-      await aws("events", "delete-rule", "--name", "work");
-      await assert.rejects(aws("events", "describe-rule", "--name", "work"), /ResourceNotFoundException/);
+      await aws("events", "remove-targets", "--rule", "jobs", "--ids", "1");
+      await aws("events", "delete-rule", "--name", "jobs");
+      await assert.rejects(aws("events", "describe-rule", "--name", "jobs"), /ResourceNotFoundException/);
       await assert.rejects(
         aws("events", "put-rule", "--name", "x", "--schedule-expression", "rate(1 minutes)"),
         /ValidationException.*Parameter ScheduleExpression is not valid\./,

@@ -82,7 +82,7 @@ describe("bubblewrapOptions", () => {
   it("makes the way to a tool's folder, unless it is in /usr", () => {
     const options = bubblewrapOptions(host, asRoot, {
       ...request,
-      toolDirs: ["/work/node/bin", "/usr/lib/x", "/usrlocal"],
+      toolDirs: ["/tools/node/bin", "/usr/lib/x", "/usrlocal"],
     });
     assert.ok(
       has(
@@ -90,14 +90,14 @@ describe("bubblewrapOptions", () => {
         "--perms",
         "0755",
         "--dir",
-        "/work",
+        "/tools",
         "--perms",
         "0755",
         "--dir",
-        "/work/node",
+        "/tools/node",
         "--ro-bind",
-        "/work/node/bin",
-        "/work/node/bin",
+        "/tools/node/bin",
+        "/tools/node/bin",
       ),
     );
     assert.ok(has(options, "--ro-bind", "/usrlocal", "/usrlocal"));
