@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LambdaClient } from "@aws-sdk/client-lambda";
+import { type CreateFunctionCommandInput, LambdaClient } from "@aws-sdk/client-lambda";
 import { makeZip } from "../../code/archive-maker.fake.ts";
 import { openDepot } from "../../code/depot.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -216,6 +216,21 @@ export function returned(payload: Uint8Array): InvocationResult {
 
 export function payloadOf(request: InvocationRequest): Uint8Array {
   return request.input.kind === "event" ? request.input.payload : new Uint8Array(0);
+}
+
+/** What a client asks for when it makes a function from an archive. */
+export function creation(
+  name: string,
+  more: Partial<CreateFunctionCommandInput> = {},
+): CreateFunctionCommandInput {
+  return {
+    FunctionName: name,
+    Role: ROLE,
+    Runtime: "nodejs24.x",
+    Handler: "index.handler",
+    Code: { ZipFile: zipOf() },
+    ...more,
+  };
 }
 
 /** A function as a client would have made it. */

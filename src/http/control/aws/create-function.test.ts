@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import {
   CreateFunctionCommand,
-  type CreateFunctionCommandInput,
   GetFunctionCommand,
   type LambdaClient,
   ResourceConflictException,
   waitUntilFunctionActiveV2,
 } from "@aws-sdk/client-lambda";
 import { makeZip } from "../../../code/archive-maker.fake.ts";
-import { named, ROLE, startControl, type TestControl, zipOf } from "../control.fake.ts";
+import { creation, named, ROLE, startControl, type TestControl, zipOf } from "../control.fake.ts";
 
 let control: TestControl;
 let sdk: LambdaClient;
@@ -20,17 +19,6 @@ before(async () => {
 after(() => control[Symbol.asyncDispose]());
 
 const ARN = "arn:aws:lambda:eu-central-1:123456789012:function";
-
-function creation(name: string, more: Partial<CreateFunctionCommandInput> = {}): CreateFunctionCommandInput {
-  return {
-    FunctionName: name,
-    Role: ROLE,
-    Runtime: "nodejs24.x",
-    Handler: "index.handler",
-    Code: { ZipFile: zipOf() },
-    ...more,
-  };
-}
 
 const BASE = {
   FunctionName: "raw",

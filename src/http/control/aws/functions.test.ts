@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import {
   CreateFunctionCommand,
-  type CreateFunctionCommandInput,
   DeleteFunctionCommand,
   GetFunctionCommand,
   GetFunctionConfigurationCommand,
@@ -15,7 +14,7 @@ import {
   UpdateFunctionConfigurationCommand,
   waitUntilFunctionUpdatedV2,
 } from "@aws-sdk/client-lambda";
-import { makeFunction, named, ROLE, startControl, type TestControl, zipOf } from "../control.fake.ts";
+import { creation, makeFunction, named, startControl, type TestControl, zipOf } from "../control.fake.ts";
 
 let control: TestControl;
 let sdk: LambdaClient;
@@ -26,17 +25,6 @@ before(async () => {
 after(() => control[Symbol.asyncDispose]());
 
 const ARN = "arn:aws:lambda:eu-central-1:123456789012:function";
-
-function creation(name: string, more: Partial<CreateFunctionCommandInput> = {}): CreateFunctionCommandInput {
-  return {
-    FunctionName: name,
-    Role: ROLE,
-    Runtime: "nodejs24.x",
-    Handler: "index.handler",
-    Code: { ZipFile: zipOf() },
-    ...more,
-  };
-}
 
 describe("GetFunction", () => {
   it("answers settled states, and a location from which the archive can be fetched without a key", async () => {

@@ -40,18 +40,9 @@ export async function createFunction(parts: ControlParts, request: ControlReques
   const config: FunctionConfig = {
     runtime: configuration.runtime,
     entry: { kind: "handler", handler: configuration.handler },
-    description: configuration.description ?? "",
-    memoryMib: configuration.memoryMib ?? MEMORY_MIB_DEFAULT,
-    timeoutMs: configuration.timeoutMs ?? TIMEOUT_MS_DEFAULT,
-    tmpMib: configuration.tmpMib ?? TMP_MIB_DEFAULT,
-    environment: configuration.environment ?? {},
     network: "host",
-    slotsPerInstance: 1,
-    architecture: parts.architecture,
-    role: configuration.role,
     ...(await layersConfig(parts, configuration.layers ?? [], code, request.signal)),
-    logging: changedLogging(TEXT_LOGGING, configuration.logging),
-    kept: changedKept(undefined, configuration.kept),
+    ...createdSettings(parts, configuration),
   };
   const record = await parts.functions.create(
     { name, code, config, concurrencyMax: undefined, tags: made.tags },
@@ -59,6 +50,25 @@ export async function createFunction(parts: ControlParts, request: ControlReques
   );
   const shown = made.publish ? await parts.functions.getVersion(record.name, 1) : record.latest;
   return configurationReply(parts, 201, shown, "creating");
+}
+
+/** What a new function has whatever its package is: the request's settings, and the defaults of those it leaves out. */
+export function createdSettings(
+  parts: Pick<ControlParts, "architecture">,
+  configuration: ConfigurationChange & { readonly role: string },
+): Omit<FunctionConfig, "runtime" | "entry" | "network" | "layers" | "optTreeId"> {
+  return {
+    description: configuration.description ?? "",
+    memoryMib: configuration.memoryMib ?? MEMORY_MIB_DEFAULT,
+    timeoutMs: configuration.timeoutMs ?? TIMEOUT_MS_DEFAULT,
+    tmpMib: configuration.tmpMib ?? TMP_MIB_DEFAULT,
+    environment: configuration.environment ?? {},
+    slotsPerInstance: 1,
+    architecture: parts.architecture,
+    role: configuration.role,
+    logging: changedLogging(TEXT_LOGGING, configuration.logging),
+    kept: changedKept(undefined, configuration.kept),
+  };
 }
 
 /** @throws PlatformError `InvalidName`, `InvalidRequest` for a qualifier. */

@@ -1,20 +1,17 @@
 /** CreateFunction and UpdateFunctionCode for functions whose code is an image; on AWS those are always handlers. */
 import type { FunctionConfig, ImageOverrides, Version } from "../../../core/function.ts";
-import { TEXT_LOGGING } from "../../../core/function.ts";
-import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
 import type { ControlParts, PreparedCode, PrepareImage } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
-import { changedLogging } from "./function-layers.ts";
 import {
   checkRevision,
   configurationReply,
+  createdSettings,
   createFunction,
   newFunctionName,
   refuseExisting,
   updateFunctionCode,
 } from "./functions.ts";
 import { parseCreateImage, parseUpdateImage, wantsImage } from "./image-wire.ts";
-import { changedKept } from "./kept-wire.ts";
 import { unqualified } from "./lookup.ts";
 
 /** Either kind of package; where the daemon runs no images, the operation for archives refuses them by name. */
@@ -28,19 +25,10 @@ export async function createAnyFunction(parts: ControlParts, request: ControlReq
   const config: FunctionConfig = {
     runtime,
     entry,
-    description: configuration.description ?? "",
-    memoryMib: configuration.memoryMib ?? MEMORY_MIB_DEFAULT,
-    timeoutMs: configuration.timeoutMs ?? TIMEOUT_MS_DEFAULT,
-    tmpMib: configuration.tmpMib ?? TMP_MIB_DEFAULT,
-    environment: configuration.environment ?? {},
     network: "public",
-    slotsPerInstance: 1,
-    architecture: parts.architecture,
-    role: configuration.role,
     layers: [],
     optTreeId: undefined,
-    logging: changedLogging(TEXT_LOGGING, configuration.logging),
-    kept: changedKept(undefined, configuration.kept),
+    ...createdSettings(parts, configuration),
   };
   const record = await parts.functions.create(
     { name, code, config, concurrencyMax: undefined, tags: made.tags },
