@@ -1,7 +1,8 @@
 import { configHelp, readConfig } from "./config.ts";
 import { isPlatformError } from "./core/errors.ts";
 import { jsonLog } from "./core/log.ts";
-import { startServer, version } from "./server.ts";
+import { startServer } from "./server.ts";
+import { version } from "./wiring/host.ts";
 
 /** Exit codes: 0 stopped as asked, 1 a part of the daemon died, 2 it could not start as configured. */
 async function main(): Promise<number> {

@@ -1,0 +1,12 @@
+import type { Config } from "../config.ts";
+import type { FunctionName } from "../core/ids.ts";
+
+/** The addresses under which functions are told to be, in the first of the gateway's domains. */
+export function functionUrls(config: Config, gatewayPort: number) {
+  const domain = config.domains[0] ?? "localhost";
+  const port = gatewayPort === 80 ? "" : `:${gatewayPort}`;
+  return {
+    ofFunction: (name: FunctionName) => `http://${name}.${domain}${port}`,
+    ofUrlId: (urlId: string) => `http://${urlId}.lambda-url.${config.region}.${domain}${port}/`,
+  };
+}
