@@ -15,6 +15,9 @@ export type KeyId = string & { readonly __brand: "KeyId" };
 /** Names an event: `evt_` and 11 characters of `0-9 a-z`. Later ones sort behind earlier ones. */
 export type EventId = string & { readonly __brand: "EventId" };
 
+/** Names a source: a UUID in lower case. */
+export type SourceId = string & { readonly __brand: "SourceId" };
+
 const FUNCTION_NAME = /^[A-Za-z0-9-][A-Za-z0-9-_]{0,63}$/;
 const KEY_ID = /^[A-Z0-9]{16,32}$/;
 const EVENT_ID = /^evt_[0-9a-z]{11}$/;
@@ -37,6 +40,14 @@ export function parseInvocationId(text: string): InvocationId | undefined {
 
 export function parseEventId(text: string): EventId | undefined {
   return EVENT_ID.test(text) ? (text as EventId) : undefined;
+}
+
+export function parseSourceId(text: string): SourceId | undefined {
+  return UUID.test(text) ? (text.toLowerCase() as SourceId) : undefined;
+}
+
+export function newSourceId(): SourceId {
+  return randomUUID() as SourceId;
 }
 
 export function newInvocationId(): InvocationId {

@@ -53,6 +53,14 @@ export const SCHEDULES_MAX = 10_000;
 export const CATCH_UP_MAX = 100;
 export const SCHEDULE_JITTER_MS_MAX = 24 * 3_600_000;
 
+/** Queues that functions are called for; the next one is refused. */
+export const SOURCES_MAX = 1_000;
+/** Batches of messages that run at once, over all sources; each is held in memory. */
+export const SOURCE_BATCHES_MAX = 200;
+/** AWS's figures. */
+export const SOURCE_BATCH_MESSAGES_MAX = 10_000;
+export const SOURCE_WINDOW_MS_MAX = 300_000;
+
 /** Instances of one function when it sets no limit of its own; calls beyond wait in the queue. */
 export const INSTANCES_PER_FUNCTION_DEFAULT = 10;
 /** Calls that wait for an instance of one function; the next one gets 429. */

@@ -3,6 +3,7 @@ import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
 import { fakeEvents } from "./event-queue.fake.ts";
 import { fakeSchedules } from "./schedules.fake.ts";
+import { fakeSources } from "./sources.fake.ts";
 import type { KeyRecord, KeyStore, Layers, Registry, Store } from "./store.ts";
 
 /** A store in memory, for tests. Values are copied on the way in and out, as a database does. */
@@ -16,6 +17,7 @@ export function fakeStore(): Store {
     events,
     schedules,
     rules: schedules.rules,
+    sources: fakeSources(async (name) => (await registry.findFunction(name)) !== undefined),
     keys: fakeKeys(),
     layers,
     async [Symbol.asyncDispose]() {},

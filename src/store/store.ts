@@ -2,6 +2,7 @@ import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts"
 import type { FunctionName, KeyId } from "../core/ids.ts";
 import type { EventLedger, EventQueue } from "./event-queue.ts";
 import type { Rules, Schedules } from "./schedules.ts";
+import type { Sources } from "./sources.ts";
 
 /** What survives a restart. Each port is an interface of its own, so that a part sees only what it needs. */
 export interface Store extends AsyncDisposable {
@@ -11,6 +12,7 @@ export interface Store extends AsyncDisposable {
   readonly events: EventQueue & EventLedger;
   readonly schedules: Schedules;
   readonly rules: Rules;
+  readonly sources: Sources;
 }
 
 /**

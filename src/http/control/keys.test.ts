@@ -130,6 +130,16 @@ describe("a key ring", () => {
     assert.ok(!JSON.stringify([...place.records.values()]).includes(imported.secret));
   });
 
+  it("seals secrets of other things, each for its own purpose and thing", async () => {
+    await using place = await keyPlace();
+    const sealed = (await place.open()).sealerFor("tests").seal("a", "geheim");
+    const ring = await place.open();
+    assert.ok(!Buffer.from(sealed, "base64").toString("latin1").includes("geheim"));
+    assert.equal(ring.sealerFor("tests").unseal("a", sealed), "geheim");
+    assert.equal(ring.sealerFor("tests").unseal("b", sealed), undefined);
+    assert.equal(ring.sealerFor("others").unseal("a", sealed), undefined);
+  });
+
   it("does not open a sealed secret under another id or another master", async () => {
     await using place = await keyPlace();
     const imported = { id: id("AKIAIOSFODNN7EXAMPLE"), secret: "x".repeat(20) };

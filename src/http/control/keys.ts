@@ -107,12 +107,21 @@ export interface KeyRing {
    * It never works as a bearer token.
    */
   issueTemporary(made: { readonly description: string; readonly functions: string }): TemporaryKey;
+  /** Keeps secrets of other things, each purpose under a key of its own. */
+  sealerFor(purpose: string): Sealer;
   /** By age. Revoked and expired ones too. */
   list(): Promise<readonly KeyRecord[]>;
   /** @throws PlatformError `ResourceConflict` if the id exists, `InvalidRequest` beyond 1,000 keys in use. */
   create(made: NewKey): Promise<IssuedKey>;
   /** No error if it is revoked already. @throws PlatformError `ResourceNotFound`. */
   revoke(id: KeyId): Promise<void>;
+}
+
+/** Encrypts what may lie in the store, bound to the id of what it belongs to. */
+export interface Sealer {
+  seal(id: string, secret: string): string;
+  /** Undefined if it was not sealed under this master for this id. */
+  unseal(id: string, sealed: string): string | undefined;
 }
 
 /** Keys that are neither revoked nor expired. */
@@ -133,7 +142,7 @@ export async function openKeyRing(parts: {
   const { dir, keys, clock } = parts;
   const { master, madeAt } = await openMaster(join(dir, "master.key"));
   const firstKey = adminKey(master, madeAt);
-  const sealing = Buffer.from(hkdfSync("sha256", master, "", "lambdad imported secrets", 32));
+  const sealing = sealingKey(master, "imported secrets");
   const temporary = new Map<string, UsableKey>();
   let loaded: Promise<Map<KeyId, KeyRecord>> | undefined;
 
@@ -201,6 +210,10 @@ export async function openKeyRing(parts: {
       };
       temporary.set(id, { key, secret, sessionToken });
       return { id, secret, sessionToken, revoke: () => temporary.delete(id) };
+    },
+    sealerFor(purpose) {
+      const key = sealingKey(master, purpose);
+      return { seal: (id, secret) => seal(key, id, secret), unseal: (id, sealed) => unseal(key, id, sealed) };
     },
     async list() {
       return [...(await records()).values()].sort((a, b) => a.createdAt - b.createdAt);
@@ -327,8 +340,12 @@ function adminKeyId(master: Buffer): KeyId {
   return parsed;
 }
 
+function sealingKey(master: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync("sha256", master, "", `lambdad ${purpose}`, 32));
+}
+
 /** 12 bytes nonce, ciphertext, 16 bytes tag; the id is bound to it, so that sealed secrets cannot be swapped. */
-function seal(sealing: Buffer, id: KeyId, secret: string): string {
+function seal(sealing: Buffer, id: string, secret: string): string {
   const nonce = randomBytes(12);
   const cipher = createCipheriv("aes-256-gcm", sealing, nonce).setAAD(Buffer.from(id));
   return Buffer.concat([nonce, cipher.update(secret, "utf8"), cipher.final(), cipher.getAuthTag()]).toString(
@@ -337,7 +354,7 @@ function seal(sealing: Buffer, id: KeyId, secret: string): string {
 }
 
 /** Undefined if it was not sealed under this master for this id. */
-function unseal(sealing: Buffer, id: KeyId, sealed: string): string | undefined {
+function unseal(sealing: Buffer, id: string, sealed: string): string | undefined {
   const bytes = Buffer.from(sealed, "base64");
   if (bytes.length < 28) return undefined;
   const decipher = createDecipheriv("aes-256-gcm", sealing, bytes.subarray(0, 12))

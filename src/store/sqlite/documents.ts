@@ -16,6 +16,7 @@ import {
 } from "../../core/function.ts";
 import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
 import type { Rule, Schedule } from "../../core/schedule.ts";
+import type { Source } from "../../core/source.ts";
 import type { KeyRecord } from "../store.ts";
 import type { Row } from "./connection.ts";
 
@@ -33,6 +34,7 @@ const VERSION_COLUMNS = ["function_name", "number", "tree_id", "archive_sha256"]
 const KEY_COLUMNS = ["id"] as const;
 const SCHEDULE_COLUMNS = ["id", "function_name"] as const;
 const RULE_COLUMNS = ["name"] as const;
+const SOURCE_COLUMNS = ["id", "function_name", "generation"] as const;
 const LAYER_COLUMNS = ["layer_name", "number", "tree_id", "archive_sha256"] as const;
 
 /** What to select so that a row can be parsed. */
@@ -41,6 +43,7 @@ export const VERSION_ROW = [...VERSION_COLUMNS, "document", "checksum"].join(", 
 export const KEY_ROW = [...KEY_COLUMNS, "document", "checksum"].join(", ");
 export const SCHEDULE_ROW = [...SCHEDULE_COLUMNS, "instant_at", "next_at", "document", "checksum"].join(", ");
 export const RULE_ROW = [...RULE_COLUMNS, "document", "checksum"].join(", ");
+export const SOURCE_ROW = [...SOURCE_COLUMNS, "document", "checksum"].join(", ");
 export const LAYER_ROW = [...LAYER_COLUMNS, "document", "checksum"].join(", ");
 
 export function functionDocument(record: FunctionRecord): Document {
@@ -86,6 +89,27 @@ export function ruleDocument(rule: Rule): Document {
 export function parseRule(row: Row): Rule {
   const stored = JSON.parse(checkedText(row, RULE_COLUMNS)) as Rule;
   return { ...stored, roleArn: stored.roleArn };
+}
+
+export function sourceDocument(source: Source): Document {
+  return newDocument(source, [source.id, source.functionName, source.generation]);
+}
+
+export function parseSource(row: Row): Source {
+  const stored = JSON.parse(checkedText(row, SOURCE_COLUMNS)) as Source;
+  return {
+    ...stored,
+    qualifier: stored.qualifier,
+    origin: parseOrigin(stored.origin),
+    concurrencyMax: stored.concurrencyMax,
+    onFailure: parseDestination(stored.onFailure),
+  };
+}
+
+function parseOrigin(stored: Source["origin"]): Source["origin"] {
+  if (stored.kind === "sqs") return { ...stored, endpoint: stored.endpoint, login: stored.login };
+  const { login } = stored;
+  return { ...stored, subject: stored.subject, login: login && { ...login, user: login.user } };
 }
 
 export function parseFunction(row: Row): FunctionRecord {
@@ -206,7 +230,7 @@ function parseUrl(stored: FunctionUrl): FunctionUrl {
 }
 
 function newDocument(
-  value: FunctionRecord | Version | KeyRecord | LayerVersion | Schedule | Rule,
+  value: FunctionRecord | Version | KeyRecord | LayerVersion | Schedule | Rule | Source,
   columns: Columns,
 ): Document {
   const text = JSON.stringify(value);

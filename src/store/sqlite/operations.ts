@@ -6,6 +6,7 @@ import { type LayerOperations, layerOperations } from "./layer-operations.ts";
 import type { Performers } from "./performers.ts";
 import { type RegistryOperations, registryOperations } from "./registry-operations.ts";
 import { type ScheduleOperations, scheduleOperations } from "./schedule-operations.ts";
+import { type SourceOperations, sourceOperations } from "./source-operations.ts";
 
 /**
  * Everything that the writer can do, by name. Arguments and results cross a thread, so they are plain values. Each
@@ -17,7 +18,8 @@ export interface Operations
     LayerOperations,
     EventOperations,
     EventUpkeepOperations,
-    ScheduleOperations {}
+    ScheduleOperations,
+    SourceOperations {}
 
 export type OperationName = keyof Operations;
 
@@ -28,6 +30,7 @@ const PERFORMERS: Performers<Operations> = {
   ...eventOperations,
   ...eventUpkeepOperations,
   ...scheduleOperations,
+  ...sourceOperations,
 };
 
 export const OPERATION_NAMES: readonly string[] = Object.keys(PERFORMERS);

@@ -17,6 +17,7 @@ import { openKeys } from "./sqlite-keys.ts";
 import { openLayers } from "./sqlite-layers.ts";
 import { openRegistry } from "./sqlite-registry.ts";
 import { openRules, openSchedules } from "./sqlite-schedules.ts";
+import { openSources } from "./sqlite-sources.ts";
 import { storeError } from "./store-error.ts";
 import { startThread } from "./thread.ts";
 import { startWriteQueue } from "./write-queue.ts";
@@ -68,6 +69,7 @@ export async function openSqliteStore(parts: {
       events,
       schedules: openSchedules(access, events),
       rules: openRules(access),
+      sources: openSources(access),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
