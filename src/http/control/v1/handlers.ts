@@ -7,6 +7,7 @@ import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } 
 import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
 import * as functions from "./functions.ts";
+import * as images from "./images.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { V1Name } from "./routes.ts";
@@ -52,6 +53,8 @@ export function v1Handlers(
     redriveDeadLetters: withParts(events.redriveDeadLetters),
     purgeDeadLetters: withParts(events.purgeDeadLetters),
     ...schedules,
+    listImages: withParts(images.listImages),
+    refreshImages: withParts(images.refreshImages),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

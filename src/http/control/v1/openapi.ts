@@ -13,6 +13,7 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   createKey: "CreateKey",
   redriveDeadLetters: "Redrive",
   putSchedule: "PutSchedule",
+  refreshImages: "RefreshImages",
 };
 
 /** Names of query parameters; each is text. */
@@ -26,6 +27,7 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listSchedules: ["function", "after", "limit"],
   upcomingOfSchedule: ["count"],
   historyOfSchedule: ["before", "limit"],
+  listImages: ["function"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -36,7 +38,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "revokeKey",
   "deleteSchedule",
 ]);
-const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs"]);
+const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs", "refreshImages"]);
 
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
