@@ -61,8 +61,6 @@ describe("readConfig", () => {
       unreservedMin: 0,
       requestsPerSecondMax: undefined,
       urlPermissions: "off",
-      imageRefreshMs: 86_400_000,
-      imageRefreshGoesLive: false,
     });
   });
 

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { openDepot } from "./code/depot.ts";
+import { ImageKeeper } from "./code/image-keeper.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
 import { IMAGE_RUNTIME } from "./core/function.ts";
@@ -17,6 +18,9 @@ import { Invoker } from "./invoker/invoker.ts";
 import { openProvisioned } from "./invoker/provisioned.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
 import { openRecords } from "./records/file-records.ts";
+import { newHostLoad } from "./records/host-load.ts";
+import { openMetrics } from "./records/metrics/file-metrics.ts";
+import type { Metrics } from "./records/metrics/metrics.ts";
 import { openFunctions } from "./registry/function-registry.ts";
 import type { Driver } from "./sandbox/driver.ts";
 import { openLocalDriver } from "./sandbox/local/driver.ts";
@@ -34,7 +38,6 @@ import {
   runRoot,
   version,
 } from "./wiring/host.ts";
-import { startImageUpkeep } from "./wiring/images.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
 
 export interface Server extends AsyncDisposable {
@@ -69,6 +72,14 @@ export async function startServer(parts: {
     openingKeys.catch(() => undefined);
     const controlUrl = Promise.withResolvers<string>();
     const records = scope.own(openRecords({ dir: join(config.dataDir, "logs"), clock, log }));
+    const metrics: Metrics = scope.own(
+      openMetrics({
+        dir: join(config.dataDir, "metrics"),
+        usageOf: (name) => invoker.usage(name),
+        clock,
+        log,
+      }),
+    );
     const depot = await openDepot({ dir: join(config.dataDir, "code"), log, clock });
     const runtimes = new Runtimes({
       packageRoot: PACKAGE_ROOT,
@@ -90,6 +101,7 @@ export async function startServer(parts: {
         driver,
         depot,
         records,
+        meters: metrics.calls,
         identity,
         clock,
         log,
@@ -112,27 +124,34 @@ export async function startServer(parts: {
     const functions = openFunctions({
       registry: store.registry,
       clock,
-      changed: (name) => void tellOfChange([invoker, provisioned, images.keeper], functions, name, log),
+      changed: (name) => void tellOfChange([invoker, provisioned, imageKeeper], functions, name, log),
     });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
     );
-    const images = startImageUpkeep(scope, {
-      config,
-      containers,
-      driver,
-      functions,
-      warm: (target, options) => invoker.warm(target, options),
-      records,
-      depot,
-      clock,
-      log,
-    });
+    const imageKeeper = scope.own(
+      new ImageKeeper({
+        tags: containers.images,
+        functions,
+        foundImages: async () => void (await driver.forImages()).isolation(),
+        clock,
+        log,
+      }),
+    );
 
     const events = newEventIntake(store.events);
     const eventWork = scope.own(
-      startEvents({ config, store, functions, invocations: invoker, identity, clock, log }),
+      startEvents({
+        config,
+        store,
+        functions,
+        invocations: invoker,
+        identity,
+        meters: metrics.events,
+        clock,
+        log,
+      }),
     );
 
     const gateway = scope.own(
@@ -180,6 +199,8 @@ export async function startServer(parts: {
         invocations: invoker,
         depot,
         records,
+        metrics,
+        hostLoad: newHostLoad(),
         layers: store.layers,
         schedules: store.schedules,
         rules: store.rules,
@@ -192,11 +213,6 @@ export async function startServer(parts: {
         prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
         prepareImage: async (reference, settings, options) =>
           (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
-        images: {
-          engine: containers.images,
-          refresh: images.refresh,
-          goesLive: config.imageRefreshGoesLive,
-        },
         warm: (target, options) => invoker.warm(target, options),
         events,
         ledger: store.events,

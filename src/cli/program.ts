@@ -7,13 +7,13 @@ import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
 import type { EnvListOptions } from "./commands/env.ts";
 import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
-import type { RefreshOptions } from "./commands/images.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
 import type { KeyOptions } from "./commands/keys.ts";
 import type { ListOptions } from "./commands/list.ts";
 import type { LogOptions } from "./commands/logs.ts";
 import type { RunOptions } from "./commands/run.ts";
+import type { StatsOptions, TopOptions } from "./commands/stats.ts";
 import type { RollbackOptions } from "./commands/versions.ts";
 import type { Host } from "./host.ts";
 import { addSchedules } from "./schedule-program.ts";
@@ -89,7 +89,6 @@ export function buildProgram(parts: ProgramParts): Program {
   addEvents(program, run);
   addSchedules(program, run);
   addChanging(program, run);
-  addImageUpkeep(program, run);
   addMachine(program, run);
   return program;
 }
@@ -148,7 +147,6 @@ function addDeployOptions(program: Program): Program {
     .option("--module <file>", "lifecycle module [detected]")
     .option("--command <line>", 'program of a server or filter: words, or JSON like ["./app","-x"]')
     .option("--memory <size>", "memory limit: MiB, or 256M, 1G")
-    .option("--cpus <n>", "CPU limit: 0.5, 2 …, or auto [by the memory, at least 1]")
     .option("--timeout <span>", "longest call: seconds, or 500ms, 3s, 2m")
     .option("--tmp <size>", "size of /tmp: MiB, or 512M, 1G")
     .option("-e, --env <KEY=VALUE>", "environment variable, repeatable", collect)
@@ -203,24 +201,6 @@ function addImages(program: Program, run: Runner): void {
     );
 }
 
-function addImageUpkeep(program: Program, run: Runner): void {
-  program.commandsGroup("Versions and settings:");
-  const images = program
-    .command("images [name]")
-    .description("list the images that versions run: age, size, what they are built on, who uses them")
-    .action((name: string | undefined) =>
-      run(async (command) => (await import("./commands/images.ts")).listImages(command, name)),
-    );
-  images
-    .command("refresh [name...]")
-    .description("pull newer base images, and build again what was built on older ones")
-    .option("--live", "what was built goes live once it has started [as the server is configured]")
-    .option("--no-live", "what was built is only published")
-    .action((names: string[], options: RefreshOptions) =>
-      run(async (command) => (await import("./commands/images.ts")).refreshImages(command, names, options)),
-    );
-}
-
 function addRunning(program: Program, run: Runner): void {
   program.commandsGroup("Run and watch:");
   program
@@ -260,6 +240,25 @@ function addRunning(program: Program, run: Runner): void {
     .option("--last <n>", "only the last lines [100, unless narrowed down]")
     .action((name: string, options: LogOptions) =>
       run(async (command) => (await import("./commands/logs.ts")).showLogs(command, name, options)),
+    );
+  program
+    .command("stats [name]")
+    .description("calls, errors and durations of all functions, or of one by version and over time")
+    .option("--last <span>", "of the last 5m, 2h … up to 15d [1h]")
+    .option("--step <span>", "with a name: steps of time, in whole minutes [a sixtieth of --last]")
+    .option("--version <version>", "with a name: only what this version did")
+    .option("--alias <alias>", "with a name: only calls by this alias")
+    .addHelpText("after", "\nExamples:\n  lambda stats --last 15m\n  lambda stats greet --last 1d --step 1h")
+    .action((name: string | undefined, options: StatsOptions) =>
+      run(async (command) => (await import("./commands/stats.ts")).showStats(command, name, options)),
+    );
+  program
+    .command("top")
+    .description("the busiest functions of the last minute, again and again until Ctrl-C")
+    .option("--every <span>", "how often [2s]")
+    .option("--once", "once")
+    .action((options: TopOptions) =>
+      run(async (command) => (await import("./commands/stats.ts")).showTop(command, options)),
     );
 }
 

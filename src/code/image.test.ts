@@ -20,7 +20,6 @@ function factsOf(changes: Partial<ImageFacts>): ImageFacts {
     ports: [],
     variables: [],
     createdAt: 0,
-    digests: [],
     ...changes,
   };
 }

@@ -39,8 +39,6 @@ const CATALOG = {
   InvalidHandler: caller(400, "InvalidParameterValueException"),
   UnsupportedMember: caller(400, "InvalidParameterValueException"),
   BuildFailed: caller(400, "InvalidParameterValueException"),
-  /** A version that was to go live did not become ready, and did not. */
-  VersionNotReady: caller(400, "InvalidParameterValueException"),
   RuntimeUnavailable: caller(400, "InvalidParameterValueException"),
   ImageUnavailable: caller(400, "InvalidParameterValueException"),
   Unauthenticated: caller(401, "UnrecognizedClientException", 403),

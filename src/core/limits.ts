@@ -18,9 +18,6 @@ export const MEMORY_MIB_MIN = 128;
 export const MEMORY_MIB_MAX = 10_240;
 /** One whole CPU per this much memory, as on Lambda. */
 export const MEMORY_MIB_PER_CPU = 1_769;
-/** Of a function that says how much CPU it may have; more than the host has is as much as it has. */
-export const CPUS_MIN = 0.05;
-export const CPUS_MAX = 256;
 
 export const TMP_MIB_DEFAULT = 512;
 export const TMP_MIB_MAX = 10_240;
@@ -74,6 +71,13 @@ export const LOG_BYTES_PER_INVOCATION_MAX = 1 * MIB;
 export const LOG_BYTES_PER_FUNCTION_MAX = 100 * MIB;
 /** Of an invocation's log, what Invoke with LogType Tail returns. */
 export const LOG_TAIL_BYTES = 4 * KIB;
+
+/** Minutes of metrics are kept for so long, and as far as all of them take no more. The oldest day goes first. */
+export const METRIC_DAYS_MAX = 15;
+export const METRIC_BYTES_MAX = 256 * MIB;
+/** Functions that are counted in memory at a time, and series of each; what comes beyond is counted as `_other`. */
+export const METRIC_FUNCTIONS_MAX = 2_000;
+export const METRIC_SERIES_PER_FUNCTION_MAX = 64;
 
 export const HEADER_BYTES_MAX = 16 * KIB;
 export const HEADERS_MAX = 100;

@@ -13,6 +13,7 @@ import {
   type RetryFacts,
   type RetryPolicy,
 } from "../core/retry.ts";
+import type { EventMeters } from "../records/metrics/metrics.ts";
 import type { ClaimedEvent, EventQueue } from "../store/event-queue.ts";
 import { attemptCall, type CallAttemptParts, type Verdict } from "./call-attempt.ts";
 import { configFor, followUp, type Identity } from "./destinations.ts";
@@ -22,6 +23,8 @@ export interface EventAttemptParts extends CallAttemptParts {
   readonly events: Pick<EventQueue, "end" | "delay">;
   readonly deliver: Deliver;
   readonly identity: Identity;
+  /** Without it nothing is counted. */
+  readonly meters?: EventMeters | undefined;
   readonly policy: RetryPolicy;
   readonly random: () => number;
   readonly clock: Clock;
@@ -78,7 +81,8 @@ class EventAttempt {
       const verdict = await this.#parts.deliver(delivery, { signal });
       return verdict.kind === "delivered" ? this.#delivered() : this.#afterCall(verdict);
     }
-    const { functions } = this.#parts;
+    const { functions, meters } = this.#parts;
+    meters?.attempted(facts.functionName, this.#startedAt - facts.agedFromAt, facts.attempt === 1);
     this.#record = await functions.resolve(facts.functionName, work.qualifier).then(
       ({ record }) => record,
       // The attempt itself finds the same, and says it.
@@ -202,6 +206,9 @@ class EventAttempt {
     answer?: Answer,
   ): Step {
     const { state, condition, message } = end;
+    const { facts, work } = this.#claim;
+    if (work.kind === "delivery") this.#parts.meters?.undelivered(facts.functionName);
+    else this.#parts.meters?.dropped(facts.functionName);
     const hasTold = condition === "LoopDetected";
     const followUps = hasTold ? [] : this.#followUps("onFailure", condition, answer);
     return () =>

@@ -6,6 +6,7 @@ import { EVENTS_IN_FLIGHT_MAX, INSTANCES_PER_FUNCTION_DEFAULT } from "../core/li
 import type { Log } from "../core/log.ts";
 import { RETRY_POLICY_DEFAULT, type RetryPolicy } from "../core/retry.ts";
 import type { Invocations } from "../invoker/invocations.ts";
+import type { EventMeters } from "../records/metrics/metrics.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { ClaimedEvent, EventQueue, Lane } from "../store/event-queue.ts";
 import type { Identity } from "./destinations.ts";
@@ -18,6 +19,7 @@ export interface EventWorkerParts {
   readonly invocations: Pick<Invocations, "invoke">;
   readonly deliver: Deliver;
   readonly identity: Identity;
+  readonly meters?: EventMeters | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** For retries' jitter. */

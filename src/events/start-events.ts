@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground } from "../core/scope.ts";
 import type { Invocations } from "../invoker/invocations.ts";
+import type { EventMeters } from "../records/metrics/metrics.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { Store } from "../store/store.ts";
 import type { Identity } from "./destinations.ts";
@@ -24,15 +25,16 @@ export function startEvents(parts: {
   readonly functions: Pick<Functions, "resolve" | "resolveCached">;
   readonly invocations: Pick<Invocations, "invoke">;
   readonly identity: Identity;
+  readonly meters: EventMeters;
   readonly clock: Clock;
   readonly log: Log;
 }): AsyncDisposable & { readonly failed: Promise<never> } {
-  const { config, store, functions, invocations, identity, clock, log } = parts;
+  const { config, store, functions, invocations, identity, meters, clock, log } = parts;
   const { events, schedules } = store;
   const { eventResultsMs, deadLettersMs } = config;
   const deliver = lazyDelivery(config.dataDir, config.privateDestinations);
   const worker = inBackground((signal) =>
-    runEventWorker({ events, functions, invocations, deliver, identity, clock, log }, { signal }),
+    runEventWorker({ events, functions, invocations, deliver, identity, meters, clock, log }, { signal }),
   );
   const upkeep = inBackground((signal) =>
     runEventUpkeep({ ledger: events, resultsMs: eventResultsMs, deadLettersMs, clock, log }, { signal }),

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { Clock } from "../core/clock.ts";
-import { PlatformError } from "../core/errors.ts";
+import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Call } from "../core/invocation.ts";
@@ -8,6 +8,7 @@ import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground, Scope } from "../core/scope.ts";
 import { NotBegun } from "../protocol/protocol.ts";
+import type { CallMeter, CallMeters } from "../records/metrics/metrics.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
@@ -28,6 +29,8 @@ export interface InvokerParts extends StarterParts {
   readonly readyMibMax?: number | undefined;
   /** Without it no function may call this server. */
   readonly grants?: Grants | undefined;
+  /** Without it nothing is counted. */
+  readonly meters?: CallMeters | undefined;
   readonly log: Log;
 }
 
@@ -72,16 +75,20 @@ export class Invoker implements Invocations, AsyncDisposable {
     request: InvocationRequest,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<InvocationResult> {
-    return await this.#admitted(target, async () => {
+    return await this.#admitted(target, async (meter) => {
       const pool = this.#poolOf(target);
       let wasTakenBack = false;
       while (true) {
         try {
           const result = await this.#serve(pool, target, request, { signal, wasTakenBack });
           pool.served(result.durationMs);
+          meter?.ended(result.outcome.kind, result.durationMs, result.initMs);
           return result;
         } catch (error) {
-          if (error instanceof StartFailed) return this.#recordFailedStart(target, request, error);
+          if (error instanceof StartFailed) {
+            meter?.ended(error.outcome.kind, error.afterMs, undefined);
+            return this.#recordFailedStart(target, request, error);
+          }
           if (!(error instanceof NotBegun)) throw error;
           // It stood behind a call that was slow or the instance's last, and no code has seen it.
           wasTakenBack = true;
@@ -112,9 +119,11 @@ export class Invoker implements Invocations, AsyncDisposable {
   }
 
   async tunnel(target: Target, tunnel: Tunnel, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    await this.#admitted(target, async () => {
+    await this.#admitted(target, async (meter) => {
       const instance = await this.#poolOf(target).acquire(WAIT_MS_MIN, signal);
+      const startedAt = performance.now();
       await instance.tunnel(tunnel);
+      meter?.ended("returned", performance.now() - startedAt, undefined);
     });
   }
 
@@ -179,6 +188,17 @@ export class Invoker implements Invocations, AsyncDisposable {
     return sum;
   }
 
+  /** Instances of one function, or of all, that are up, and the most memory that one of them has taken. */
+  usage(name?: string): { readonly instances: number; readonly memoryMib: number } {
+    const usage = { instances: 0, memoryMib: 0 };
+    for (const pool of this.#pools.values()) {
+      if (name !== undefined && pool.version.functionName !== name) continue;
+      usage.instances += pool.started;
+      usage.memoryMib = Math.max(usage.memoryMib, pool.memoryMibMax);
+    }
+    return usage;
+  }
+
   /** Takes no new calls; those that run end, at the latest by their function's timeout; then all instances stop. */
   async [Symbol.asyncDispose](): Promise<void> {
     const reason = new PlatformError("ShuttingDown", "the daemon is stopping; try again in a moment");
@@ -188,16 +208,35 @@ export class Invoker implements Invocations, AsyncDisposable {
     await Promise.all([...this.#pools.values()].map((pool) => pool.stop(reason)));
   }
 
-  async #admitted<T>(target: Target, work: () => Promise<T>): Promise<T> {
+  async #admitted<T>(target: Target, work: (meter: CallMeter | undefined) => Promise<T>): Promise<T> {
     this.#stopping.signal.throwIfAborted();
-    this.#admission.enter(target.record);
+    const meter = this.#meterOf(target);
+    this.#admit(target.record, meter);
     this.#running += 1;
+    meter?.entered();
     try {
-      return await work();
+      return await work(meter);
+    } catch (error) {
+      if (isPlatformError(error, "TooManyInvocations")) meter?.throttled();
+      throw error;
     } finally {
+      meter?.left();
       this.#admission.leave(target.record.name);
       this.#running -= 1;
       if (this.#running === 0) this.#drained?.();
+    }
+  }
+
+  #meterOf({ record, version, qualifier }: Target): CallMeter | undefined {
+    return this.#parts.meters?.of(record.name, qualifier, version.label, liveVersionOf(record, version));
+  }
+
+  #admit(record: FunctionRecord, meter: CallMeter | undefined): void {
+    try {
+      this.#admission.enter(record);
+    } catch (error) {
+      meter?.throttled();
+      throw error;
     }
   }
 
@@ -208,7 +247,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     const recorder = this.#parts.records.begin({
       functionName: record.name,
       version: version.label,
-      liveVersion: version.label === "$LATEST" ? record.liveVersion : undefined,
+      liveVersion: liveVersionOf(record, version),
       sandboxId: failure.sandboxId,
       invocationId: request.invocationId,
       memoryMib: version.config.memoryMib,
@@ -237,7 +276,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     this.#dropEmptyPools();
     const pool = new Pool({
       version,
-      start: (pool) => this.#start(pool, version.label === "$LATEST" ? record.liveVersion : undefined),
+      start: (pool) => this.#start(pool, liveVersionOf(record, version)),
     });
     pool.instancesMax = instancesMax(record, version);
     this.#pools.set(key, pool);
@@ -303,6 +342,10 @@ export class Invoker implements Invocations, AsyncDisposable {
 const POOLS_BEFORE_CLEANING = 1_000;
 /** AWS's word for an instance that was there before its first call. */
 const KEPT_ENVIRONMENT = { AWS_LAMBDA_INITIALIZATION_TYPE: "provisioned-concurrency" };
+
+function liveVersionOf(record: FunctionRecord, version: Version): number | undefined {
+  return version.label === "$LATEST" ? record.liveVersion : undefined;
+}
 
 function poolKey({ revisionId, label }: Version): string {
   return `${revisionId} ${label}`;

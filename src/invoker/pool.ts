@@ -85,6 +85,13 @@ export class Pool {
     return this.#instances.size;
   }
 
+  /** The most memory that one of its instances has taken. */
+  get memoryMibMax(): number {
+    let most = 0;
+    for (const instance of this.#instances) most = Math.max(most, instance.memoryMib);
+    return most;
+  }
+
   /** Idle instances that may go, the one used last at the end. */
   idleInstances(): Instance[] {
     const spare = Math.max(0, this.#instances.size - this.instancesMin);

@@ -14,7 +14,6 @@ import {
   createFunction,
   deployOver,
   type PublishedStep,
-  publishAside,
   publishLatest,
   rollBackTo,
   type Stamp,
@@ -124,12 +123,6 @@ class FunctionRegistry implements Functions {
     const version = published ?? unchanged;
     if (!version) throw new PlatformError("Internal", `publishing "${name}" gave no version`);
     return version;
-  }
-
-  async publishAside(name: FunctionName, made: Pick<NewFunction, "code" | "config">): Promise<Version> {
-    const { published } = await this.#change(name, (current, stamp) => publishAside(current, made, stamp));
-    if (!published) throw new PlatformError("Internal", `publishing "${name}" gave no version`);
-    return published;
   }
 
   async deploy(

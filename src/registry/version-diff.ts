@@ -12,7 +12,6 @@ const CONFIG_MEMBERS = [
   "runtime",
   "entry",
   "memoryMib",
-  "cpus",
   "timeoutMs",
   "tmpMib",
   "environment",

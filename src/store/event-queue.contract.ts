@@ -192,6 +192,7 @@ export function describeEventQueue(
       assert.equal(new Set(all.map(({ id }) => id)).size, 1);
       assert.equal(all.filter(({ isDuplicate }) => !isDuplicate).length, 1);
       assert.deepEqual(events.counts(sampleName("f")), { queued: 1, running: 0 });
+      assert.deepEqual(events.counts(), { queued: 1, running: 0 });
     });
 
     it("throws TooManyEvents at the limit of a function and of all, but answers a known key", async () => {

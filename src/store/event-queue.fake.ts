@@ -189,7 +189,7 @@ export function fakeEvents(
       return structuredClone(found.sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit));
     },
     counts(name) {
-      const own = open().filter(({ facts }) => facts.functionName === name);
+      const own = open().filter(({ facts }) => name === undefined || facts.functionName === name);
       const queued = own.filter(({ facts }) => facts.state === "queued").length;
       return { queued, running: own.length - queued };
     },

@@ -95,7 +95,8 @@ export interface EventLedger {
   findResult(id: EventId): Promise<EventResult | undefined>;
   /** Latest first. */
   list(query: EventQuery): Promise<EventFacts[]>;
-  counts(name: FunctionName): { readonly queued: number; readonly running: number };
+  /** Of a function, or of all. */
+  counts(name?: FunctionName): { readonly queued: number; readonly running: number };
   /** Resolves with the event when it differs from `known`, or is gone. */
   nextChange(known: EventFacts, options: { readonly signal: AbortSignal }): Promise<EventFacts | undefined>;
   /** Ends an event that has not ended. A call that runs is not stopped; its result no longer counts. */

@@ -12,6 +12,9 @@ import { parseFunctionName } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import { Scope } from "../../core/scope.ts";
 import type { InvocationRequest, InvocationResult } from "../../invoker/invocations.ts";
+import { newHostLoad } from "../../records/host-load.ts";
+import { openMetrics } from "../../records/metrics/file-metrics.ts";
+import type { Metrics } from "../../records/metrics/metrics.ts";
 import type { LogLine, LogQuery } from "../../records/records.ts";
 import { openFunctions } from "../../registry/function-registry.ts";
 import type { Functions } from "../../registry/functions.ts";
@@ -53,6 +56,7 @@ export interface TestControl extends AsyncDisposable {
   readonly dir: string;
   readonly functions: Functions;
   readonly store: Store;
+  readonly metrics: Metrics;
   readonly keys: KeyRing;
   /** `ID.SECRET` of the admin key. */
   readonly token: string;
@@ -85,6 +89,14 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
   const keys = await openKeyRing({ dir, keys: store.keys, clock: systemClock });
   const token = (await readFile(join(dir, "admin.key"), "utf8")).trim();
   const forgotten: string[] = [];
+  const metrics = scope.own(
+    openMetrics({
+      dir: join(dir, "metrics"),
+      usageOf: () => ({ instances: 1, memoryMib: 40 }),
+      clock: systemClock,
+      log: silentLog,
+    }),
+  );
 
   const parts: ControlParts = {
     ...ACCOUNT,
@@ -102,6 +114,8 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
         forgotten.push(name);
       },
     },
+    metrics,
+    hostLoad: newHostLoad(),
     layers: store.layers,
     schedules: store.schedules,
     rules: store.rules,
@@ -156,6 +170,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     dir,
     functions,
     store,
+    metrics,
     keys,
     token,
     forgotten,

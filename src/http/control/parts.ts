@@ -1,13 +1,13 @@
 /** What the control API needs of the rest of the house. */
 import type { CodeDepot } from "../../code/depot.ts";
-import type { ImageEngine } from "../../code/image.ts";
-import type { ImageRefresh } from "../../code/image-refresh.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
+import type { HostLoad } from "../../records/host-load.ts";
+import type { MetricReader } from "../../records/metrics/metrics.ts";
 import type { Records } from "../../records/records.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
@@ -34,6 +34,8 @@ export interface ControlParts {
   readonly invocations: Pick<Invocations, "invoke">;
   readonly depot: Pick<CodeDepot, "takeIn" | "findArchive" | "merge">;
   readonly records: Pick<Records, "read" | "forget">;
+  readonly metrics: MetricReader;
+  readonly hostLoad: HostLoad;
   readonly layers: Layers;
   readonly schedules: Schedules;
   readonly rules: Rules;
@@ -42,8 +44,6 @@ export interface ControlParts {
   readonly prepare: PrepareCode;
   /** The same for an image that the container engine has or can pull; undefined where there are none. */
   readonly prepareImage?: PrepareImage | undefined;
-  /** The images of functions, and their bases; undefined where there are none. */
-  readonly images?: ControlImages | undefined;
   /** Starts one instance of the target. Resolves with the ms it took; rejects with why it cannot start. */
   warm(target: Target, options: { readonly signal: AbortSignal }): Promise<number>;
   /** The durable queue; without it `Event` invocations are refused. */
@@ -135,13 +135,6 @@ export type PrepareImage = (
   settings: PrepareSettings,
   options: PrepareOptions,
 ) => Promise<PreparedCode>;
-
-export interface ControlImages {
-  readonly engine: Pick<ImageEngine, "inventory" | "look" | "abandon">;
-  readonly refresh: Pick<ImageRefresh, "refresh">;
-  /** Whether what a refresh has built goes live unless somebody says otherwise. */
-  readonly goesLive: boolean;
-}
 
 export interface PrepareOptions {
   readonly signal: AbortSignal;

@@ -105,7 +105,8 @@ export class EventIndex {
     return found;
   }
 
-  counts(name: FunctionName): { readonly queued: number; readonly running: number } {
+  counts(name?: FunctionName): { readonly queued: number; readonly running: number } {
+    if (name === undefined) return { queued: this.#total - this.#claims.size, running: this.#claims.size };
     return { ...(this.#counts.get(name) ?? { queued: 0, running: 0 }) };
   }
 

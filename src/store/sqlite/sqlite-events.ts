@@ -220,7 +220,7 @@ export class SqliteEvents implements EventQueue, EventLedger {
     return this.#access.read((db) => db.all(sql, ...values, limit)).map(factsOf);
   }
 
-  counts(name: FunctionName): { readonly queued: number; readonly running: number } {
+  counts(name?: FunctionName): { readonly queued: number; readonly running: number } {
     return this.#index.counts(name);
   }
 

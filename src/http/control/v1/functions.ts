@@ -105,6 +105,7 @@ export async function deleteFunction(parts: ControlParts, request: ControlReques
   await parts.functions.remove(name);
   await parts.ledger.cancelAll(name, FUNCTION_DELETED);
   await parts.records.forget(name);
+  await parts.metrics.forget(name);
   return emptyReply(204);
 }
 

@@ -2,17 +2,18 @@
 import { PlatformError } from "../../../core/errors.ts";
 import { parseKeyId } from "../../../core/ids.ts";
 import type { CodeLinks } from "../code-links.ts";
+import { getMetrics } from "../metrics-text.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } from "../route.ts";
 import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
 import * as functions from "./functions.ts";
-import * as images from "./images.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { V1Name } from "./routes.ts";
 import type { ScheduleOperation } from "./schedules.ts";
 import { keyShape } from "./shapes.ts";
+import { getFunctionStats, getStats } from "./stats.ts";
 import { parseCreateKey } from "./wire.ts";
 
 /** `getHealth` is answered by the listener itself, before this is loaded. */
@@ -44,6 +45,9 @@ export function v1Handlers(
     putAlias: withParts(functions.putAlias),
     deleteAlias: withParts(functions.deleteAlias),
     readLogs: withParts(readLogs),
+    getMetrics: withParts(getMetrics),
+    getStats: withParts(getStats),
+    getFunctionStats: withParts(getFunctionStats),
     listEvents: withParts(events.listEvents),
     getEvent: withParts(events.getEvent),
     getEventResult: withParts(events.getEventResult),
@@ -53,8 +57,6 @@ export function v1Handlers(
     redriveDeadLetters: withParts(events.redriveDeadLetters),
     purgeDeadLetters: withParts(events.purgeDeadLetters),
     ...schedules,
-    listImages: withParts(images.listImages),
-    refreshImages: withParts(images.refreshImages),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

@@ -13,13 +13,14 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   createKey: "CreateKey",
   redriveDeadLetters: "Redrive",
   putSchedule: "PutSchedule",
-  refreshImages: "RefreshImages",
 };
 
 /** Names of query parameters; each is text. */
 const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listFunctions: ["after", "limit"],
   listVersions: ["after", "limit"],
+  getStats: ["last"],
+  getFunctionStats: ["last", "step", "version", "qualifier"],
   listEvents: ["function", "state", "after", "limit"],
   getEvent: ["wait"],
   getEventResult: ["wait"],
@@ -27,7 +28,6 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listSchedules: ["function", "after", "limit"],
   upcomingOfSchedule: ["count"],
   historyOfSchedule: ["before", "limit"],
-  listImages: ["function"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -38,7 +38,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "revokeKey",
   "deleteSchedule",
 ]);
-const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs", "refreshImages"]);
+const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs"]);
 
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
@@ -123,7 +123,13 @@ function parameters(row: (typeof V1_ROWS)[number]): Record<string, unknown>[] {
 function answer(name: V1Name): Record<string, unknown> {
   if (NO_ANSWER.has(name)) return { "204": { description: "done" } };
   const type =
-    name === "getCode" ? "application/zip" : LINES.has(name) ? "application/x-ndjson" : "application/json";
+    name === "getMetrics"
+      ? "text/plain"
+      : name === "getCode"
+        ? "application/zip"
+        : LINES.has(name)
+          ? "application/x-ndjson"
+          : "application/json";
   return { [name === "createKey" ? "201" : "200"]: { description: "done", content: { [type]: {} } } };
 }
 

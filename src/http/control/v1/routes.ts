@@ -41,6 +41,7 @@ const S = "/v1/schedules/{schedule}";
 
 export const V1_ROWS = [
   row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
+  row("getMetrics", "GET /metrics", "read", "Counters and gauges for Prometheus."),
   row("getCode", "GET /_code/{token}", "link", "The archive of a version, under a link of GetFunction."),
   row("getStatus", "GET /v1/status", "read", "Facts of the running daemon."),
   row("listFunctions", "GET /v1/functions", "read", "Functions by name."),
@@ -66,6 +67,8 @@ export const V1_ROWS = [
   row("putAlias", `PUT ${F}/aliases/{alias}`, "deploy", "Creates or moves an alias.", JSON_BODY),
   row("deleteAlias", `DELETE ${F}/aliases/{alias}`, "deploy", "Removes an alias."),
   row("readLogs", `GET ${F}/logs`, "read", "Log lines in order of time, then new ones if asked to follow."),
+  row("getStats", "GET /v1/stats", "read", "What each function did in a span of time."),
+  row("getFunctionStats", `GET ${F}/stats`, "read", "The same of one, by version and in steps of time."),
   row("listEvents", "GET /v1/events", "read", "Events, latest first."),
   row("getEvent", "GET /v1/events/{id}", "read", "One event; waits for its end, or tells each change."),
   row("getEventResult", "GET /v1/events/{id}/result", "read", "What the call of an event gave."),
@@ -89,14 +92,6 @@ export const V1_ROWS = [
   row("runSchedule", `POST ${S}/run`, "deploy", "Enqueues its event now.", JSON_BODY),
   row("upcomingOfSchedule", `GET ${S}/next`, "read", "The instants at which it fires next."),
   row("historyOfSchedule", `GET ${S}/history`, "read", "What became of its instants, latest first."),
-  row("listImages", "GET /v1/images", "read", "Images that versions run, with what they were built on."),
-  row(
-    "refreshImages",
-    "POST /v1/images/refresh",
-    "deploy",
-    "Pulls newer base images, and builds again what was built on older ones.",
-    JSON_BODY,
-  ),
   row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
   row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
   row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),
