@@ -123,6 +123,7 @@ export async function startServer(parts: {
     );
     const functions = openFunctions({
       registry: store.registry,
+      releases: store.projects,
       clock,
       changed: (name) => void tellOfChange([invoker, provisioned, imageKeeper], functions, name, log),
     });
@@ -214,6 +215,7 @@ export async function startServer(parts: {
         prepareImage: async (reference, settings, options) =>
           (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
         warm: (target, options) => invoker.warm(target, options),
+        projects: { store: store.projects, registry: store.registry, functions, listener: invoker },
         events,
         ledger: store.events,
         architecture: process.arch === "arm64" ? "arm64" : "x86_64",

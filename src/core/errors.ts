@@ -39,6 +39,8 @@ const CATALOG = {
   InvalidHandler: caller(400, "InvalidParameterValueException"),
   UnsupportedMember: caller(400, "InvalidParameterValueException"),
   BuildFailed: caller(400, "InvalidParameterValueException"),
+  /** A function of a release does not start; the live release stays. */
+  ReleaseFailed: caller(400, "InvalidParameterValueException"),
   RuntimeUnavailable: caller(400, "InvalidParameterValueException"),
   ImageUnavailable: caller(400, "InvalidParameterValueException"),
   Unauthenticated: caller(401, "UnrecognizedClientException", 403),

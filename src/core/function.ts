@@ -1,6 +1,7 @@
 import type { EventInvokeConfig } from "./event.ts";
 import type { FunctionSettings } from "./function-settings.ts";
 import type { FunctionName } from "./ids.ts";
+import type { Membership } from "./release.ts";
 
 /** How an instance is handed work. */
 export type Protocol = "lambda" | "http" | "stdio";
@@ -219,4 +220,6 @@ export interface FunctionRecord {
   readonly concurrencyMax: number | undefined;
   readonly tags: Readonly<Record<string, string>>;
   readonly settings: FunctionSettings;
+  /** Set where the function belongs to a project: it changes with that only. */
+  readonly membership?: Membership | undefined;
 }

@@ -1,4 +1,5 @@
 import type { FunctionName } from "./ids.ts";
+import type { ProjectName } from "./release.ts";
 import type { Timing } from "./schedule-times.ts";
 
 /** What happens at an instant while an event of an earlier one has not ended. */
@@ -46,7 +47,8 @@ export type ScheduleOwner =
       /** Kept for the answers of the API: events are handed over in the same step, which takes no second attempt. */
       readonly retryAttemptsMax: number;
     }
-  | { readonly kind: "rule"; readonly rule: string; readonly target: string };
+  | { readonly kind: "rule"; readonly rule: string; readonly target: string }
+  | { readonly kind: "project"; readonly project: ProjectName };
 
 /** A rule of EventBridge: a time that several targets share. Each target is a schedule. */
 export interface Rule {

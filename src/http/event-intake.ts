@@ -4,7 +4,7 @@ import type { QueuedInput } from "../core/event.ts";
 import type { EventId, InvocationId } from "../core/ids.ts";
 import type { CallInput } from "../core/invocation.ts";
 import { IDEMPOTENCY_KEY_LENGTH_MAX } from "../core/limits.ts";
-import type { Target } from "../registry/target.ts";
+import { lastingQualifier, type Target } from "../registry/target.ts";
 import type { EventQueue } from "../store/event-queue.ts";
 
 /** Takes calls that nobody waits for. */
@@ -35,12 +35,12 @@ export interface AcceptedEvent {
 
 export function newEventIntake(queue: Pick<EventQueue, "enqueue">): EventIntake {
   return {
-    async enqueue({ record, qualifier }, { invocationId, input, traceId, idempotencyKey, origin }) {
+    async enqueue(target, { invocationId, input, traceId, idempotencyKey, origin }) {
       const accepted = await queue.enqueue(
         {
-          functionName: record.name,
+          functionName: target.record.name,
           invocationId,
-          work: { kind: "call", qualifier, input: wholeInput(input) },
+          work: { kind: "call", qualifier: lastingQualifier(target), input: wholeInput(input) },
           traceId,
           depth: 0,
           origin,

@@ -1,9 +1,10 @@
 import type { Version } from "../core/function.ts";
+import type { ReleaseRef } from "../core/release.ts";
 
 /** Gives an instance what it needs to call this server, if its function may. */
 export interface Grants {
-  /** Undefined if it may not. */
-  issue(version: Version): Promise<Grant | undefined>;
+  /** Undefined if it may not. `release`: what the instance calls stays in it. */
+  issue(version: Version, release: ReleaseRef | undefined): Promise<Grant | undefined>;
 }
 
 export interface Grant {

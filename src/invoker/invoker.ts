@@ -6,6 +6,7 @@ import type { FunctionName } from "../core/ids.ts";
 import type { Call } from "../core/invocation.ts";
 import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
+import { formatRelease, type ReleaseRef } from "../core/release.ts";
 import { inBackground, Scope } from "../core/scope.ts";
 import { NotBegun } from "../protocol/protocol.ts";
 import type { CallMeter, CallMeters } from "../records/metrics/metrics.ts";
@@ -18,7 +19,9 @@ import type { Instance } from "./instance.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
 import { KeepAlive, type KeepAlivePolicy } from "./keep-alive.ts";
 import { Pool } from "./pool.ts";
+import { poolKey, poolRelease } from "./pool-key.ts";
 import { ReadySandboxes } from "./ready-sandboxes.ts";
+import { ReleasesInUse } from "./releases-in-use.ts";
 import { Semaphore } from "./semaphore.ts";
 import { type StarterParts, StartFailed, startInstance } from "./starter.ts";
 
@@ -44,8 +47,9 @@ const WAIT_MS_MIN = 10_000;
 export class Invoker implements Invocations, AsyncDisposable {
   readonly #parts: InvokerParts;
   readonly #admission: Admission;
-  /** By revision and label: a deploy gives a new revision, and thereby a new pool. */
+  /** By `poolKey`: a deploy gives a new revision, and thereby a new pool. */
   readonly #pools = new Map<string, Pool>();
+  readonly #releases = new ReleasesInUse((release) => this.#retireRelease(release));
   /** More starts at once than cores only make the first one as slow as the last. */
   readonly #starts = new Semaphore(Math.max(2, availableParallelism()));
   readonly #ready: ReadySandboxes;
@@ -128,12 +132,20 @@ export class Invoker implements Invocations, AsyncDisposable {
   }
 
   /**
-   * Makes sure that an instance of the target is up. Resolves with what its start took in ms (0 if one was there).
+   * Makes sure that an instance of the target is up, or so many. Resolves with what the first start took in ms (0 if one
+   * was there).
    *
    * @throws StartFailed with the outcome that a caller would have got; PlatformError if the host is at fault.
    */
-  async warm(target: Target, { signal }: { readonly signal: AbortSignal }): Promise<number> {
-    return await this.#poolOf(target).warm(signal);
+  async warm(
+    target: Target,
+    { signal, instances = 1 }: { readonly signal: AbortSignal; readonly instances?: number },
+  ): Promise<number> {
+    const pool = this.#poolOf(target);
+    const tookMs = await pool.warm(signal);
+    // The first tells whether it starts at all.
+    await pool.fillTo(Math.min(instances, pool.instancesMax));
+    return tookMs;
   }
 
   /**
@@ -142,7 +154,7 @@ export class Invoker implements Invocations, AsyncDisposable {
    */
   async keepStarted(target: Target, instances: number): Promise<void> {
     if (instances === 0) {
-      const pool = this.#pools.get(poolKey(target.version));
+      const pool = this.#pools.get(poolKey(target));
       if (pool) pool.instancesMin = 0;
       return;
     }
@@ -155,7 +167,7 @@ export class Invoker implements Invocations, AsyncDisposable {
 
   /** How many instances of the target's version are up. */
   startedOf(target: Target): number {
-    return this.#pools.get(poolKey(target.version))?.started ?? 0;
+    return this.#pools.get(poolKey(target))?.started ?? 0;
   }
 
   /** Has sandboxes ready for the functions that are there since before the start. */
@@ -172,6 +184,15 @@ export class Invoker implements Invocations, AsyncDisposable {
       if (pool.version.functionName !== name) continue;
       if (record === undefined || isSuperseded(pool.version, record)) pool.retire();
     }
+  }
+
+  releaseLive(live: ReleaseRef): void {
+    this.#releases.keep(live);
+  }
+
+  /** Calls that run in it, and what they call in turn, go on; once none does, its instances are let go. */
+  releaseLetGo(old: ReleaseRef): void {
+    this.#releases.letGo(old);
   }
 
   /** Instances of one function, or of all. */
@@ -214,6 +235,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     this.#admit(target.record, meter);
     this.#running += 1;
     meter?.entered();
+    if (target.release) this.#releases.enter(target.release);
     try {
       return await work(meter);
     } catch (error) {
@@ -222,6 +244,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     } finally {
       meter?.left();
       this.#admission.leave(target.record.name);
+      if (target.release) this.#releases.leave(target.release);
       this.#running -= 1;
       if (this.#running === 0) this.#drained?.();
     }
@@ -267,7 +290,7 @@ export class Invoker implements Invocations, AsyncDisposable {
 
   #poolOf(target: Target): Pool {
     const { version, record } = target;
-    const key = poolKey(version);
+    const key = poolKey(target);
     const found = this.#pools.get(key);
     if (found) {
       found.instancesMax = Math.max(instancesMax(record, version), found.instancesMin);
@@ -276,6 +299,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     this.#dropEmptyPools();
     const pool = new Pool({
       version,
+      release: poolRelease(target),
       start: (pool) => this.#start(pool, liveVersionOf(record, version)),
     });
     pool.instancesMax = instancesMax(record, version);
@@ -286,7 +310,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   async #start(pool: Pool, liveVersion: number | undefined): Promise<Instance> {
     return await this.#starts.run(async () => {
       this.#makeRoom();
-      const grant = await this.#parts.grants?.issue(pool.version);
+      const grant = await this.#parts.grants?.issue(pool.version, pool.release);
       const isKept = pool.started < pool.instancesMin;
       // An instance that is started anew within its start leaves, too; it goes on with the same credentials.
       let isUp = false;
@@ -314,6 +338,15 @@ export class Invoker implements Invocations, AsyncDisposable {
         throw error;
       }
     });
+  }
+
+  #retireRelease(release: ReleaseRef): void {
+    for (const [key, pool] of this.#pools) {
+      if (!pool.release || formatRelease(pool.release) !== formatRelease(release)) continue;
+      pool.retire();
+      // Should the release be called again, that is a new pool.
+      if (pool.isEmpty) this.#pools.delete(key);
+    }
   }
 
   #makeRoom(): void {
@@ -345,10 +378,6 @@ const KEPT_ENVIRONMENT = { AWS_LAMBDA_INITIALIZATION_TYPE: "provisioned-concurre
 
 function liveVersionOf(record: FunctionRecord, version: Version): number | undefined {
   return version.label === "$LATEST" ? record.liveVersion : undefined;
-}
-
-function poolKey({ revisionId, label }: Version): string {
-  return `${revisionId} ${label}`;
 }
 
 function isSuperseded(version: Version, record: FunctionRecord): boolean {

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { PlatformError } from "../core/errors.ts";
 import type { Version } from "../core/function.ts";
 import { WAITING_CALLS_MAX } from "../core/limits.ts";
+import type { ReleaseRef } from "../core/release.ts";
 import { Estimate } from "./estimate.ts";
 import type { Instance } from "./instance.ts";
 import { isAnotherInstanceWorthIt } from "./scale-rule.ts";
@@ -9,6 +10,8 @@ import { StartFailed } from "./starter.ts";
 
 export interface PoolParts {
   readonly version: Version;
+  /** The release that its instances belong to alone. */
+  readonly release?: ReleaseRef | undefined;
   /** Starts one instance of the version; waits for its turn among all starts of the host. */
   readonly start: (pool: Pool) => Promise<Instance>;
 }
@@ -71,6 +74,10 @@ export class Pool {
     };
   }
 
+  get release(): ReleaseRef | undefined {
+    return this.#parts.release;
+  }
+
   /** Nothing runs, starts or waits here. */
   get isEmpty(): boolean {
     return this.#instances.size === 0 && this.#starting === 0 && this.#waiting.length === 0;
@@ -100,7 +107,12 @@ export class Pool {
 
   /** Starts what is missing of `instancesMin`. Rejects with why a start failed, once all have ended. */
   async fill(): Promise<void> {
-    const missing = this.#isRetired ? 0 : this.instancesMin - this.#instances.size - this.#starting;
+    await this.fillTo(this.instancesMin);
+  }
+
+  /** Has so many instances up, for now. Rejects as `fill` does. */
+  async fillTo(instances: number): Promise<void> {
+    const missing = this.#isRetired ? 0 : instances - this.#instances.size - this.#starting;
     const failures = await Promise.all(Array.from({ length: Math.max(0, missing) }, () => this.#startOne()));
     const failure = failures.find((error) => error !== undefined);
     if (failure !== undefined) throw failure;

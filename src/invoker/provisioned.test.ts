@@ -30,6 +30,7 @@ function open(stored: readonly FunctionRecord[], program: Partial<FakeProgram> =
     functions: {
       list: async () => [...stored],
       getVersion: async () => target.version,
+      resolve: async () => target,
     },
     invoker: host.invoker,
     clock: systemClock,

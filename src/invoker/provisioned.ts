@@ -12,10 +12,11 @@ import { inBackground } from "../core/scope.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { Target } from "../registry/target.ts";
 import type { Invoker } from "./invoker.ts";
+import { poolKey } from "./pool-key.ts";
 import { StartFailed } from "./starter.ts";
 
 export interface ProvisionedParts {
-  readonly functions: Pick<Functions, "list" | "getVersion">;
+  readonly functions: Pick<Functions, "list" | "getVersion" | "resolve">;
   readonly invoker: Pick<Invoker, "keepStarted" | "startedOf">;
   readonly clock: Clock;
   readonly log: Log;
@@ -145,11 +146,17 @@ class Keeper {
     return await Promise.all(
       labels.map(async ({ label, instances }) => {
         const isLatest = label === "$LATEST";
-        const version = isLatest
-          ? record.latest
-          : await this.#parts.functions.getVersion(record.name, Number(label));
+        const { functions } = this.#parts;
+        const target =
+          isLatest && record.membership
+            ? await functions.resolve(record.name, undefined)
+            : {
+                record,
+                version: isLatest ? record.latest : await functions.getVersion(record.name, Number(label)),
+                qualifier: isLatest ? undefined : qualifier,
+              };
         return {
-          target: { record, version, qualifier: isLatest ? undefined : qualifier },
+          target,
           instances,
           problem: undefined,
           isStarting: false,
@@ -186,7 +193,7 @@ class Keeper {
 }
 
 function isSamePool(a: Target, b: Target): boolean {
-  return a.version.revisionId === b.version.revisionId && a.version.label === b.version.label;
+  return poolKey(a) === poolKey(b);
 }
 
 /** What a user may read of it. */

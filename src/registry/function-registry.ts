@@ -5,8 +5,18 @@ import type { EventInvokeConfig } from "../core/event.ts";
 import type { Alias, FunctionRecord, FunctionUrl, Version } from "../core/function.ts";
 import { type FunctionSettings, withoutQualifier } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ProjectName } from "../core/release.ts";
+import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
 import { ALIASES_MAX, checkAlias, pointsAt } from "./alias-rules.ts";
+import {
+  checkArchive,
+  checkRevision,
+  checkTags,
+  conflict,
+  nothingBefore,
+  refuseMember,
+} from "./change-checks.ts";
 import {
   alsoPublished,
   changeLatest,
@@ -19,7 +29,15 @@ import {
   type Stamp,
   type Step,
 } from "./function-states.ts";
-import type { FunctionChange, Functions, NewAlias, NewFunction, PublishOptions } from "./functions.ts";
+import type {
+  ChangeTogether,
+  FunctionChange,
+  Functions,
+  FunctionsTogether,
+  NewAlias,
+  NewFunction,
+  PublishOptions,
+} from "./functions.ts";
 import { aliasNotFound, functionNotFound, versionNotFound } from "./not-found.ts";
 import { findVersionBefore } from "./rollback-choice.ts";
 import { Router } from "./router.ts";
@@ -35,12 +53,13 @@ import { changedMembers } from "./version-diff.ts";
  */
 export function openFunctions(parts: {
   readonly registry: Registry;
+  readonly releases: Pick<Projects, "findRelease">;
   readonly clock: Clock;
   readonly changed: (name: FunctionName) => void;
   readonly random?: () => number;
   /** Functions kept in memory for routing. */
   readonly cacheMax?: number;
-}): Functions {
+}): Functions & FunctionsTogether {
   return new FunctionRegistry(parts);
 }
 
@@ -50,8 +69,6 @@ const ATTEMPTS_MAX = 10;
 const CHANGE_RETRIED: readonly ErrorCode[] = ["ResourceConflict"];
 /** A deploy creates or updates: somebody else's creating or removing in between only turns one into the other. */
 const DEPLOY_RETRIED: readonly ErrorCode[] = ["ResourceConflict", "FunctionExists", "FunctionNotFound"];
-/** Lambda's limit. */
-const TAGS_MAX = 50;
 /** One for each qualifier that matters; the record is read as a whole. */
 const EVENT_CONFIGS_MAX = 100;
 
@@ -63,18 +80,19 @@ type Decide<S extends Step> = (
   stamp: Stamp,
 ) => S | undefined | Promise<S | undefined>;
 
-class FunctionRegistry implements Functions {
+class FunctionRegistry implements Functions, FunctionsTogether {
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #changed: (name: FunctionName) => void;
   readonly #router: Router;
   readonly #turns = new Turns();
 
-  constructor({ registry, clock, changed, random = Math.random, cacheMax = CACHE_MAX_DEFAULT }: Parts) {
+  constructor(parts: Parts) {
+    const { registry, releases, clock, changed, random = Math.random, cacheMax = CACHE_MAX_DEFAULT } = parts;
     this.#registry = registry;
     this.#clock = clock;
     this.#changed = changed;
-    this.#router = new Router({ registry, random, max: cacheMax });
+    this.#router = new Router({ registry, releases, random, max: cacheMax });
   }
 
   async get(name: FunctionName): Promise<FunctionRecord> {
@@ -106,6 +124,7 @@ class FunctionRegistry implements Functions {
 
   async update(name: FunctionName, change: FunctionChange): Promise<FunctionRecord> {
     const { record } = await this.#change(name, (current, stamp) => {
+      refuseMember(current);
       checkRevision(current.latest.revisionId, change.ifRevision);
       return changeLatest(current, change, stamp);
     });
@@ -133,6 +152,7 @@ class FunctionRegistry implements Functions {
       const { record, published } = await this.#retrying(async () => {
         const stamp = this.#stamp();
         const current = await this.#registry.findFunction(deployed.name);
+        if (current) refuseMember(current);
         const step: PublishedStep = current
           ? deployOver(current, deployed, stamp)
           : alsoPublished(createFunction(deployed, stamp), stamp);
@@ -148,6 +168,7 @@ class FunctionRegistry implements Functions {
   ): Promise<{ readonly record: FunctionRecord; readonly version: Version }> {
     let version: Version | undefined;
     const { record } = await this.#change(name, async (current, stamp) => {
+      refuseMember(current);
       version = await (to === undefined
         ? findVersionBefore(this.#registry, current)
         : this.#registry.findVersion(name, to));
@@ -158,8 +179,11 @@ class FunctionRegistry implements Functions {
     return { record, version };
   }
 
-  remove(name: FunctionName): Promise<void> {
+  remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void> {
     return this.#turns.take(name, async () => {
+      const current = await this.#registry.findFunction(name);
+      const { project, release } = current?.membership ?? {};
+      if (current && release !== undefined && project !== options?.ofProject) refuseMember(current);
       const wasThere = await this.#registry.deleteFunction(name);
       this.#router.remove(name);
       if (!wasThere) throw functionNotFound(name);
@@ -184,6 +208,7 @@ class FunctionRegistry implements Functions {
 
   async removeVersion(name: FunctionName, number: number): Promise<void> {
     await this.#change(name, (current) => {
+      refuseMember(current);
       const alias = current.aliases.find((candidate) => pointsAt(candidate, number));
       if (alias) {
         throw conflict(
@@ -201,6 +226,30 @@ class FunctionRegistry implements Functions {
       this.#router.removeVersion(name, number);
       this.#changed(name);
     });
+  }
+
+  async changeTogether(
+    names: readonly FunctionName[],
+    { release, decide, save }: ChangeTogether,
+  ): Promise<void> {
+    // In one order for all, so that no two wait for each other.
+    await this.#takeTurns([...new Set(names)].sort(), async () => {
+      const records = new Map<FunctionName, FunctionRecord>();
+      for (const name of names) {
+        const record = await this.#registry.findFunction(name);
+        if (record) records.set(name, record);
+      }
+      const steps = await decide(records, this.#stamp());
+      await save(steps);
+      // No call can come in between: nothing is awaited until all of it is in place.
+      if (release) this.#router.putRelease(release);
+      for (const { record, published } of steps) this.#router.put(record, published);
+      for (const { record } of steps) this.#changed(record.name);
+    });
+  }
+
+  forgetReleases(project: ProjectName): void {
+    this.#router.removeReleases(project);
   }
 
   async createAlias(name: FunctionName, alias: NewAlias): Promise<Alias> {
@@ -330,6 +379,12 @@ class FunctionRegistry implements Functions {
     return record;
   }
 
+  async #takeTurns(names: readonly FunctionName[], work: () => Promise<void>): Promise<void> {
+    const [first, ...rest] = names;
+    if (first === undefined) await work();
+    else await this.#turns.take(first, () => this.#takeTurns(rest, work));
+  }
+
   /** One step on the newest record, decided anew when somebody else has saved in between. */
   #change(name: FunctionName, decide: Decide<Step>): Promise<Step> {
     return this.#turns.take(name, () =>
@@ -414,36 +469,4 @@ function requireAlias(record: FunctionRecord, alias: string): Alias {
   const found = findAlias(record, alias);
   if (!found) throw aliasNotFound(record.name, alias);
   return found;
-}
-
-function checkRevision(current: string, expected: string | undefined): void {
-  if (expected === undefined || expected === current) return;
-  throw new PlatformError(
-    "RevisionChanged",
-    `expected revision ${expected}, it is ${current} now; read it again and retry`,
-  );
-}
-
-function checkArchive({ latest }: FunctionRecord, expected: string | undefined): void {
-  const current = latest.code.archiveSha256;
-  if (expected === undefined || expected === current) return;
-  throw new PlatformError(
-    "InvalidRequest",
-    `CodeSHA256 (${expected}) is different from current CodeSHA256 in $LATEST (${current}). Please try again with the CodeSHA256 in $LATEST.`,
-  );
-}
-
-function checkTags(tags: Readonly<Record<string, string>>): void {
-  const count = Object.keys(tags).length;
-  if (count > TAGS_MAX)
-    throw new PlatformError("InvalidRequest", `expected at most ${TAGS_MAX} tags, got ${count}`);
-}
-
-function nothingBefore({ name, liveVersion }: FunctionRecord): PlatformError {
-  const where = liveVersion === undefined ? "a published version" : `a version before ${liveVersion}`;
-  return new PlatformError("VersionNotFound", `"${name}" does not have ${where} to roll back to`);
-}
-
-function conflict(message: string): PlatformError {
-  return new PlatformError("ResourceConflict", message);
 }

@@ -10,11 +10,15 @@ import type {
 } from "../core/function.ts";
 import type { FunctionSettings } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ProjectName, Release } from "../core/release.ts";
+import type { Stamp, Step } from "./function-states.ts";
 import type { Target } from "./target.ts";
 
 /**
  * The rules by which functions, versions, aliases and URLs change, whoever asks (AWS API, our own API, releases).
  * Every change is one step in the store; when its promise resolves, `resolve` gives nothing older.
+ *
+ * What a function of a project runs changes with a release only: `update`, `deploy` and `rollback` throw `ResourceConflict`.
  *
  * All throw PlatformError `FunctionNotFound` (`VersionNotFound`, `AliasNotFound`) for what is not there, and
  * `RevisionChanged` where `ifRevision` is given and is no longer the current one.
@@ -49,7 +53,8 @@ export interface Functions {
     name: FunctionName,
     to: number | undefined,
   ): Promise<{ readonly record: FunctionRecord; readonly version: Version }>;
-  remove(name: FunctionName): Promise<void>;
+  /** @throws `ResourceConflict` for a function in the live release of a project, unless that is `ofProject`. */
+  remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void>;
   getVersion(name: FunctionName, number: number): Promise<Version>;
   /** Ascending. */
   listVersions(
@@ -85,6 +90,23 @@ export interface Functions {
     name: FunctionName,
     change: (record: FunctionRecord) => FunctionSettings,
   ): Promise<FunctionRecord>;
+}
+
+export interface ChangeTogether {
+  readonly release: Release | undefined;
+  decide(records: ReadonlyMap<FunctionName, FunctionRecord>, stamp: Stamp): Promise<readonly Step[]>;
+  save(steps: readonly Step[]): Promise<void>;
+}
+
+/** What `openProjectBook` needs of the functions besides. */
+export interface FunctionsTogether {
+  /**
+   * Changes several functions, none of which changes otherwise meanwhile: `decide` is given those that are there, `save`
+   * is one step in the store, and routing goes over to all of them, and to `release`, in one step as well.
+   */
+  changeTogether(names: readonly FunctionName[], change: ChangeTogether): Promise<void>;
+  /** Forgets what is known of the releases of a project that is no more. */
+  forgetReleases(project: ProjectName): void;
 }
 
 export interface NewFunction {

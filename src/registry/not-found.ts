@@ -1,5 +1,7 @@
 import { PlatformError } from "../core/errors.ts";
+import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ReleaseRef } from "../core/release.ts";
 
 export function functionNotFound(name: FunctionName): PlatformError {
   return new PlatformError(
@@ -17,4 +19,18 @@ export function versionNotFound(name: FunctionName, number: number | string): Pl
 
 export function aliasNotFound(name: FunctionName, alias: string): PlatformError {
   return new PlatformError("AliasNotFound", `function "${name}" has no alias "${alias}"; create it first`);
+}
+
+export function notLive({ name, membership }: FunctionRecord): PlatformError {
+  return new PlatformError(
+    "FunctionNotFound",
+    `function "${name}" is not in the live release of project "${membership?.project}"; it is in others only`,
+  );
+}
+
+export function notInRelease(name: FunctionName, release: ReleaseRef, why: string): PlatformError {
+  return new PlatformError(
+    "VersionNotFound",
+    `function "${name}" is not in release ${release.number} of project "${release.project}", ${why}; lambda releases shows them`,
+  );
 }

@@ -1,10 +1,11 @@
 import type { Clock } from "../core/clock.ts";
 import type { FunctionConfig } from "../core/function.ts";
+import type { Projects } from "../store/projects.ts";
 import { sampleFunction, sampleName, sampleVersion } from "../store/samples.fake.ts";
 import { fakeRegistry } from "../store/store.fake.ts";
 import type { Registry } from "../store/store.ts";
 import { openFunctions } from "./function-registry.ts";
-import type { Functions, NewFunction } from "./functions.ts";
+import type { Functions, FunctionsTogether, NewFunction } from "./functions.ts";
 
 /** A function to create or deploy, with code and configuration that follow from two words. */
 export function newFunction(name: string, code = "a", config: Partial<FunctionConfig> = {}): NewFunction {
@@ -20,12 +21,28 @@ export function newFunction(name: string, code = "a", config: Partial<FunctionCo
 
 /** The real registry over a store in memory. */
 export function openFakeFunctions(
-  more: { readonly registry?: Registry; readonly random?: () => number; readonly cacheMax?: number } = {},
-): { readonly functions: Functions; readonly registry: Registry; readonly changes: string[] } {
+  more: {
+    readonly registry?: Registry;
+    readonly releases?: Pick<Projects, "findRelease">;
+    readonly random?: () => number;
+    readonly cacheMax?: number;
+  } = {},
+): {
+  readonly functions: Functions & FunctionsTogether;
+  readonly registry: Registry;
+  readonly changes: string[];
+} {
   const registry = more.registry ?? fakeRegistry();
   const changes: string[] = [];
   let now = 1_000;
   const clock: Clock = { now: () => ++now, monotonic: () => now, sleep: async () => {} };
-  const functions = openFunctions({ registry, clock, changed: (name) => changes.push(name), ...more });
+  const releases = { findRelease: async () => undefined };
+  const functions = openFunctions({
+    registry,
+    releases,
+    clock,
+    changed: (name) => changes.push(name),
+    ...more,
+  });
   return { functions, registry, changes };
 }

@@ -1,19 +1,28 @@
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ProjectName, Release, ReleaseRef } from "../core/release.ts";
+import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
-import { aliasNotFound, functionNotFound, versionNotFound } from "./not-found.ts";
-import { labelsOf, RoutingTable } from "./routing-table.ts";
+import { aliasNotFound, functionNotFound, notInRelease, notLive, versionNotFound } from "./not-found.ts";
+import { labelsOf, RoutingTable, releaseOf } from "./routing-table.ts";
 import type { Target } from "./target.ts";
 
 /** Finds what a call runs: in the routing table, which it fills from the store. */
 export class Router {
   readonly #registry: Registry;
+  readonly #releases: Pick<Projects, "findRelease">;
   readonly #table: RoutingTable;
   /** Reads under way, by name and version. A change forgets those of its function: what they bring may be old. */
   readonly #loads = new Map<string, Promise<void>>();
 
-  constructor(parts: { readonly registry: Registry; readonly random: () => number; readonly max: number }) {
+  constructor(parts: {
+    readonly registry: Registry;
+    readonly releases: Pick<Projects, "findRelease">;
+    readonly random: () => number;
+    readonly max: number;
+  }) {
     this.#registry = parts.registry;
+    this.#releases = parts.releases;
     this.#table = new RoutingTable(parts);
   }
 
@@ -37,6 +46,16 @@ export class Router {
     if (published) this.#table.putVersion(published);
   }
 
+  /** A release that is about to be asked for. */
+  putRelease(release: Release): void {
+    this.#table.putRelease(release, versionsOf(release));
+  }
+
+  /** No release of that project is known any more. */
+  removeReleases(project: ProjectName): void {
+    this.#table.removeReleases(project);
+  }
+
   remove(name: FunctionName): void {
     this.#forgetLoads(name);
     this.#table.remove(name);
@@ -50,14 +69,33 @@ export class Router {
   async #bringIn(name: FunctionName, qualifier: string | undefined): Promise<void> {
     const record = this.#table.findRecord(name);
     if (!record) return await this.#load(name, "", () => this.#loadFunction(name));
-    if (qualifier === undefined) return;
-    const labels = labelsOf(record, qualifier);
-    if (labels.length === 0) throw aliasNotFound(name, qualifier);
+    const release = qualifier === undefined ? undefined : releaseOf(record, qualifier);
+    const labels = release
+      ? [`${await this.#versionIn(release, name)}` as const]
+      : labelsOf(record, qualifier);
+    if (labels.length === 0) {
+      if (qualifier === undefined || qualifier === "$LATEST") throw notLive(record);
+      throw aliasNotFound(name, qualifier);
+    }
     await Promise.all(
       labels
         .filter((label) => label !== "$LATEST")
         .map((label) => this.#load(name, label, () => this.#loadVersion(name, Number(label)))),
     );
+  }
+
+  /** @throws PlatformError `VersionNotFound` if that release is not there or does not have the function. */
+  async #versionIn(ref: ReleaseRef, name: FunctionName): Promise<number> {
+    let versions = this.#table.findRelease(ref);
+    if (!versions) {
+      const release = await this.#releases.findRelease(ref.project, ref.number);
+      if (!release) throw notInRelease(name, ref, "which is not known");
+      versions = versionsOf(release);
+      this.#table.putRelease(ref, versions);
+    }
+    const number = versions.get(name);
+    if (number === undefined) throw notInRelease(name, ref, "which does not have it");
+    return number;
   }
 
   async #loadFunction(name: FunctionName): Promise<() => void> {
@@ -98,4 +136,8 @@ export class Router {
   #forgetLoads(name: FunctionName): void {
     for (const key of this.#loads.keys()) if (key.startsWith(`${name}:`)) this.#loads.delete(key);
   }
+}
+
+function versionsOf({ functions }: Release): ReadonlyMap<FunctionName, number> {
+  return new Map(functions.map(({ name, version }) => [name, version]));
 }

@@ -1,5 +1,12 @@
 import type { FunctionRecord, Version, VersionLabel } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
+import {
+  formatRelease,
+  type Membership,
+  parseRelease,
+  parseReleaseLabel,
+  type ReleaseRef,
+} from "../core/release.ts";
 import { drawsSecond } from "./alias-draw.ts";
 import type { Target } from "./target.ts";
 
@@ -12,6 +19,8 @@ import type { Target } from "./target.ts";
  */
 export class RoutingTable {
   readonly #entries = new Map<FunctionName, Entry>();
+  /** By `PROJECT@NUMBER`; they never change. */
+  readonly #releases = new Map<string, ReleaseVersions>();
   readonly #max: number;
   readonly #random: () => number;
 
@@ -29,7 +38,11 @@ export class RoutingTable {
     const entry = this.#entries.get(name);
     if (!entry) return undefined;
     entry.wasUsed = true;
-    return qualifier === undefined ? entry.plain : entry.find(qualifier, this.#random);
+    if (qualifier === undefined) return entry.plain;
+    const release = releaseOf(entry.record, qualifier);
+    if (!release) return entry.find(qualifier, this.#random);
+    const number = this.findRelease(release)?.get(name);
+    return number === undefined ? undefined : entry.findReleased(release, number);
   }
 
   findRecord(name: FunctionName): FunctionRecord | undefined {
@@ -58,6 +71,20 @@ export class RoutingTable {
     this.#entries.delete(name);
   }
 
+  /** Makes a release known: which version of each of its functions it has. */
+  putRelease(release: ReleaseRef, versions: ReleaseVersions): void {
+    if (this.#releases.size >= RELEASES_IN_MEMORY_MAX) this.#releases.clear();
+    this.#releases.set(formatRelease(release), versions);
+  }
+
+  findRelease(release: ReleaseRef): ReleaseVersions | undefined {
+    return this.#releases.get(formatRelease(release));
+  }
+
+  removeReleases(project: string): void {
+    for (const key of this.#releases.keys()) if (key.startsWith(`${project}@`)) this.#releases.delete(key);
+  }
+
   #makeRoom(): void {
     if (this.#entries.size < this.#max) return;
     for (const [name, entry] of this.#entries) {
@@ -69,9 +96,37 @@ export class RoutingTable {
   }
 }
 
-/** The versions a qualifier can lead to, one or two; none if no alias has that name and it is no version either. */
-export function labelsOf(record: FunctionRecord, qualifier: string): readonly VersionLabel[] {
-  if (qualifier === "$LATEST" || isNumber(qualifier)) return [qualifier];
+/** The number of its version, for each function of a release. */
+export type ReleaseVersions = ReadonlyMap<FunctionName, number>;
+
+const RELEASES_IN_MEMORY_MAX = 1_000;
+
+/** The release that a qualifier names: `shop@12` does, and of a function of a project `r12`, unless an alias is called that. */
+export function releaseOf(record: FunctionRecord, qualifier: string): ReleaseRef | undefined {
+  const { membership, aliases } = record;
+  const release = parseRelease(qualifier);
+  if (release || !membership) return release;
+  const number = parseReleaseLabel(qualifier);
+  if (number === undefined || aliases.some(({ name }) => name === qualifier)) return undefined;
+  return { project: membership.project, number };
+}
+
+/** Of a function of a project, the live release; undefined for one that is not in it, or in no project. */
+function liveReleaseOf(membership: Membership | undefined): ReleaseRef | undefined {
+  if (membership?.release === undefined) return undefined;
+  return { project: membership.project, number: membership.release };
+}
+
+/**
+ * The versions a qualifier can lead to, one or two; none if no alias has that name and it is no version either. In a
+ * project, what is live runs as the version that it is, so that every release has instances of its own.
+ */
+export function labelsOf(record: FunctionRecord, qualifier: string | undefined): readonly VersionLabel[] {
+  if (qualifier === undefined || qualifier === "$LATEST") {
+    if (!record.membership) return ["$LATEST"];
+    return record.liveVersion === undefined ? [] : [`${record.liveVersion}`];
+  }
+  if (isNumber(qualifier)) return [qualifier];
   const alias = record.aliases.find(({ name }) => name === qualifier);
   if (!alias) return [];
   return alias.split ? [alias.version, alias.split.version] : [alias.version];
@@ -90,7 +145,8 @@ interface Route {
 class Entry {
   readonly record: FunctionRecord;
   readonly versions: Map<VersionLabel, Version>;
-  readonly plain: Target;
+  /** Undefined while the version is not here that it leads to. */
+  plain: Target | undefined;
   /** Called since the hand last passed. */
   wasUsed = false;
   /** Made on demand; a call then finds its target ready. */
@@ -99,7 +155,23 @@ class Entry {
   constructor(record: FunctionRecord, versions: Map<VersionLabel, Version>) {
     this.record = record;
     this.versions = versions;
-    this.plain = { record, version: record.latest, qualifier: undefined };
+    this.plain = this.#findPlain();
+  }
+
+  #findPlain(): Target | undefined {
+    const [label] = labelsOf(this.record, undefined);
+    return label && this.#target(undefined, label);
+  }
+
+  findReleased(release: ReleaseRef, number: number): Target | undefined {
+    const key = formatRelease(release);
+    const known = this.#routes.get(key);
+    if (known) return known.first;
+    const version = this.versions.get(`${number}`);
+    if (!version) return undefined;
+    const first = { record: this.record, version, qualifier: undefined, release, isPinned: true };
+    this.#routes.set(key, { first, second: undefined, weight: 0 });
+    return first;
   }
 
   find(qualifier: string, random: () => number): Target | undefined {
@@ -110,9 +182,10 @@ class Entry {
 
   addVersion(version: Version): void {
     this.versions.set(version.label, version);
+    this.plain ??= this.#findPlain();
     for (const label of this.versions.keys()) {
       if (this.versions.size <= VERSIONS_PER_FUNCTION_MAX) break;
-      this.removeVersion(label);
+      if (label !== `${this.record.liveVersion}`) this.removeVersion(label);
     }
   }
 
@@ -131,9 +204,13 @@ class Entry {
     return route;
   }
 
-  #target(qualifier: string, label: VersionLabel): Target | undefined {
-    const version = label === "$LATEST" ? this.record.latest : this.versions.get(label);
-    return version && { record: this.record, version, qualifier };
+  #target(qualifier: string | undefined, label: VersionLabel): Target | undefined {
+    const { record } = this;
+    const version = label === "$LATEST" ? record.latest : this.versions.get(label);
+    if (!version) return undefined;
+    const isLive = qualifier === undefined || qualifier === "$LATEST";
+    const release = isLive ? liveReleaseOf(record.membership) : undefined;
+    return release ? { record, version, qualifier, release } : { record, version, qualifier };
   }
 }
 

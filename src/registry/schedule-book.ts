@@ -24,7 +24,7 @@ export interface SaveOptions {
  * The rules by which schedules change, whoever asks. Changes of one daemon are made one after the other.
  *
  * All throw PlatformError `ResourceNotFound` for a schedule that is not there; those that change, `ResourceConflict` for
- * one that belongs to a rule.
+ * one that belongs to a rule, or (unless it is only paused) to a project.
  */
 export interface ScheduleBook {
   get(name: string): Promise<ScheduleRecord>;
@@ -70,9 +70,18 @@ export function openScheduleBook(parts: {
     throw new PlatformError("ResourceNotFound", `there is no schedule ${JSON.stringify(name)}`);
   }
 
-  async function getOwn(name: string): Promise<ScheduleRecord> {
+  async function getOwn(
+    name: string,
+    { isOfProjectToo }: { readonly isOfProjectToo: boolean } = { isOfProjectToo: false },
+  ): Promise<ScheduleRecord> {
     const record = await get(name);
     const { owner } = record.schedule;
+    if (owner.kind === "project" && !isOfProjectToo) {
+      throw new PlatformError(
+        "ResourceConflict",
+        `schedule ${name} belongs to project ${owner.project}; change it in lambda.yaml and run lambda deploy there`,
+      );
+    }
     if (owner.kind !== "rule") return record;
     throw new PlatformError(
       "ResourceConflict",
@@ -100,7 +109,8 @@ export function openScheduleBook(parts: {
       }),
     setPaused: (name, isPaused) =>
       inTurn(async () => {
-        const { schedule, next } = await getOwn(name);
+        // Until the next release, which has it as lambda.yaml says.
+        const { schedule, next } = await getOwn(name, { isOfProjectToo: true });
         if (schedule.isPaused === isPaused) return { schedule, next };
         const now = clock.now();
         const changed = { ...schedule, isPaused, modifiedAt: now };

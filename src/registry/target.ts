@@ -1,4 +1,5 @@
 import type { FunctionRecord, Version } from "../core/function.ts";
+import { formatRelease, type ReleaseRef } from "../core/release.ts";
 
 /** What an invocation runs: a function, the version that name and qualifier led to, and how the caller named it. */
 export interface Target {
@@ -6,4 +7,13 @@ export interface Target {
   readonly version: Version;
   /** As the caller gave it: an alias, a number, `$LATEST`; undefined if none. Part of the ARN the function sees. */
   readonly qualifier: string | undefined;
+  /** The release that the call is part of: what its instance calls in turn stays in it. */
+  readonly release?: ReleaseRef | undefined;
+  /** The caller was in that release, or has named it; otherwise it is the one that is live now. */
+  readonly isPinned?: boolean;
+}
+
+/** What leads to the same target later, whatever is live by then. */
+export function lastingQualifier({ qualifier, release, isPinned }: Target): string | undefined {
+  return isPinned === true && release ? formatRelease(release) : qualifier;
 }

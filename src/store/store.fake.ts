@@ -2,6 +2,7 @@ import { systemClock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
 import { fakeEvents } from "./event-queue.fake.ts";
+import { fakeProjects } from "./projects.fake.ts";
 import { fakeSchedules } from "./schedules.fake.ts";
 import { fakeSources } from "./sources.fake.ts";
 import type { KeyRecord, KeyStore, Layers, Registry, Store } from "./store.ts";
@@ -18,6 +19,7 @@ export function fakeStore(): Store {
     schedules,
     rules: schedules.rules,
     sources: fakeSources(async (name) => (await registry.findFunction(name)) !== undefined),
+    projects: fakeProjects(registry, schedules),
     keys: fakeKeys(),
     layers,
     async [Symbol.asyncDispose]() {},

@@ -1,5 +1,6 @@
 import type { Config } from "../config.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ReleaseRef } from "../core/release.ts";
 
 /** The addresses under which functions are told to be, in the first of the gateway's domains. */
 export function functionUrls(config: Config, gatewayPort: number) {
@@ -7,6 +8,7 @@ export function functionUrls(config: Config, gatewayPort: number) {
   const port = gatewayPort === 80 ? "" : `:${gatewayPort}`;
   return {
     ofFunction: (name: FunctionName) => `http://${name}.${domain}${port}`,
+    ofRelease: ({ project, number }: ReleaseRef) => `http://r${number}--${project}.${domain}${port}`,
     ofUrlId: (urlId: string) => `http://${urlId}.lambda-url.${config.region}.${domain}${port}/`,
   };
 }

@@ -81,6 +81,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     await openSqliteStore({ dir: join(dir, "data"), log: silentLog, clock: systemClock }),
   );
   const functions = openFunctions({
+    releases: store.projects,
     registry: store.registry,
     clock: systemClock,
     changed: () => undefined,
@@ -136,6 +137,12 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     },
     prepare: (upload, settings, options) => control.prepare(upload, settings, options),
     warm: (target, options) => control.warm(target, options),
+    projects: {
+      store: store.projects,
+      registry: store.registry,
+      functions,
+      listener: { releaseLive: () => undefined, releaseLetGo: () => undefined },
+    },
     events: undefined,
     ledger: store.events,
     architecture: "x86_64",
@@ -155,6 +162,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     quotas: { concurrencyMax: undefined, unreservedMin: 0, requestsPerSecondMax: undefined },
     urls: {
       ofFunction: (name) => `http://${name}.localhost:8080`,
+      ofRelease: ({ project, number }) => `http://r${number}--${project}.localhost:8080`,
       ofUrlId: (id) => `http://${id}.lambda-url.eu-central-1.localhost:8080/`,
     },
     clock: systemClock,

@@ -45,7 +45,7 @@ function clientOf(
 }
 
 it("gives credentials for just those functions, and for nothing but calls", async () => {
-  const grant = await grants().issue(versionOf({ mayInvoke: ["orders-*", "other"] }));
+  const grant = await grants().issue(versionOf({ mayInvoke: ["orders-*", "other"] }), undefined);
   const client = clientOf(grant?.environment ?? {});
   const call = (FunctionName: string) => client.send(new InvokeCommand({ FunctionName }));
   assert.equal((await call("orders-list")).StatusCode, 200);
@@ -61,7 +61,7 @@ it("gives credentials for just those functions, and for nothing but calls", asyn
 });
 
 it("asks for the session token, and takes the pair for no bearer token", async () => {
-  const grant = await grants().issue(versionOf({ mayInvoke: ["*"] }));
+  const grant = await grants().issue(versionOf({ mayInvoke: ["*"] }), undefined);
   const environment = grant?.environment ?? {};
   for (const token of [undefined, "", "made up"]) {
     const { AWS_SESSION_TOKEN: _, ...rest } = environment;
@@ -76,7 +76,7 @@ it("asks for the session token, and takes the pair for no bearer token", async (
 });
 
 it("is not among the keys that are listed or stored", async () => {
-  await grants().issue(versionOf({ mayInvoke: ["*"] }));
+  await grants().issue(versionOf({ mayInvoke: ["*"] }), undefined);
   const listed = await control.keys.list();
   assert.deepEqual(
     listed.map(({ description }) => description),
@@ -86,7 +86,7 @@ it("is not among the keys that are listed or stored", async () => {
 
 it("gives nothing where nothing is allowed, or where control cannot be reached", async () => {
   for (const change of [{}, { mayInvoke: [] }, { mayInvoke: ["*"], network: "none" as const }]) {
-    assert.equal(await grants().issue(versionOf(change)), undefined);
+    assert.equal(await grants().issue(versionOf(change), undefined), undefined);
   }
 });
 

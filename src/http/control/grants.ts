@@ -3,8 +3,7 @@
  * where its function may invoke others (`--allow invoke:PATTERN`), for nothing but those calls, and only as long as the
  * instance takes calls. They are never stored, and no key of a person is ever among them (decision 0007).
  */
-import type { Version } from "../../core/function.ts";
-import type { Grant, Grants } from "../../invoker/grants.ts";
+import type { Grants } from "../../invoker/grants.ts";
 import type { KeyRing } from "./keys.ts";
 
 export function newGrants(parts: {
@@ -13,7 +12,7 @@ export function newGrants(parts: {
   readonly controlUrl: Promise<string>;
 }): Grants {
   return {
-    async issue({ functionName, config }: Version): Promise<Grant | undefined> {
+    async issue({ functionName, config }, release) {
       const { mayInvoke = [] } = config;
       // Only the host's network leads to the host's loopback.
       if (mayInvoke.length === 0 || config.network !== "host") return undefined;
@@ -21,6 +20,7 @@ export function newGrants(parts: {
       const issued = keys.issueTemporary({
         description: `an instance of ${functionName}`,
         functions: mayInvoke.join(","),
+        release,
       });
       return {
         environment: {

@@ -13,6 +13,7 @@ import type { Clock } from "../../core/clock.ts";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { FUNCTION_NAME_RULE, newInvocationId, parseFunctionName } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
+import type { ReleaseRef } from "../../core/release.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { KeyRecord } from "../../store/store.ts";
 import { errorBody, explainError } from "../error-response.ts";
@@ -147,7 +148,7 @@ async function admit(
     query,
     headers: request.headers,
     baseUrl: `http://${host}`,
-    caller: callerOf(credentials?.key),
+    caller: callerOf(credentials),
     reference: fromPath ?? fromBody,
     json,
     bytes: received.bytes,
@@ -168,6 +169,8 @@ const SERVICES: Readonly<Record<Route["dialect"], readonly string[]>> = {
 
 interface Credentials {
   readonly key: KeyRecord;
+  /** Present if the key is an instance's in a release. */
+  readonly release?: ReleaseRef | undefined;
   /** Present if the signature is still to be checked against the body. */
   readonly signed: { readonly signature: Signature; readonly secret: string } | undefined;
 }
@@ -198,7 +201,8 @@ async function authenticate(
   const usable = await parts.keys.findUsable(signature.keyId);
   if (!usable || !hasSessionToken(usable, signature))
     throw new PlatformError("Unauthenticated", "The security token included in the request is invalid.");
-  return { key: usable.key, signed: { signature, secret: usable.secret } };
+  const { key, secret, release } = usable;
+  return { key, release, signed: { signature, secret } };
 }
 
 /** @throws PlatformError `Forbidden`. */
@@ -237,8 +241,9 @@ async function authorise(
   }
 }
 
-function callerOf(key: KeyRecord | undefined): Caller {
-  return { key, mayUse: (name) => key !== undefined && allowsFunction(key, name) };
+function callerOf(credentials: Credentials | undefined): Caller {
+  const { key, release } = credentials ?? {};
+  return { key, release, mayUse: (name) => key !== undefined && allowsFunction(key, name) };
 }
 
 /** The parameter that names a function is the first of the path, in both APIs. */

@@ -19,6 +19,7 @@ import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { type KeyId, newKeyId, parseKeyId } from "../../core/ids.ts";
+import type { ReleaseRef } from "../../core/release.ts";
 import type { KeyRecord, KeyStore, Scope } from "../../store/store.ts";
 
 export const SCOPES: readonly Scope[] = ["invoke", "read", "deploy", "admin"];
@@ -86,6 +87,8 @@ export interface UsableKey {
   readonly secret: string;
   /** That the signer must send; undefined where it may send any. */
   readonly sessionToken?: string | undefined;
+  /** Of an instance in a release: what it calls stays in that. */
+  readonly release?: ReleaseRef | undefined;
 }
 
 export interface TemporaryKey {
@@ -106,7 +109,11 @@ export interface KeyRing {
    * A key that lives in memory only, until it is revoked: it may `invoke` those functions and signs with a session token.
    * It never works as a bearer token.
    */
-  issueTemporary(made: { readonly description: string; readonly functions: string }): TemporaryKey;
+  issueTemporary(made: {
+    readonly description: string;
+    readonly functions: string;
+    readonly release?: ReleaseRef | undefined;
+  }): TemporaryKey;
   /** Keeps secrets of other things, each purpose under a key of its own. */
   sealerFor(purpose: string): Sealer;
   /** By age. Revoked and expired ones too. */
@@ -194,7 +201,7 @@ export async function openKeyRing(parts: {
     async findUsable(id) {
       return temporary.get(id) ?? (await findStored(id));
     },
-    issueTemporary({ description, functions }) {
+    issueTemporary({ description, functions, release }) {
       const id = newKeyId("LT");
       const secret = randomBytes(30).toString("base64");
       const sessionToken = randomBytes(48).toString("base64");
@@ -208,7 +215,7 @@ export async function openKeyRing(parts: {
         revokedAt: undefined,
         importedSecret: undefined,
       };
-      temporary.set(id, { key, secret, sessionToken });
+      temporary.set(id, { key, secret, sessionToken, release });
       return { id, secret, sessionToken, revoke: () => temporary.delete(id) };
     },
     sealerFor(purpose) {

@@ -5,15 +5,18 @@ import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
+import type { ReleaseRef } from "../../core/release.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { HostLoad } from "../../records/host-load.ts";
 import type { MetricReader } from "../../records/metrics/metrics.ts";
 import type { Records } from "../../records/records.ts";
-import type { Functions } from "../../registry/functions.ts";
+import type { Functions, FunctionsTogether } from "../../registry/functions.ts";
+import type { ReleaseListener } from "../../registry/projects.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventLedger } from "../../store/event-queue.ts";
+import type { Projects } from "../../store/projects.ts";
 import type { Rules, Schedules } from "../../store/schedules.ts";
-import type { Layers } from "../../store/store.ts";
+import type { Layers, Registry } from "../../store/store.ts";
 import type { EventIntake } from "../event-intake.ts";
 import type { KeyRing } from "./keys.ts";
 
@@ -37,6 +40,12 @@ export interface ControlParts {
   readonly metrics: MetricReader;
   readonly hostLoad: HostLoad;
   readonly layers: Layers;
+  readonly projects: {
+    readonly store: Projects;
+    readonly registry: Registry;
+    readonly functions: FunctionsTogether;
+    readonly listener: ReleaseListener;
+  };
   readonly schedules: Schedules;
   readonly rules: Rules;
   readonly keys: KeyRing;
@@ -44,8 +53,14 @@ export interface ControlParts {
   readonly prepare: PrepareCode;
   /** The same for an image that the container engine has or can pull; undefined where there are none. */
   readonly prepareImage?: PrepareImage | undefined;
-  /** Starts one instance of the target. Resolves with the ms it took; rejects with why it cannot start. */
-  warm(target: Target, options: { readonly signal: AbortSignal }): Promise<number>;
+  /**
+   * Starts an instance of the target, or has as many up as `instances`. Resolves with the ms it took; rejects with why
+   * it cannot start.
+   */
+  warm(
+    target: Target,
+    options: { readonly signal: AbortSignal; readonly instances?: number },
+  ): Promise<number>;
   /** The durable queue; without it `Event` invocations are refused. */
   readonly events: EventIntake | undefined;
   /** What became of events. */
@@ -187,6 +202,8 @@ export interface InstanceCounts {
 export interface FunctionUrls {
   /** Where a function is called: `http://greet.localhost:8080`. */
   ofFunction(name: FunctionName): string;
+  /** Where a release of a project is called, functions by their path. */
+  ofRelease(release: ReleaseRef): string;
   /** Where a function URL is called, with a slash at the end. */
   ofUrlId(urlId: string): string;
 }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
 import type { InvocationId } from "../../core/ids.ts";
+import type { ReleaseRef } from "../../core/release.ts";
 import type { KeyRecord, Scope } from "../../store/store.ts";
 import type { FunctionReference } from "./aws/names.ts";
 
@@ -38,6 +39,8 @@ export type BodyRule =
 /** Who asks, after the key was checked. */
 export interface Caller {
   readonly key: KeyRecord | undefined;
+  /** The release that an instance calls out of. */
+  readonly release?: ReleaseRef | undefined;
   mayUse(functionName: string): boolean;
 }
 

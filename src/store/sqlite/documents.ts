@@ -15,6 +15,7 @@ import {
   type Version,
 } from "../../core/function.ts";
 import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
+import type { ProjectRecord, Release } from "../../core/release.ts";
 import type { Rule, Schedule } from "../../core/schedule.ts";
 import type { Source } from "../../core/source.ts";
 import type { KeyRecord } from "../store.ts";
@@ -35,6 +36,8 @@ const KEY_COLUMNS = ["id"] as const;
 const SCHEDULE_COLUMNS = ["id", "function_name"] as const;
 const RULE_COLUMNS = ["name"] as const;
 const SOURCE_COLUMNS = ["id", "function_name", "generation"] as const;
+const PROJECT_COLUMNS = ["name", "generation"] as const;
+const RELEASE_COLUMNS = ["project", "number"] as const;
 const LAYER_COLUMNS = ["layer_name", "number", "tree_id", "archive_sha256"] as const;
 
 /** What to select so that a row can be parsed. */
@@ -45,6 +48,8 @@ export const SCHEDULE_ROW = [...SCHEDULE_COLUMNS, "instant_at", "next_at", "docu
 export const RULE_ROW = [...RULE_COLUMNS, "document", "checksum"].join(", ");
 export const SOURCE_ROW = [...SOURCE_COLUMNS, "document", "checksum"].join(", ");
 export const LAYER_ROW = [...LAYER_COLUMNS, "document", "checksum"].join(", ");
+export const PROJECT_ROW = [...PROJECT_COLUMNS, "document", "checksum"].join(", ");
+export const RELEASE_ROW = [...RELEASE_COLUMNS, "document", "checksum"].join(", ");
 
 export function functionDocument(record: FunctionRecord): Document {
   const { code } = record.latest;
@@ -112,6 +117,37 @@ function parseOrigin(stored: Source["origin"]): Source["origin"] {
   return { ...stored, subject: stored.subject, login: login && { ...login, user: login.user } };
 }
 
+export function projectDocument(project: ProjectRecord): Document {
+  return newDocument(project, [project.name, project.generation]);
+}
+
+export function parseProject(row: Row): ProjectRecord {
+  const stored = JSON.parse(checkedText(row, PROJECT_COLUMNS)) as ProjectRecord;
+  const switches = stored.switches.map((each) => ({ ...each, from: each.from }));
+  return { ...stored, liveRelease: stored.liveRelease, switches };
+}
+
+export function releaseDocument(release: Release): Document {
+  return newDocument(release, [release.project, release.number]);
+}
+
+export function parseRelease(row: Row): Release {
+  const stored = JSON.parse(checkedText(row, RELEASE_COLUMNS)) as Release;
+  return {
+    ...stored,
+    functions: stored.functions.map((each) => ({ ...each, concurrencyMax: each.concurrencyMax })),
+    schedules: stored.schedules.map((each) => ({
+      ...each,
+      qualifier: each.qualifier,
+      timing: { ...each.timing, startAt: each.timing.startAt, endAt: each.timing.endAt },
+      input: each.input,
+      lateMsMax: each.lateMsMax,
+    })),
+    madeOver: stored.madeOver,
+    commit: stored.commit,
+  };
+}
+
 export function parseFunction(row: Row): FunctionRecord {
   const stored = JSON.parse(checkedText(row, FUNCTION_COLUMNS)) as FunctionRecord;
   return {
@@ -123,6 +159,7 @@ export function parseFunction(row: Row): FunctionRecord {
     urls: stored.urls.map(parseUrl),
     settings: parseSettings(stored),
     eventInvokeConfigs: parseEventConfigs(stored),
+    ...(stored.membership && { membership: { ...stored.membership, release: stored.membership.release } }),
   };
 }
 
@@ -230,7 +267,16 @@ function parseUrl(stored: FunctionUrl): FunctionUrl {
 }
 
 function newDocument(
-  value: FunctionRecord | Version | KeyRecord | LayerVersion | Schedule | Rule | Source,
+  value:
+    | FunctionRecord
+    | Version
+    | KeyRecord
+    | LayerVersion
+    | Schedule
+    | Rule
+    | Source
+    | ProjectRecord
+    | Release,
   columns: Columns,
 ): Document {
   const text = JSON.stringify(value);

@@ -4,6 +4,7 @@ import { type EventUpkeepOperations, eventUpkeepOperations } from "./event-upkee
 import { type KeyOperations, keyOperations } from "./key-operations.ts";
 import { type LayerOperations, layerOperations } from "./layer-operations.ts";
 import type { Performers } from "./performers.ts";
+import { type ProjectOperations, projectOperations } from "./project-operations.ts";
 import { type RegistryOperations, registryOperations } from "./registry-operations.ts";
 import { type ScheduleOperations, scheduleOperations } from "./schedule-operations.ts";
 import { type SourceOperations, sourceOperations } from "./source-operations.ts";
@@ -19,7 +20,8 @@ export interface Operations
     EventOperations,
     EventUpkeepOperations,
     ScheduleOperations,
-    SourceOperations {}
+    SourceOperations,
+    ProjectOperations {}
 
 export type OperationName = keyof Operations;
 
@@ -31,6 +33,7 @@ const PERFORMERS: Performers<Operations> = {
   ...eventUpkeepOperations,
   ...scheduleOperations,
   ...sourceOperations,
+  ...projectOperations,
 };
 
 export const OPERATION_NAMES: readonly string[] = Object.keys(PERFORMERS);

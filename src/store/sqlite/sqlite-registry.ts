@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
-import type { Version } from "../../core/function.ts";
+import type { FunctionRecord, Version } from "../../core/function.ts";
 import type { Registry } from "../store.ts";
 import type { Access } from "./access.ts";
 import type { Connection, Row } from "./connection.ts";
@@ -14,7 +14,7 @@ import {
   VERSION_ROW,
   versionDocument,
 } from "./documents.ts";
-import type { CodeColumns } from "./registry-operations.ts";
+import type { CodeColumns, FunctionRow } from "./registry-operations.ts";
 import { storeError } from "./store-error.ts";
 
 /** The registry in SQLite: reads here, writes by the writer. */
@@ -32,22 +32,7 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
       return Number(read((db) => db.get("SELECT functions FROM tally"))?.functions);
     },
     async saveFunction(record, publish) {
-      assert.ok(
-        !publish || publish.functionName === record.name,
-        "a version is published with its own function",
-      );
-      await write("saveFunction", {
-        ...codeColumns(record.latest),
-        ...functionDocument(record),
-        name: record.name,
-        generation: record.generation,
-        urlIds: record.urls.map(({ urlId }) => urlId),
-        published: publish && {
-          ...codeColumns(publish),
-          ...versionDocument(publish),
-          number: numberOf(publish),
-        },
-      });
+      await write("saveFunction", functionRow(record, publish));
     },
     deleteFunction: (name) => write("deleteFunction", { name }),
     async findVersion(name, number) {
@@ -89,6 +74,22 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
       } finally {
         snapshot.close();
       }
+    },
+  };
+}
+
+export function functionRow(record: FunctionRecord, publish: Version | undefined): FunctionRow {
+  assert.ok(!publish || publish.functionName === record.name, "a version is published with its own function");
+  return {
+    ...codeColumns(record.latest),
+    ...functionDocument(record),
+    name: record.name,
+    generation: record.generation,
+    urlIds: record.urls.map(({ urlId }) => urlId),
+    published: publish && {
+      ...codeColumns(publish),
+      ...versionDocument(publish),
+      number: numberOf(publish),
     },
   };
 }

@@ -21,7 +21,7 @@ const OPEN_EVENTS_MAX = 100;
 export function openSchedules({ read, write }: Access, events: SqliteEvents): Schedules {
   return {
     async save(record) {
-      await write("saveSchedule", rowOf(record));
+      await write("saveSchedule", scheduleRow(record));
     },
     async find(name) {
       const row = read((db) => db.get(`SELECT ${SCHEDULE_ROW} FROM schedule WHERE id = ?`, name));
@@ -85,7 +85,7 @@ export function openRules({ read, write }: Access): Rules {
       return read((db) => db.all(sql, prefix, endOf(prefix), after ?? "", limit)).map(parseRule);
     },
     async save(rule, targets) {
-      await write("saveRule", { name: rule.name, ...ruleDocument(rule), targets: targets.map(rowOf) });
+      await write("saveRule", { name: rule.name, ...ruleDocument(rule), targets: targets.map(scheduleRow) });
     },
     remove: (name) => write("deleteRule", { name }),
   };
@@ -96,7 +96,7 @@ function endOf(prefix: string): string {
   return `${prefix}\u{7f}`;
 }
 
-function rowOf({ schedule, next }: ScheduleRecord): ScheduleRow {
+export function scheduleRow({ schedule, next }: ScheduleRecord): ScheduleRow {
   const { name, functionName } = schedule;
   return { id: name, functionName, ...columnsOf(next), ...scheduleDocument(schedule) };
 }

@@ -15,6 +15,7 @@ import { readMigrations } from "./migrations.ts";
 import { openEvents } from "./sqlite-events.ts";
 import { openKeys } from "./sqlite-keys.ts";
 import { openLayers } from "./sqlite-layers.ts";
+import { openProjects } from "./sqlite-projects.ts";
 import { openRegistry } from "./sqlite-registry.ts";
 import { openRules, openSchedules } from "./sqlite-schedules.ts";
 import { openSources } from "./sqlite-sources.ts";
@@ -70,6 +71,7 @@ export async function openSqliteStore(parts: {
       schedules: openSchedules(access, events),
       rules: openRules(access),
       sources: openSources(access),
+      projects: openProjects(access),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };

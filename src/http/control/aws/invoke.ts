@@ -4,6 +4,7 @@ import type { ResponseHead, ResponseSink } from "../../../core/invocation.ts";
 import { EVENT_PAYLOAD_BYTES_MAX } from "../../../core/limits.ts";
 import type { InvocationRequest, InvocationResult } from "../../../invoker/invocations.ts";
 import { rawOutcome } from "../../../invoker/raw-outcome.ts";
+import { resolveWithin } from "../../../registry/siblings.ts";
 import type { Target } from "../../../registry/target.ts";
 import { parseIdempotencyKey } from "../../event-intake.ts";
 import { rawInput } from "../../raw-invoke.ts";
@@ -166,8 +167,7 @@ async function prepared(
   const { name, qualifier } = namedBy(request);
   const wantsTail = choice(request, "x-amz-log-type", ["None", "Tail"], "logType") === "Tail";
   const clientContext = parseClientContext(header(request, "x-amz-client-context"));
-  const target =
-    parts.functions.resolveCached(name, qualifier) ?? (await parts.functions.resolve(name, qualifier));
+  const target = await resolveWithin(parts.functions, request.caller.release, name, qualifier);
   const input = rawInput(target.version.config.entry.kind, request.bytes, header(request, "content-type"));
   const traceId = withLineage(header(request, "x-amzn-trace-id") || newTrace(request), target.record);
   return {

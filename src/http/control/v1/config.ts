@@ -24,7 +24,7 @@ const SERVES_SEVERAL: Readonly<Record<EntryKind, boolean>> = {
 
 /** @throws PlatformError `InvalidRequest` for more slots than the kind can have. */
 export function configOf(
-  settings: Settings,
+  settings: Omit<Settings, "prepare">,
   before: FunctionConfig | undefined,
   made: {
     readonly runtime: string;

@@ -10,6 +10,7 @@ import * as events from "./events.ts";
 import * as functions from "./functions.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
+import { projectHandlers } from "./projects.ts";
 import type { V1Name } from "./routes.ts";
 import type { ScheduleOperation } from "./schedules.ts";
 import { keyShape } from "./shapes.ts";
@@ -57,6 +58,7 @@ export function v1Handlers(
     redriveDeadLetters: withParts(events.redriveDeadLetters),
     purgeDeadLetters: withParts(events.purgeDeadLetters),
     ...schedules,
+    ...projectHandlers(parts),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

@@ -1,10 +1,11 @@
 /** The OpenAPI 3.1 document of our own API, made of its route table and of the schemas that requests are checked with. */
 import * as z from "zod";
+import { MakeRelease, SwitchRelease } from "./project-wire.ts";
 import { V1_ROWS, type V1Name } from "./routes.ts";
 import { PutSchedule } from "./schedule-wire.ts";
 import { V1_SCHEMAS } from "./wire.ts";
 
-const SCHEMAS = { ...V1_SCHEMAS, PutSchedule };
+const SCHEMAS = { ...V1_SCHEMAS, PutSchedule, MakeRelease, SwitchRelease };
 
 const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   changeFunction: "Change",
@@ -13,6 +14,8 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   createKey: "CreateKey",
   redriveDeadLetters: "Redrive",
   putSchedule: "PutSchedule",
+  makeRelease: "MakeRelease",
+  switchRelease: "SwitchRelease",
 };
 
 /** Names of query parameters; each is text. */
@@ -28,6 +31,8 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listSchedules: ["function", "after", "limit"],
   upcomingOfSchedule: ["count"],
   historyOfSchedule: ["before", "limit"],
+  listProjects: ["after", "limit"],
+  listReleases: ["before", "limit"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -38,7 +43,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "revokeKey",
   "deleteSchedule",
 ]);
-const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs"]);
+const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs", "buildForProject", "makeRelease"]);
 
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
@@ -112,12 +117,17 @@ function parameters(row: (typeof V1_ROWS)[number]): Record<string, unknown>[] {
     in: "query",
     schema: { type: "string" },
   }));
-  const options = {
+  const options = (schema: keyof typeof SCHEMAS) => ({
     name: "options",
     in: "query",
-    content: { "application/json": { schema: reference("DeployOptions") } },
-  };
-  return [...inPath, ...inQuery, ...(row.name === "deployFunction" ? [options] : [])];
+    content: { "application/json": { schema: reference(schema) } },
+  });
+  return [
+    ...inPath,
+    ...inQuery,
+    ...(row.name === "deployFunction" ? [options("DeployOptions")] : []),
+    ...(row.name === "buildForProject" ? [options("BuildOptions")] : []),
+  ];
 }
 
 function answer(name: V1Name): Record<string, unknown> {

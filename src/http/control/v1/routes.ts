@@ -38,6 +38,7 @@ function row<Name extends string>(
 
 const F = "/v1/functions/{name}";
 const S = "/v1/schedules/{schedule}";
+const P = "/v1/projects/{project}";
 
 export const V1_ROWS = [
   row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
@@ -92,6 +93,38 @@ export const V1_ROWS = [
   row("runSchedule", `POST ${S}/run`, "deploy", "Enqueues its event now.", JSON_BODY),
   row("upcomingOfSchedule", `GET ${S}/next`, "read", "The instants at which it fires next."),
   row("historyOfSchedule", `GET ${S}/history`, "read", "What became of its instants, latest first."),
+  row("listProjects", "GET /v1/projects", "read", "Projects by name."),
+  row("getProject", `GET ${P}`, "read", "One project, with its live and its latest release."),
+  row("deleteProject", `DELETE ${P}`, "deploy", "Removes a project with all of its functions."),
+  row(
+    "buildForProject",
+    `POST ${P}/builds/{function}`,
+    "deploy",
+    "Takes code in and builds it, for a release that is made later.",
+    ARCHIVE,
+  ),
+  row("listReleases", `GET ${P}/releases`, "read", "Releases, latest first."),
+  row(
+    "makeRelease",
+    `POST ${P}/releases`,
+    "deploy",
+    "Makes a release, starts it, switches to it.",
+    JSON_BODY,
+  ),
+  row("getRelease", `GET ${P}/releases/{number}`, "read", "One release, and what it changed."),
+  row(
+    "compareReleases",
+    `GET ${P}/releases/{number}/compare/{other}`,
+    "read",
+    "How the second release differs from the first.",
+  ),
+  row(
+    "switchRelease",
+    `POST ${P}/switch`,
+    "deploy",
+    "Makes an earlier release live, or a preview.",
+    JSON_BODY,
+  ),
   row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
   row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
   row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),

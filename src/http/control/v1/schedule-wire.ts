@@ -3,6 +3,7 @@ import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../../core/ids.ts";
 import { CATCH_UP_MAX, SCHEDULE_JITTER_MS_MAX } from "../../../core/limits.ts";
+import type { ReleasedSchedule } from "../../../core/release.ts";
 import { isScheduleName, OVERLAPS, SCHEDULE_NAME_RULE } from "../../../core/schedule.ts";
 import { EXPRESSION_LENGTH_MAX } from "../../../core/schedule-expression.ts";
 import type { NewSchedule } from "../../../registry/schedule-book.ts";
@@ -33,13 +34,18 @@ export const PutSchedule = z.strictObject({
 
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */
 export function parsePutSchedule(name: string, body: unknown): NewSchedule {
+  const given = parse(PutSchedule, body, "body");
+  return { ...scheduleOf(name, given), owner: { kind: "own" } };
+}
+
+/** @throws PlatformError `InvalidRequest`, `InvalidName`. */
+export function scheduleOf(name: string, given: z.output<typeof PutSchedule>): ReleasedSchedule {
   if (!isScheduleName(name)) {
     throw new PlatformError(
       "InvalidRequest",
       `name of a schedule: expected ${SCHEDULE_NAME_RULE}, got ${JSON.stringify(name)}`,
     );
   }
-  const given = parse(PutSchedule, body, "body");
   const functionName = parseFunctionName(given.function);
   if (!functionName) {
     throw new PlatformError(
@@ -71,6 +77,5 @@ export function parsePutSchedule(name: string, body: unknown): NewSchedule {
     jitterMs: given.jitterMs,
     isPaused: given.isPaused,
     endsDeleted: given.endsDeleted,
-    owner: { kind: "own" },
   };
 }

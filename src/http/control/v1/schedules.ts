@@ -1,6 +1,6 @@
 /** Schedules of our own API. */
 import { PlatformError } from "../../../core/errors.ts";
-import type { ScheduleRecord } from "../../../core/schedule.ts";
+import type { ScheduleOwner, ScheduleRecord } from "../../../core/schedule.ts";
 import type { ScheduleBook } from "../../../registry/schedule-book.ts";
 import type { FiringFacts } from "../../../store/schedules.ts";
 import type { ControlParts } from "../parts.ts";
@@ -130,10 +130,15 @@ function scheduleShape({ schedule, next }: ScheduleRecord): Record<string, unkno
     isPaused,
     endsDeleted: schedule.endsDeleted,
     description: schedule.description,
-    owner: owner.kind === "rule" ? `rule ${owner.rule}` : owner.kind,
+    owner: ownerName(owner),
     createdAt: schedule.createdAt,
     modifiedAt: schedule.modifiedAt,
   };
+}
+
+function ownerName(owner: ScheduleOwner): string {
+  if (owner.kind === "rule") return `rule ${owner.rule}`;
+  return owner.kind === "project" ? `project ${owner.project}` : owner.kind;
 }
 
 /** `outcome` is the state of its event; that of an event that is no longer kept is not known. */

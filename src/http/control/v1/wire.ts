@@ -13,17 +13,22 @@ const CONCURRENCY_MAX = 1_000_000;
 const INSTANCES_MIN_MAX = 1_000;
 const MAY_INVOKE_MAX = 20;
 
-const Variables = z.record(
+export const Variables = z.record(
   z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected a name of letters, digits and _"),
   z.string(),
 );
 
-const settings = {
+/** What decides how code is made runnable. */
+const entry = {
   runtime: z.string().min(1).max(64),
   kind: z.enum(["handler", "lifecycle", "server", "filter"]),
   handler: z.string().max(128).regex(/^\S+$/, "expected a handler without spaces: FILE.EXPORT"),
   module: z.string().min(1).max(256),
   command: z.array(z.string().max(4096)).min(1).max(256),
+};
+
+/** What can be changed without looking at the code. */
+export const configuration = {
   memoryMib: z.int().min(MEMORY_MIB_MIN).max(MEMORY_MIB_MAX),
   timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX),
   tmpMib: z.int().min(1).max(TMP_MIB_MAX),
@@ -43,22 +48,24 @@ const settings = {
   description: z.string().max(256),
 };
 
-const DeployOptions = z
-  .strictObject({
-    ...settings,
-    environment: Variables,
-    fileName: z
-      .string()
-      .min(1)
-      .max(255)
-      .regex(/^[^/\\\0]+$/, "expected a file name without folders"),
-    /** An image of the container engine instead of an upload. */
-    image: z.string().min(1).max(512),
-    package: z.enum(["zip", "image"]),
-    build: z.boolean(),
-    allowScripts: z.boolean(),
-  })
-  .partial();
+const settings = { ...entry, ...configuration };
+
+const source = {
+  fileName: z
+    .string()
+    .min(1)
+    .max(255)
+    .regex(/^[^/\\\0]+$/, "expected a file name without folders"),
+  /** An image of the container engine instead of an upload. */
+  image: z.string().min(1).max(512),
+  package: z.enum(["zip", "image"]),
+  build: z.boolean(),
+  allowScripts: z.boolean(),
+};
+
+const DeployOptions = z.strictObject({ ...settings, ...source, environment: Variables }).partial();
+
+export const BuildOptions = z.strictObject({ ...entry, ...source }).partial();
 
 const Change = z
   .strictObject({
@@ -115,7 +122,7 @@ const Redrive = z.strictObject({
 });
 
 /** For the OpenAPI document. */
-export const V1_SCHEMAS = { DeployOptions, Change, Rollback, PutAlias, CreateKey, Redrive };
+export const V1_SCHEMAS = { DeployOptions, BuildOptions, Change, Rollback, PutAlias, CreateKey, Redrive };
 
 /** Settings that a request gives; what it leaves out is undefined. */
 export interface Settings {
@@ -148,21 +155,23 @@ export interface ChangeSettings extends Settings {
 
 /** The `options` of a deploy: JSON in the query. @throws PlatformError `InvalidRequest`. */
 export function parseDeployOptions(text: string | null): DeploySettings {
-  let json: unknown = {};
-  if (text !== null && text !== "") {
-    try {
-      json = JSON.parse(text);
-    } catch (cause) {
-      throw new PlatformError("InvalidRequest", "options: expected JSON", { cause });
-    }
-  }
-  const options = parse(DeployOptions, json, "options");
+  const options = parse(DeployOptions, optionsOf(text), "options");
   return {
     ...settingsOf(options),
     fileName: options.fileName,
     image: options.image,
     environment: options.environment && checkEnvironment(options.environment),
   };
+}
+
+/** @throws PlatformError `InvalidRequest` */
+export function optionsOf(text: string | null): unknown {
+  if (text === null || text === "") return {};
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PlatformError("InvalidRequest", "options: expected JSON", { cause });
+  }
 }
 
 /** @throws PlatformError `InvalidRequest`. */
@@ -252,17 +261,28 @@ export function wholeNumber(
 }
 
 function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Change>): Settings {
+  return { prepare: prepareOf(given), ...configurationOf(given) };
+}
+
+export function prepareOf(
+  given: z.output<typeof DeployOptions> | z.output<typeof BuildOptions> | z.output<typeof Change>,
+): PrepareSettings {
   return {
-    prepare: {
-      runtime: given.runtime,
-      kind: given.kind,
-      handler: given.handler,
-      module: given.module,
-      command: given.command,
-      package: "package" in given ? given.package : undefined,
-      build: "build" in given ? given.build !== false : true,
-      allowScripts: "allowScripts" in given && given.allowScripts === true,
-    },
+    runtime: given.runtime,
+    kind: given.kind,
+    handler: given.handler,
+    module: given.module,
+    command: given.command,
+    package: "package" in given ? given.package : undefined,
+    build: "build" in given ? given.build !== false : true,
+    allowScripts: "allowScripts" in given && given.allowScripts === true,
+  };
+}
+
+const Configuration = z.strictObject(configuration).partial();
+
+export function configurationOf(given: z.output<typeof Configuration>): Omit<Settings, "prepare"> {
+  return {
     memoryMib: given.memoryMib,
     timeoutMs: given.timeoutMs,
     tmpMib: given.tmpMib,

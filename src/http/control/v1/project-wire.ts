@@ -1,0 +1,125 @@
+/** What clients of our own API send about projects. */
+import * as z from "zod";
+import { PlatformError } from "../../../core/errors.ts";
+import { FUNCTION_NAME_RULE, type FunctionName, parseFunctionName } from "../../../core/ids.ts";
+import {
+  PROJECT_NAME_RULE,
+  type ProjectName,
+  parseProjectName,
+  type ReleasedSchedule,
+} from "../../../core/release.ts";
+import { checkEnvironment } from "../environment-rules.ts";
+import type { ControlRequest } from "../route.ts";
+import { PutSchedule, scheduleOf } from "./schedule-wire.ts";
+import { configuration, configurationOf, parse, type Settings, Variables } from "./wire.ts";
+
+const ReleasedFunction = z
+  .strictObject({
+    ...configuration,
+    environment: Variables,
+    /** Of an earlier request for a build. */
+    build: z.string().max(64),
+  })
+  .partial()
+  .extend({
+    inputs: z.string().regex(/^[0-9a-f]{64}$/, "expected a SHA-256 in hex"),
+  });
+
+export const MakeRelease = z.strictObject({
+  functions: z.record(z.string(), ReleasedFunction),
+  schedules: z.record(z.string(), PutSchedule).default({}),
+  commit: z.string().max(128).optional(),
+  description: z.string().max(512).default(""),
+  by: z.string().max(128).optional(),
+  isPreview: z.boolean().default(false),
+  isDryRun: z.boolean().default(false),
+  adopt: z.boolean().default(false),
+  prune: z.boolean().default(false),
+});
+
+export const SwitchRelease = z.strictObject({
+  /** Undefined is the one before the live one. */
+  to: z.int().min(1).optional(),
+  by: z.string().max(128).optional(),
+});
+
+export interface FunctionOfRelease extends Omit<Settings, "prepare"> {
+  readonly name: FunctionName;
+  readonly inputs: string;
+  readonly build: string | undefined;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export interface ReleaseOrder {
+  readonly functions: readonly FunctionOfRelease[];
+  readonly schedules: readonly ReleasedSchedule[];
+  readonly commit: string | undefined;
+  readonly description: string;
+  readonly by: string;
+  readonly isPreview: boolean;
+  readonly isDryRun: boolean;
+  readonly adopts: boolean;
+  readonly mayRemove: boolean;
+}
+
+/** The project that the path names. @throws PlatformError `InvalidName`. */
+export function projectOf({ params }: ControlRequest): ProjectName {
+  const project = parseProjectName(params.project ?? "");
+  if (project) return project;
+  throw new PlatformError(
+    "InvalidName",
+    `name of a project: expected ${PROJECT_NAME_RULE}, got ${JSON.stringify(params.project)}`,
+  );
+}
+
+/** The release that the path names. @throws PlatformError `InvalidRequest`. */
+export function releaseNumberOf(text: string | undefined): number {
+  if (text !== undefined && /^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new PlatformError("InvalidRequest", `release: expected a number, got ${JSON.stringify(text)}`);
+}
+
+/** @throws PlatformError `InvalidRequest`, `InvalidName`. */
+export function parseMakeRelease(request: ControlRequest): ReleaseOrder {
+  const given = parse(MakeRelease, request.json, "body");
+  return {
+    functions: Object.entries(given.functions).map(([name, released]) => ({
+      ...configurationOf(released),
+      name: functionNameOf(name),
+      inputs: released.inputs,
+      build: released.build,
+      environment: checkEnvironment(released.environment ?? {}),
+    })),
+    schedules: Object.entries(given.schedules).map(([name, schedule]) => scheduleOf(name, schedule)),
+    commit: given.commit,
+    description: given.description,
+    by: callerName(request, given.by),
+    isPreview: given.isPreview,
+    isDryRun: given.isDryRun,
+    adopts: given.adopt,
+    mayRemove: given.prune,
+  };
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function parseSwitchRelease(request: ControlRequest): {
+  readonly to: number | undefined;
+  readonly by: string;
+} {
+  const { to, by } = parse(SwitchRelease, request.json, "body");
+  return { to, by: callerName(request, by) };
+}
+
+/** Whoever says who they are is believed; the key is what we know. */
+function callerName({ caller }: ControlRequest, given: string | undefined): string {
+  const key = caller.key?.id ?? "";
+  return given === undefined || given === "" ? key : `${given} (${key})`;
+}
+
+function functionNameOf(text: string): FunctionName {
+  const name = parseFunctionName(text);
+  if (name) return name;
+  throw new PlatformError(
+    "InvalidName",
+    `function name: expected ${FUNCTION_NAME_RULE}, got ${JSON.stringify(text)}`,
+  );
+}

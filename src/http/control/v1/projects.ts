@@ -1,0 +1,193 @@
+/** Projects and their releases. */
+import { rm } from "node:fs/promises";
+import { PlatformError } from "../../../core/errors.ts";
+import { FUNCTION_NAME_RULE, parseFunctionName } from "../../../core/ids.ts";
+import type { Release } from "../../../core/release.ts";
+import { openProjectBook } from "../../../registry/project-book.ts";
+import type { ProjectBook } from "../../../registry/projects.ts";
+import { explainError } from "../../error-response.ts";
+import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
+import { type ControlRequest, type Handler, jsonReply, type Reply } from "../route.ts";
+import { imagesOf } from "./deploy.ts";
+import { newProjectBuilds, type ProjectBuilds } from "./project-builds.ts";
+import { differenceShape, projectShape, releaseShape } from "./project-shapes.ts";
+import { parseSwitchRelease, projectOf, releaseNumberOf } from "./project-wire.ts";
+import { makeRelease, refuseOthers } from "./releases.ts";
+import { BuildOptions, optionsOf, parse, parsePage, prepareOf, wholeNumber } from "./wire.ts";
+
+export type ProjectOperation =
+  | "listProjects"
+  | "getProject"
+  | "deleteProject"
+  | "buildForProject"
+  | "makeRelease"
+  | "listReleases"
+  | "getRelease"
+  | "compareReleases"
+  | "switchRelease";
+
+export function projectHandlers(parts: ControlParts): Readonly<Record<ProjectOperation, Handler>> {
+  const { store, registry, functions, listener } = parts.projects;
+  const book = openProjectBook({
+    projects: store,
+    registry,
+    schedules: parts.schedules,
+    functions: {
+      changeTogether: (names, change) => functions.changeTogether(names, change),
+      forgetReleases: (project) => functions.forgetReleases(project),
+      remove: (name, options) => parts.functions.remove(name, options),
+    },
+    listener,
+    clock: parts.clock,
+  });
+  const builds = newProjectBuilds(() => parts.clock.now());
+  return {
+    async listProjects({ query }) {
+      const { after, limit } = parsePage(query);
+      const found = await book.list({ after, limit: limit + 1 });
+      const shown = found.slice(0, limit);
+      return jsonReply(200, {
+        projects: shown.map(projectShape),
+        next: found.length > limit ? shown.at(-1)?.name : undefined,
+      });
+    },
+    async getProject(request) {
+      const name = projectOf(request);
+      const project = await book.get(name);
+      const [latest] = await book.listReleases(name, { before: undefined, limit: 1 });
+      const { liveRelease } = project;
+      const live = liveRelease === undefined ? undefined : await book.getRelease(name, liveRelease);
+      const shape = (release: Release | undefined) => release && releaseShape(release, project, parts);
+      return jsonReply(200, { ...projectShape(project), live: shape(live), latest: shape(latest) });
+    },
+    async deleteProject(request) {
+      const name = projectOf(request);
+      await refuseOthersOf(book, request);
+      const deleted = await book.remove(name);
+      for (const functionName of deleted) {
+        await parts.ledger.cancelAll(functionName, FUNCTION_DELETED);
+        await parts.records.forget(functionName);
+      }
+      return jsonReply(200, { functions: deleted });
+    },
+    buildForProject: (request) => buildForProject(parts, builds, request),
+    makeRelease: (request) => makeRelease(parts, book, builds, request),
+    async listReleases(request) {
+      const name = projectOf(request);
+      const { limit } = parsePage(request.query);
+      const before = wholeNumber(request.query, "before", 1, Number.MAX_SAFE_INTEGER);
+      const project = await book.get(name);
+      const found = await book.listReleases(name, { before, limit: limit + 1 });
+      const shown = found.slice(0, limit);
+      return jsonReply(200, {
+        releases: shown.map((release) => releaseShape(release, project, parts)),
+        next: found.length > limit ? shown.at(-1)?.number : undefined,
+      });
+    },
+    async getRelease(request) {
+      const name = projectOf(request);
+      const project = await book.get(name);
+      const release = await book.getRelease(name, releaseNumberOf(request.params.number));
+      const before = await releaseBefore(book, release);
+      return jsonReply(200, {
+        ...releaseShape(release, project, parts),
+        difference: differenceShape(await book.compare(before, release)),
+        environment: await variableNames(parts, release),
+      });
+    },
+    async compareReleases(request) {
+      const name = projectOf(request);
+      const older = await book.getRelease(name, releaseNumberOf(request.params.number));
+      const newer = await book.getRelease(name, releaseNumberOf(request.params.other));
+      return jsonReply(200, {
+        from: older.number,
+        to: newer.number,
+        difference: differenceShape(await book.compare(older, newer)),
+      });
+    },
+    async switchRelease(request) {
+      const name = projectOf(request);
+      const { to, by } = parseSwitchRelease(request);
+      await refuseOthersOf(book, request);
+      const { from, release } = await book.switchTo(name, to, by);
+      return jsonReply(200, {
+        from,
+        to: release.number,
+        release: releaseShape(release, await book.get(name), parts),
+      });
+    },
+  };
+}
+
+/** What it was made over, as far as that is still known. */
+async function releaseBefore(
+  book: ProjectBook,
+  { project, madeOver }: Release,
+): Promise<Release | undefined> {
+  if (madeOver === undefined) return undefined;
+  const found = await book.listReleases(project, { before: madeOver + 1, limit: 1 });
+  return found.find(({ number }) => number === madeOver);
+}
+
+/** Names only: values may be secrets. */
+async function variableNames(parts: ControlParts, { functions }: Release): Promise<Record<string, string[]>> {
+  const entries = functions.map(async ({ name, version }): Promise<[string, string[]]> => {
+    const found = await parts.projects.registry.findVersion(name, version);
+    return [name, Object.keys(found?.config.environment ?? {}).sort()];
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/** A key must be good for all functions of the live release. */
+async function refuseOthersOf(book: ProjectBook, request: ControlRequest): Promise<void> {
+  const { name, liveRelease } = await book.get(projectOf(request));
+  if (liveRelease === undefined) return;
+  const live = await book.getRelease(name, liveRelease);
+  for (const released of live.functions) refuseOthers(request, released.name);
+}
+
+/** Makes code runnable, for a release that is made later; changes nothing else. */
+async function buildForProject(
+  parts: ControlParts,
+  builds: ProjectBuilds,
+  request: ControlRequest,
+): Promise<Reply> {
+  const project = projectOf(request);
+  const name = parseFunctionName(request.params.function ?? "");
+  if (!name) throw new PlatformError("InvalidName", `function name: expected ${FUNCTION_NAME_RULE}`);
+  refuseOthers(request, name);
+  const given = parse(BuildOptions, optionsOf(request.query.get("options")), "options");
+  const { upload } = request;
+  if (given.image === undefined && (!upload || upload.bytes === 0)) {
+    throw new PlatformError(
+      "InvalidArchive",
+      "the upload is empty: send a zip, tar, tar.gz or a single file as body",
+    );
+  }
+  return {
+    kind: "stream",
+    contentType: "application/x-ndjson",
+    async run(out) {
+      const send = (line: Readonly<Record<string, unknown>>) => void out.write(`${JSON.stringify(line)}\n`);
+      const options = {
+        signal: request.signal,
+        output: (text: string) => send({ type: "output", text }),
+        step: (title: string, detail: string) => send({ type: "step", title, detail }),
+      };
+      try {
+        const source = { file: upload?.file ?? "", name: given.fileName, functionName: name };
+        const settings = prepareOf(given);
+        const prepared =
+          given.image === undefined
+            ? await parts.prepare(source, settings, options)
+            : await imagesOf(parts)(given.image, settings, options);
+        if (upload) await rm(upload.file, { force: true });
+        send({ type: "done", build: builds.keep({ project, name, prepared }), runtime: prepared.runtime });
+      } catch (error) {
+        if (request.signal.aborted) return;
+        const { code, message } = explainError(error, { log: parts.log, requestId: request.requestId });
+        send({ type: "error", error: { code, message, requestId: request.requestId } });
+      }
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/** What the registry refuses, whoever asks. */
+import { PlatformError } from "../core/errors.ts";
+import type { FunctionRecord } from "../core/function.ts";
+
+/** Lambda's limit. */
+const TAGS_MAX = 50;
+
+/** @throws PlatformError `ResourceConflict` for a function that changes with its project only. */
+export function refuseMember({ name, membership }: FunctionRecord): void {
+  if (!membership) return;
+  throw conflict(
+    `"${name}" belongs to project "${membership.project}" and changes with that: edit its lambda.yaml and run lambda deploy there`,
+  );
+}
+
+export function checkRevision(current: string, expected: string | undefined): void {
+  if (expected === undefined || expected === current) return;
+  throw new PlatformError(
+    "RevisionChanged",
+    `expected revision ${expected}, it is ${current} now; read it again and retry`,
+  );
+}
+
+export function checkArchive({ latest }: FunctionRecord, expected: string | undefined): void {
+  const current = latest.code.archiveSha256;
+  if (expected === undefined || expected === current) return;
+  throw new PlatformError(
+    "InvalidRequest",
+    `CodeSHA256 (${expected}) is different from current CodeSHA256 in $LATEST (${current}). Please try again with the CodeSHA256 in $LATEST.`,
+  );
+}
+
+export function checkTags(tags: Readonly<Record<string, string>>): void {
+  const count = Object.keys(tags).length;
+  if (count > TAGS_MAX)
+    throw new PlatformError("InvalidRequest", `expected at most ${TAGS_MAX} tags, got ${count}`);
+}
+
+export function nothingBefore({ name, liveVersion }: FunctionRecord): PlatformError {
+  const where = liveVersion === undefined ? "a published version" : `a version before ${liveVersion}`;
+  return new PlatformError("VersionNotFound", `"${name}" does not have ${where} to roll back to`);
+}
+
+export function conflict(message: string): PlatformError {
+  return new PlatformError("ResourceConflict", message);
+}

@@ -1,0 +1,471 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
+import { isPlatformError, PlatformError } from "../core/errors.ts";
+import type { FunctionRecord, Version } from "../core/function.ts";
+import type { FunctionName } from "../core/ids.ts";
+import {
+  FUNCTIONS_PER_PROJECT_MAX,
+  type ProjectName,
+  type ProjectRecord,
+  type Release,
+  type ReleasedFunction,
+  type ReleasedSchedule,
+  SWITCHES_KEPT_MAX,
+} from "../core/release.ts";
+import type { ScheduleRecord } from "../core/schedule.ts";
+import type { ProjectChange, Projects } from "../store/projects.ts";
+import type { Schedules } from "../store/schedules.ts";
+import type { Registry } from "../store/store.ts";
+import { createFunction, type Stamp, type Step } from "./function-states.ts";
+import type { Functions, FunctionsTogether } from "./functions.ts";
+import { functionNotFound } from "./not-found.ts";
+import type {
+  ProjectBook,
+  ReleaseListener,
+  ReleasePlan,
+  ReleaseSwitched,
+  WantedRelease,
+} from "./projects.ts";
+import { byName, compareReleases, goDormant, goLive, isSameRelease, namesOf } from "./release-rules.ts";
+import { newScheduleRecord } from "./schedule-book.ts";
+import { Turns } from "./turns.ts";
+import { changedMembers } from "./version-diff.ts";
+
+interface Parts {
+  readonly projects: Projects;
+  readonly registry: Pick<Registry, "findFunction" | "findVersion" | "listFunctions">;
+  readonly schedules: Pick<Schedules, "find">;
+  readonly functions: FunctionsTogether & Pick<Functions, "remove">;
+  readonly listener: ReleaseListener;
+  readonly clock: Clock;
+}
+
+export function openProjectBook(parts: Parts): ProjectBook {
+  return new Book(parts);
+}
+
+/** A plan, with what it takes to carry it out. */
+interface Draft extends ReleasePlan {
+  readonly project: ProjectRecord | undefined;
+  readonly live: Release | undefined;
+  /** By function: the version that the release has, published by it or before. */
+  readonly versions: ReadonlyMap<FunctionName, Version>;
+  readonly published: ReadonlySet<FunctionName>;
+  readonly records: ReadonlyMap<FunctionName, FunctionRecord>;
+}
+
+const PAGE = 500;
+
+class Book implements ProjectBook {
+  readonly #parts: Parts;
+  /** By project. */
+  readonly #turns = new Turns();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async get(project: ProjectName): Promise<ProjectRecord> {
+    const found = await this.#parts.projects.find(project);
+    if (found) return found;
+    throw new PlatformError(
+      "ResourceNotFound",
+      `there is no project "${project}"; lambda deploy makes one of a folder with a lambda.yaml`,
+    );
+  }
+
+  list(page: { readonly after: string | undefined; readonly limit: number }): Promise<ProjectRecord[]> {
+    return this.#parts.projects.list(page);
+  }
+
+  async getRelease(project: ProjectName, number: number): Promise<Release> {
+    const found = await this.#parts.projects.findRelease(project, number);
+    if (found) return found;
+    await this.get(project);
+    throw noRelease(project, number);
+  }
+
+  async listReleases(
+    project: ProjectName,
+    page: { readonly before: number | undefined; readonly limit: number },
+  ): Promise<Release[]> {
+    await this.get(project);
+    return await this.#parts.projects.listReleases(project, page);
+  }
+
+  async plan(wanted: WantedRelease): Promise<ReleasePlan> {
+    return await this.#draft(wanted);
+  }
+
+  make(
+    wanted: WantedRelease,
+    { mayRemove, start }: Parameters<ProjectBook["make"]>[1],
+  ): Promise<ReleasePlan> {
+    return this.#turns.take(wanted.project, async () => {
+      const draft = await this.#draft(wanted);
+      if (draft.isMade && (draft.isLive || wanted.isPreview)) return draft;
+      if (!wanted.isPreview && !mayRemove) refuseRemoval(draft);
+      const { release, versions, records } = draft;
+      try {
+        const targets = release.functions.map(({ name }) => {
+          const version = versions.get(name);
+          const record = records.get(name);
+          if (!version || !record) throw functionNotFound(name);
+          return { record, version, qualifier: undefined, release, isPinned: true };
+        });
+        await start(draft, targets);
+        await this.#apply(draft, wanted);
+      } catch (error) {
+        if (!draft.isMade) this.#parts.listener.releaseLetGo(release);
+        throw error;
+      }
+      return draft;
+    });
+  }
+
+  switchTo(project: ProjectName, to: number | undefined, by: string): Promise<ReleaseSwitched> {
+    return this.#turns.take(project, async () => {
+      const record = await this.get(project);
+      const number = to ?? (await this.#before(record));
+      const release = await this.getRelease(project, number);
+      const from = record.liveRelease;
+      if (from === number) return { from, release };
+      const live = from === undefined ? undefined : await this.getRelease(project, from);
+      const versions = await this.#versionsOf(release);
+      const difference = await compareReleases(this.#parts.registry.findVersion, live, release);
+      const draft = { release, isMade: true, isLive: false, difference, project: record, live, versions };
+      await this.#apply({ ...draft, published: new Set(), records: new Map() }, { by, isPreview: false });
+      return { from, release };
+    });
+  }
+
+  compare(older: Release | undefined, newer: Release): ReturnType<ProjectBook["compare"]> {
+    return compareReleases(this.#parts.registry.findVersion, older, newer);
+  }
+
+  remove(project: ProjectName): Promise<FunctionName[]> {
+    return this.#turns.take(project, async () => {
+      await this.get(project);
+      const { functions, projects } = this.#parts;
+      const names = await this.#members(project);
+      for (const name of names) {
+        await functions.remove(name, { ofProject: project }).catch((error: unknown) => {
+          if (!isPlatformError(error, "FunctionNotFound")) throw error;
+        });
+      }
+      await projects.remove(project);
+      functions.forgetReleases(project);
+      return names;
+    });
+  }
+
+  async #draft(wanted: WantedRelease): Promise<Draft> {
+    const { projects, clock } = this.#parts;
+    refuseTooMany(wanted);
+    const project = await projects.find(wanted.project);
+    const liveNumber = project?.liveRelease;
+    const live =
+      liveNumber === undefined ? undefined : await projects.findRelease(wanted.project, liveNumber);
+    const [newest] = project
+      ? await projects.listReleases(wanted.project, { before: undefined, limit: 1 })
+      : [];
+    const versions = new Map<FunctionName, Version>();
+    const records = new Map<FunctionName, FunctionRecord>();
+    const published = new Set<FunctionName>();
+    const functions: ReleasedFunction[] = [];
+    for (const each of byName(wanted.functions)) {
+      const { name, inputs, concurrencyMax, concurrencyMin } = each;
+      const record = await this.#findOwn(wanted, name);
+      const known = await this.#sameVersion(name, each, [live, newest]);
+      const version = known ?? newVersion(each, record?.nextVersion ?? 1, clock.now());
+      if (!known) published.add(name);
+      records.set(name, record ?? newRecord(each, clock.now()));
+      versions.set(name, version);
+      functions.push({ name, version: Number(version.label), inputs, concurrencyMax, concurrencyMin });
+    }
+    const content = { functions, schedules: byName(wanted.schedules) };
+    await this.#scheduleChange(wanted.project, live, content.schedules);
+    const made = [live, newest].find((release) => release && isSameRelease(release, content));
+    const release: Release = made ?? {
+      ...content,
+      project: wanted.project,
+      number: project?.nextRelease ?? 1,
+      madeOver: liveNumber,
+      createdAt: clock.now(),
+      createdBy: wanted.by,
+      commit: wanted.commit,
+      description: wanted.description,
+    };
+    const isLive = made !== undefined && made === live;
+    const difference = await this.#differences(live, release, versions);
+    const isMade = made !== undefined;
+    return { release, isMade, isLive, difference, project, live, versions, published, records };
+  }
+
+  /** New versions are not in the store yet. */
+  #differences(
+    live: Release | undefined,
+    release: Release,
+    versions: ReadonlyMap<FunctionName, Version>,
+  ): ReturnType<ProjectBook["compare"]> {
+    const { registry } = this.#parts;
+    const find = async (name: FunctionName, number: number) => {
+      const version = versions.get(name);
+      return version?.label === `${number}` ? version : await registry.findVersion(name, number);
+    };
+    return compareReleases(find, live, release);
+  }
+
+  /** Undefined if there is no such function yet. @throws PlatformError `ResourceConflict` if it is not the project's. */
+  async #findOwn(
+    { project, adopts, isPreview }: Pick<WantedRelease, "project" | "adopts" | "isPreview">,
+    name: FunctionName,
+  ): Promise<FunctionRecord | undefined> {
+    const record = await this.#parts.registry.findFunction(name);
+    if (!record || record.membership?.project === project) return record;
+    if (record.membership) {
+      throw conflict(
+        `function "${name}" belongs to project "${record.membership.project}"; give one of them another name`,
+      );
+    }
+    // It is live, and a preview must not change that.
+    if (adopts && !isPreview) return record;
+    throw conflict(
+      `function "${name}" exists and is not of project "${project}"; give one of them another name, or make it part of the project with --adopt, which is not for previews`,
+    );
+  }
+
+  async #sameVersion(
+    name: FunctionName,
+    wanted: Pick<Version, "code" | "config">,
+    releases: readonly (Release | undefined)[],
+  ): Promise<Version | undefined> {
+    for (const release of releases) {
+      const released = release?.functions.find((each) => each.name === name);
+      const version = released && (await this.#parts.registry.findVersion(name, released.version));
+      if (version && changedMembers(version, wanted).length === 0) return version;
+    }
+    return undefined;
+  }
+
+  async #versionsOf({ project, number, functions }: Release): Promise<Map<FunctionName, Version>> {
+    const versions = new Map<FunctionName, Version>();
+    for (const { name, version } of functions) {
+      const found = await this.#parts.registry.findVersion(name, version);
+      if (!found) {
+        throw new PlatformError(
+          "VersionNotFound",
+          `release ${number} of "${project}" cannot go live: version ${version} of "${name}" was deleted; deploy again`,
+        );
+      }
+      versions.set(name, found);
+    }
+    return versions;
+  }
+
+  /** One step of the store, and then one of the routing. */
+  async #apply(draft: Draft, { by, isPreview }: Pick<WantedRelease, "by" | "isPreview">): Promise<void> {
+    const { project, live, release, isMade } = draft;
+    const { functions, projects, listener } = this.#parts;
+    const removed = isPreview ? [] : removedNames(live, release);
+    const schedules = isPreview
+      ? { saved: [], removed: [] }
+      : await this.#scheduleChange(release.project, live, release.schedules);
+    await functions.changeTogether([...namesOf(release.functions), ...removed], {
+      release,
+      decide: async (records, stamp) => [
+        ...release.functions.flatMap((released) => stepOf(draft, released, records, stamp, isPreview)),
+        ...removed.flatMap((name) => {
+          const record = records.get(name);
+          return record ? [goDormant(record, release.project, stamp)] : [];
+        }),
+      ],
+      save: (steps) =>
+        projects.apply({
+          project: nextProject(project, release, { at: this.#parts.clock.now(), by, isPreview, isMade }),
+          release: isMade ? undefined : release,
+          functions: steps,
+          schedules,
+        }),
+    });
+    if (isPreview) return;
+    listener.releaseLive(release);
+    if (live && live.number !== release.number) listener.releaseLetGo(live);
+  }
+
+  /** @throws PlatformError `ResourceConflict` for one that is not the project's, `InvalidRequest` for bad times. */
+  async #scheduleChange(
+    project: ProjectName,
+    live: Release | undefined,
+    wanted: readonly ReleasedSchedule[],
+  ): Promise<ProjectChange["schedules"]> {
+    const { schedules, clock } = this.#parts;
+    const owner = { kind: "project", project } as const;
+    const isOwn = ({ schedule }: ScheduleRecord) =>
+      schedule.owner.kind === "project" && schedule.owner.project === project;
+    const saved: ScheduleRecord[] = [];
+    for (const schedule of wanted) {
+      const before = await schedules.find(schedule.name);
+      if (before && !isOwn(before)) {
+        throw conflict(
+          `schedule "${schedule.name}" exists and is not of project "${project}"; give it another name, or delete that one`,
+        );
+      }
+      const record = newScheduleRecord({ ...schedule, owner }, before, clock.now());
+      if (!record.next && !schedule.isPaused) {
+        throw new PlatformError(
+          "InvalidRequest",
+          `schedule "${schedule.name}": ${schedule.timing.expression} does not come any more`,
+        );
+      }
+      saved.push(record);
+    }
+    const gone = (live?.schedules ?? []).filter(({ name }) => !wanted.some((each) => each.name === name));
+    const removed: string[] = [];
+    for (const { name } of gone) {
+      const before = await schedules.find(name);
+      if (before && isOwn(before)) removed.push(name);
+    }
+    return { saved, removed };
+  }
+
+  /** @throws PlatformError `VersionNotFound` */
+  async #before({ name, liveRelease, switches }: ProjectRecord): Promise<number> {
+    const wereLive = switches.map(({ to }) => to).filter((number) => number < (liveRelease ?? 0));
+    const number = Math.max(0, ...wereLive);
+    if (number > 0) return number;
+    throw new PlatformError(
+      "VersionNotFound",
+      `project "${name}" has no release before ${liveRelease ?? "the first"} that was live; name one: lambda releases shows them`,
+    );
+  }
+
+  async #members(project: ProjectName): Promise<FunctionName[]> {
+    const names: FunctionName[] = [];
+    let after: string | undefined;
+    for (;;) {
+      const page = await this.#parts.registry.listFunctions({ after, limit: PAGE });
+      names.push(...namesOf(page.filter(({ membership }) => membership?.project === project)));
+      if (page.length < PAGE) return names;
+      after = page.at(-1)?.name;
+    }
+  }
+}
+
+function stepOf(
+  { versions, published, release }: Draft,
+  released: ReleasedFunction,
+  records: ReadonlyMap<FunctionName, FunctionRecord>,
+  stamp: Stamp,
+  isPreview: boolean,
+): Step[] {
+  const { name } = released;
+  const version = versions.get(name);
+  if (!version) throw functionNotFound(name);
+  const publish = published.has(name) ? version : undefined;
+  const known = records.get(name);
+  if (publish && (known?.nextVersion ?? 1) !== released.version) {
+    throw conflict(`"${name}" was changed meanwhile; deploy again`);
+  }
+  // Its first step is generation 1 of what then goes live or not.
+  const record = known ?? { ...newRecord({ ...version, ...released }, stamp.now), generation: 0 };
+  if (!isPreview) {
+    const { project, number } = release;
+    const { record: live } = goLive(record, { version, released, project, release: number }, stamp);
+    return [{ record: live, published: publish }];
+  }
+  if (!publish) return [];
+  const membership = record.membership ?? { project: release.project, release: undefined };
+  const generation = record.generation + 1;
+  const next = { ...record, generation, nextVersion: released.version + 1, membership };
+  return [{ record: next, published: publish }];
+}
+
+function newVersion(
+  { name, code, config }: WantedRelease["functions"][number],
+  number: number,
+  now: number,
+): Version {
+  return {
+    functionName: name,
+    label: `${number}`,
+    revisionId: randomUUID(),
+    code,
+    config,
+    modifiedAt: now,
+  };
+}
+
+function newRecord(
+  made: Pick<WantedRelease["functions"][number], "name" | "code" | "config" | "concurrencyMax">,
+  now: number,
+): FunctionRecord {
+  return createFunction({ ...made, tags: {} }, { now, newRevision: randomUUID }).record;
+}
+
+function nextProject(
+  project: ProjectRecord | undefined,
+  { project: name, number }: Release,
+  {
+    at,
+    by,
+    isPreview,
+    isMade,
+  }: {
+    readonly at: number;
+    readonly by: string;
+    readonly isPreview: boolean;
+    readonly isMade: boolean;
+  },
+): ProjectRecord {
+  const before: ProjectRecord = project ?? {
+    name,
+    generation: 0,
+    createdAt: at,
+    liveRelease: undefined,
+    nextRelease: 1,
+    switches: [],
+  };
+  const made = {
+    ...before,
+    generation: before.generation + 1,
+    nextRelease: isMade ? before.nextRelease : number + 1,
+  };
+  if (isPreview) return made;
+  const switches = [...before.switches, { at, by, from: before.liveRelease, to: number }];
+  return { ...made, liveRelease: number, switches: switches.slice(-SWITCHES_KEPT_MAX) };
+}
+
+function removedNames(live: Release | undefined, release: Release): FunctionName[] {
+  const kept = new Set(namesOf(release.functions));
+  return namesOf(live?.functions ?? []).filter((name) => !kept.has(name));
+}
+
+function refuseRemoval({ live, release }: Draft): void {
+  const names = removedNames(live, release);
+  if (names.length === 0) return;
+  throw conflict(
+    `the release no longer has ${names.map((name) => `"${name}"`).join(", ")}, which release ${live?.number} has; confirm with --prune`,
+  );
+}
+
+function refuseTooMany({ functions }: WantedRelease): void {
+  if (functions.length === 0)
+    throw new PlatformError("InvalidRequest", "functions: a release has at least one");
+  if (functions.length <= FUNCTIONS_PER_PROJECT_MAX) return;
+  throw new PlatformError(
+    "InvalidRequest",
+    `functions: expected at most ${FUNCTIONS_PER_PROJECT_MAX}, got ${functions.length}`,
+  );
+}
+
+function noRelease(project: ProjectName, number: number): PlatformError {
+  return new PlatformError(
+    "ResourceNotFound",
+    `project "${project}" has no release ${number}; lambda releases shows them`,
+  );
+}
+
+function conflict(message: string): PlatformError {
+  return new PlatformError("ResourceConflict", message);
+}

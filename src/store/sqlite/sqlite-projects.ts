@@ -1,0 +1,46 @@
+import type { Projects } from "../projects.ts";
+import type { Access } from "./access.ts";
+import {
+  PROJECT_ROW,
+  parseProject,
+  parseRelease,
+  projectDocument,
+  RELEASE_ROW,
+  releaseDocument,
+} from "./documents.ts";
+import { functionRow } from "./sqlite-registry.ts";
+import { scheduleRow } from "./sqlite-schedules.ts";
+
+/** The projects in SQLite: reads here, writes by the writer. */
+export function openProjects({ read, write }: Access): Projects {
+  return {
+    async find(name) {
+      const row = read((db) => db.get(`SELECT ${PROJECT_ROW} FROM project WHERE name = ?`, name));
+      return row && parseProject(row);
+    },
+    async list({ after, limit }) {
+      const sql = `SELECT ${PROJECT_ROW} FROM project WHERE name > ? ORDER BY name LIMIT ?`;
+      return read((db) => db.all(sql, after ?? "", limit)).map(parseProject);
+    },
+    async findRelease(project, number) {
+      const sql = `SELECT ${RELEASE_ROW} FROM release WHERE project = ? AND number = ?`;
+      const row = read((db) => db.get(sql, project, number));
+      return row && parseRelease(row);
+    },
+    async listReleases(project, { before, limit }) {
+      const sql = `SELECT ${RELEASE_ROW} FROM release WHERE project = ? AND number < ? ORDER BY number DESC LIMIT ?`;
+      return read((db) => db.all(sql, project, before ?? Number.MAX_SAFE_INTEGER, limit)).map(parseRelease);
+    },
+    async apply({ project, release, functions, schedules }) {
+      const { name, generation, liveRelease } = project;
+      await write("applyProject", {
+        project: { name, generation, liveRelease, ...projectDocument(project) },
+        release: release && { number: release.number, ...releaseDocument(release) },
+        functions: functions.map(({ record, published }) => functionRow(record, published)),
+        schedules: schedules.saved.map(scheduleRow),
+        removedSchedules: schedules.removed,
+      });
+    },
+    remove: (name) => write("deleteProject", { name }),
+  };
+}
