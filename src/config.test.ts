@@ -61,6 +61,8 @@ describe("readConfig", () => {
       unreservedMin: 0,
       requestsPerSecondMax: undefined,
       urlPermissions: "off",
+      imageRefreshMs: 86_400_000,
+      imageRefreshGoesLive: false,
     });
   });
 

@@ -47,6 +47,10 @@ export interface Config {
   /** Calls of AWS's operations in a second, but those that invoke; undefined is no limit. */
   readonly requestsPerSecondMax: number | undefined;
   readonly urlPermissions: "off" | "required" | "both";
+  /** How often newer base images are looked for; undefined never. */
+  readonly imageRefreshMs: number | undefined;
+  /** Whether what was built on a newer base goes live by itself. */
+  readonly imageRefreshGoesLive: boolean;
 }
 
 export interface Address {
@@ -173,6 +177,18 @@ export const CONFIG_KEYS = [
     "off|required|both",
     "off",
     "What a function's policy must allow for calls by its URL: nothing, InvokeFunctionUrl, or InvokeFunction too (AWS since October 2025).",
+  ),
+  key(
+    "image-refresh",
+    "HOURS",
+    "24",
+    "How often newer base images are pulled and what was built on them is built again, up to 500; 0 never.",
+  ),
+  key(
+    "image-refresh-policy",
+    "publish|live",
+    "publish",
+    "Whether a version built on a newer base is only published, or goes live once an instance of it has started.",
   ),
 ] as const;
 
@@ -411,6 +427,8 @@ function toConfig(
     concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
     unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
     requestsPerSecondMax: number("request-rate", 0, 0, 100_000) || undefined,
+    imageRefreshMs: number("image-refresh", 24, 0, 500) * 3_600_000 || undefined,
+    imageRefreshGoesLive: oneOf("image-refresh-policy", ["publish", "live"], "publish") === "live",
     urlPermissions: oneOf("url-permissions", ["off", "required", "both"], "off"),
   };
 }

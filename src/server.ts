@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { openDepot } from "./code/depot.ts";
-import { ImageKeeper } from "./code/image-keeper.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
 import { IMAGE_RUNTIME } from "./core/function.ts";
@@ -38,6 +37,7 @@ import {
   runRoot,
   version,
 } from "./wiring/host.ts";
+import { startImageUpkeep } from "./wiring/images.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
 
 export interface Server extends AsyncDisposable {
@@ -125,21 +125,23 @@ export async function startServer(parts: {
       registry: store.registry,
       releases: store.projects,
       clock,
-      changed: (name) => void tellOfChange([invoker, provisioned, imageKeeper], functions, name, log),
+      changed: (name) => void tellOfChange([invoker, provisioned, images.keeper], functions, name, log),
     });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
     );
-    const imageKeeper = scope.own(
-      new ImageKeeper({
-        tags: containers.images,
-        functions,
-        foundImages: async () => void (await driver.forImages()).isolation(),
-        clock,
-        log,
-      }),
-    );
+    const images = startImageUpkeep(scope, {
+      config,
+      containers,
+      driver,
+      functions,
+      warm: (target, options) => invoker.warm(target, options),
+      records,
+      depot,
+      clock,
+      log,
+    });
 
     const events = newEventIntake(store.events);
     const eventWork = scope.own(
@@ -214,6 +216,11 @@ export async function startServer(parts: {
         prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
         prepareImage: async (reference, settings, options) =>
           (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
+        images: {
+          engine: containers.images,
+          refresh: images.refresh,
+          goesLive: config.imageRefreshGoesLive,
+        },
         warm: (target, options) => invoker.warm(target, options),
         projects: { store: store.projects, registry: store.registry, functions, listener: invoker },
         events,

@@ -7,6 +7,7 @@ import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
 import type { EnvListOptions } from "./commands/env.ts";
 import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
+import type { RefreshOptions } from "./commands/images.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
 import type { KeyOptions } from "./commands/keys.ts";
@@ -89,6 +90,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addEvents(program, run);
   addSchedules(program, run);
   addChanging(program, run);
+  addImageUpkeep(program, run);
   addMachine(program, run);
   return program;
 }
@@ -147,6 +149,7 @@ function addDeployOptions(program: Program): Program {
     .option("--module <file>", "lifecycle module [detected]")
     .option("--command <line>", 'program of a server or filter: words, or JSON like ["./app","-x"]')
     .option("--memory <size>", "memory limit: MiB, or 256M, 1G")
+    .option("--cpus <n>", "CPU limit: 0.5, 2 …, or auto [by the memory, at least 1]")
     .option("--timeout <span>", "longest call: seconds, or 500ms, 3s, 2m")
     .option("--tmp <size>", "size of /tmp: MiB, or 512M, 1G")
     .option("-e, --env <KEY=VALUE>", "environment variable, repeatable", collect)
@@ -198,6 +201,24 @@ function addImages(program: Program, run: Runner): void {
     .option("-y, --yes", "do not ask")
     .action((name: string, options: DeleteOptions) =>
       run(async (command) => (await import("./commands/delete.ts")).deleteFunction(command, name, options)),
+    );
+}
+
+function addImageUpkeep(program: Program, run: Runner): void {
+  program.commandsGroup("Versions and settings:");
+  const images = program
+    .command("images [name]")
+    .description("list the images that versions run: age, size, what they are built on, who uses them")
+    .action((name: string | undefined) =>
+      run(async (command) => (await import("./commands/images.ts")).listImages(command, name)),
+    );
+  images
+    .command("refresh [name...]")
+    .description("pull newer base images, and build again what was built on older ones")
+    .option("--live", "what was built goes live once it has started [as the server is configured]")
+    .option("--no-live", "what was built is only published")
+    .action((names: string[], options: RefreshOptions) =>
+      run(async (command) => (await import("./commands/images.ts")).refreshImages(command, names, options)),
     );
 }
 

@@ -45,6 +45,12 @@ export function countOption(option: string, text: string, min = 0): number {
   throw usageError(`${option}: expected a whole number from ${min} up, got ${JSON.stringify(text)}`);
 }
 
+/** `0.5`, `2`: whole CPUs and parts of one. @throws CliError `Usage` naming the option. */
+export function cpusOption(option: string, text: string): number {
+  if (/^\d{1,3}(\.\d{1,3})?$/.test(text) && Number(text) > 0) return Number(text);
+  throw usageError(`${option}: expected CPUs like 0.5 or 2, or auto, got ${JSON.stringify(text)}`);
+}
+
 /**
  * An instant as ms since epoch: a span back from now (`10m`), or a date with or without time, local if it names no
  * zone. @throws CliError `Usage` naming the option.

@@ -32,6 +32,7 @@ export interface ConfigView {
   readonly entry: string;
   readonly description: string;
   readonly memoryMib: number;
+  readonly cpus: number | undefined;
   readonly timeoutMs: number;
   readonly tmpMib: number;
   readonly environment: Readonly<Record<string, string>>;
@@ -166,6 +167,7 @@ function readConfig(fields: Fields): ConfigView {
       entry.list("command").map(String).join(" "),
     description: fields.text("description"),
     memoryMib: fields.number("memoryMib"),
+    cpus: fields.optionalNumber("cpus"),
     timeoutMs: fields.number("timeoutMs"),
     tmpMib: fields.number("tmpMib"),
     environment: fields.object("environment").texts(),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { PlatformError } from "../core/errors.ts";
 import type { CodeRef, Entry, ImageRef } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import { parseImageReference } from "../core/image.ts";
+import { digestIn, parseImageReference } from "../core/image.ts";
 import { baseImageOf, DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
 import { type ImageEngine, type ImageSettings, type ImageWork, settleImage } from "./image.ts";
 
@@ -22,7 +22,7 @@ export interface ImageSource {
  * @throws PlatformError `BuildFailed`, `EngineUnavailable`, `InvalidHandler`.
  */
 export async function buildImage(
-  images: ImageEngine,
+  images: Pick<ImageEngine, "build" | "look">,
   source: ImageSource,
   settings: ImageSettings,
   work: ImageWork,
@@ -63,11 +63,13 @@ function annotations(
 }
 
 async function findBase(
-  images: ImageEngine,
+  images: Pick<ImageEngine, "look">,
   name: string | undefined,
   { signal }: ImageWork,
 ): Promise<ImageRef["base"]> {
   if (name === undefined) return undefined;
   const facts = await images.look(name, { signal });
-  return facts && { name, id: facts.id };
+  if (!facts) return undefined;
+  const digest = digestIn(name, facts.digests);
+  return { name, id: facts.id, ...(digest !== undefined && { digest }) };
 }

@@ -34,6 +34,8 @@ export interface ImageKeeperParts {
 /** Behind the daemon's start, which is waited for. */
 const FIRST_AFTER_MS = 1_000;
 const EVERY_MS = 10 * 60_000;
+/** At the end, for changes that have not reached the engine. */
+const LAST_WORK_MS_MAX = 5_000;
 const PAGE = 100;
 
 /**
@@ -66,9 +68,12 @@ export class ImageKeeper implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing.abort();
+    // A function that was deleted a moment ago takes its images along; the next daemon may never look for them.
+    const patience = AbortSignal.timeout(LAST_WORK_MS_MAX);
+    patience.addEventListener("abort", () => this.#closing.abort());
     await this.#rounds[Symbol.asyncDispose]();
     await this.#turn;
+    this.#closing.abort();
   }
 
   #inTurn(what: string, work: () => Promise<void>): Promise<void> {

@@ -20,6 +20,7 @@ function factsOf(changes: Partial<ImageFacts>): ImageFacts {
     ports: [],
     variables: [],
     createdAt: 0,
+    digests: [],
     ...changes,
   };
 }

@@ -10,6 +10,20 @@ export interface ImageEngine {
   find(reference: string, work: ImageWork): Promise<ImageFacts>;
   look(reference: string, options: { readonly signal: AbortSignal }): Promise<ImageFacts | undefined>;
   build(build: ImageBuildOrder, work: ImageWork): Promise<ImageFacts>;
+  /** Lets go of what was built and will not be published. */
+  abandon(imageId: string, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Asks the registry for what that name means now. */
+  pull(reference: string, work: ImageWork): Promise<void>;
+  /** What the engine has, by id. */
+  inventory(options: { readonly signal: AbortSignal }): Promise<ReadonlyMap<string, ImageHere>>;
+}
+
+export interface ImageHere {
+  readonly bytes: number;
+  /** Those of this daemon that were made of it. */
+  readonly containers: number;
+  /** `NAME@sha256:…` */
+  readonly digests: readonly string[];
 }
 
 export interface ImageWork {
@@ -87,6 +101,7 @@ export function settleImage(
     user: facts.user,
     port: facts.ports[0],
     ...(source.base && { base: source.base }),
+    ...(facts.createdAt > 0 && { createdAt: facts.createdAt }),
     ...(overrides && { overrides }),
   };
   return { entry: entryOf(kind, command, overrides?.command ?? facts.command), image };

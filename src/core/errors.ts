@@ -41,6 +41,8 @@ const CATALOG = {
   BuildFailed: caller(400, "InvalidParameterValueException"),
   /** A function of a release does not start; the live release stays. */
   ReleaseFailed: caller(400, "InvalidParameterValueException"),
+  /** A version that was to go live did not become ready, and did not. */
+  VersionNotReady: caller(400, "InvalidParameterValueException"),
   RuntimeUnavailable: caller(400, "InvalidParameterValueException"),
   ImageUnavailable: caller(400, "InvalidParameterValueException"),
   Unauthenticated: caller(401, "UnrecognizedClientException", 403),

@@ -48,6 +48,8 @@ export interface FunctionConfig {
   readonly entry: Entry;
   readonly description: string;
   readonly memoryMib: number;
+  /** Whole CPUs and parts of one; undefined gives a share that follows the memory, and at least one. */
+  readonly cpus?: number | undefined;
   readonly timeoutMs: number;
   readonly tmpMib: number;
   readonly environment: Readonly<Record<string, string>>;
@@ -150,10 +152,21 @@ export interface ImageRef {
   readonly user: string;
   /** The TCP port it exposes, the lowest if there are several. */
   readonly port: number | undefined;
-  /** The image it was built on, as its Dockerfile names it, and that one's id at the time. */
-  readonly base?: { readonly name: string; readonly id: string } | undefined;
+  /** The image it was built on, if it was built here. */
+  readonly base?: BaseImage | undefined;
+  /** When it was made (ms since epoch), if it says so. */
+  readonly createdAt?: number | undefined;
   /** What was said in place of the image's own (AWS's ImageConfig). */
   readonly overrides?: ImageOverrides | undefined;
+}
+
+/** What an image was built on, as it was then: `name` is the Dockerfile's, which may mean another by now. */
+export interface BaseImage {
+  readonly name: string;
+  /** The engine's id. */
+  readonly id: string;
+  /** Of its manifest in the registry it came from: `sha256:` and 64 hex digits; undefined if it came from none. */
+  readonly digest?: string | undefined;
 }
 
 export interface ImageOverrides {

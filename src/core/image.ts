@@ -19,6 +19,8 @@ export interface ImageFacts {
   readonly variables: readonly string[];
   /** ms since epoch; 0 if it does not say. */
   readonly createdAt: number;
+  /** Under which registries have it: `NAME@sha256:…`, without a tag. */
+  readonly digests: readonly string[];
 }
 
 /** Docker's grammar: a registry with a dot, a port or the name localhost; a path; a tag; a digest. */
@@ -37,6 +39,24 @@ export function parseImageReference(text: string): string | undefined {
   if (text.length > REFERENCE_LENGTH_MAX || !REFERENCE.test(text)) return undefined;
   const last = text.slice(text.lastIndexOf("/") + 1);
   return last.includes(":") || last.includes("@") ? text : `${text}:latest`;
+}
+
+/** The digest by which the registry of that reference knows the image; undefined where it came from none. */
+export function digestIn(reference: string, digests: readonly string[]): string | undefined {
+  const repository = repositoryOf(reference);
+  const found = digests.find((entry) => familiar(entry.split("@")[0] ?? "") === repository);
+  return found?.split("@")[1];
+}
+
+/** The name without tag and digest, as Docker shows it. */
+function repositoryOf(reference: string): string {
+  const name = reference.split("@")[0] ?? "";
+  const colon = name.lastIndexOf(":");
+  return familiar(colon > name.lastIndexOf("/") ? name.slice(0, colon) : name);
+}
+
+function familiar(repository: string): string {
+  return repository.replace(/^(?:index\.)?docker\.io\/(?:library\/)?/, "");
 }
 
 /**

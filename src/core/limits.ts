@@ -18,6 +18,9 @@ export const MEMORY_MIB_MIN = 128;
 export const MEMORY_MIB_MAX = 10_240;
 /** One whole CPU per this much memory, as on Lambda. */
 export const MEMORY_MIB_PER_CPU = 1_769;
+/** Of a function that says how much CPU it may have; more than the host has is as much as it has. */
+export const CPUS_MIN = 0.05;
+export const CPUS_MAX = 256;
 
 export const TMP_MIB_DEFAULT = 512;
 export const TMP_MIB_MAX = 10_240;

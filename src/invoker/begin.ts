@@ -119,8 +119,8 @@ async function beginFromNothing(parts: BeginParts, begin: Begin): Promise<Begun>
   }
 }
 
-function cpusOf({ memoryMib }: FunctionConfig): number {
-  return Math.max(memoryMib / MEMORY_MIB_PER_CPU, CPUS_MIN);
+function cpusOf({ cpus, memoryMib }: FunctionConfig): number {
+  return cpus ?? Math.max(memoryMib / MEMORY_MIB_PER_CPU, CPUS_MIN);
 }
 
 /** Lambda's 128 MB functions get 7 % of a CPU, which makes starts take seconds; we give a floor instead. */

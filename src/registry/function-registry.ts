@@ -24,6 +24,7 @@ import {
   createFunction,
   deployOver,
   type PublishedStep,
+  publishAside,
   publishLatest,
   rollBackTo,
   type Stamp,
@@ -142,6 +143,12 @@ class FunctionRegistry implements Functions, FunctionsTogether {
     const version = published ?? unchanged;
     if (!version) throw new PlatformError("Internal", `publishing "${name}" gave no version`);
     return version;
+  }
+
+  async publishAside(name: FunctionName, made: Pick<NewFunction, "code" | "config">): Promise<Version> {
+    const { published } = await this.#change(name, (current, stamp) => publishAside(current, made, stamp));
+    if (!published) throw new PlatformError("Internal", `publishing "${name}" gave no version`);
+    return published;
   }
 
   async deploy(

@@ -58,6 +58,19 @@ export function alsoPublished(
   };
 }
 
+/** Code and configuration as the next number, while `$LATEST` and what is live stay as they are. */
+export function publishAside(
+  record: FunctionRecord,
+  made: Pick<NewFunction, "code" | "config">,
+  stamp: Stamp,
+): PublishedStep {
+  const published: Version = {
+    ...latestOf({ name: record.name, ...made }, stamp),
+    label: `${record.nextVersion}`,
+  };
+  return { ...changeRecord(record, { nextVersion: record.nextVersion + 1 }), published };
+}
+
 /** What a change to the function itself, not to what it runs, does to its record. */
 export function changeRecord(record: FunctionRecord, change: Partial<FunctionRecord>): Step {
   return { record: { ...record, ...change, generation: record.generation + 1 }, published: undefined };
@@ -93,16 +106,19 @@ export function deployOver(record: FunctionRecord, deployed: NewFunction, stamp:
 /** Code and configuration of `version` become `$LATEST`, as they were. */
 export function rollBackTo(record: FunctionRecord, version: Version, stamp: Stamp): Step {
   return changeRecord(record, {
-    latest: latestOf({ ...version, name: record.name }, stamp),
+    latest: latestOf({ name: record.name, code: version.code, config: version.config }, stamp),
     liveVersion: Number(version.label),
   });
 }
 
-function latestOf(snapshot: Pick<NewFunction, "name" | "code" | "config">, stamp: Stamp): Version {
+function latestOf(
+  snapshot: Pick<NewFunction, "name" | "code" | "config" | "revisionId">,
+  stamp: Stamp,
+): Version {
   return {
     functionName: snapshot.name,
     label: "$LATEST",
-    revisionId: stamp.newRevision(),
+    revisionId: snapshot.revisionId ?? stamp.newRevision(),
     code: snapshot.code,
     config: snapshot.config,
     modifiedAt: stamp.now,

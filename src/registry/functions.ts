@@ -43,6 +43,8 @@ export interface Functions {
    * @throws `InvalidRequest` if `ifArchiveSha256` is not that of `$LATEST`.
    */
   publish(name: FunctionName, options: PublishOptions): Promise<Version>;
+  /** Freezes code and configuration as the next number beside what is live, which stays. */
+  publishAside(name: FunctionName, made: Pick<NewFunction, "code" | "config">): Promise<Version>;
   /** Creates or updates, publishes, and makes that live, in one step: what `lambda deploy` does. Always a new number. */
   deploy(deployed: NewFunction): Promise<{ readonly record: FunctionRecord; readonly version: Version }>;
   /**
@@ -115,6 +117,8 @@ export interface NewFunction {
   readonly config: FunctionConfig;
   readonly concurrencyMax: number | undefined;
   readonly tags: Readonly<Record<string, string>>;
+  /** Of `$LATEST`, where it was tried out as a candidate (candidate.ts); else a new one. */
+  readonly revisionId?: string | undefined;
 }
 
 export interface FunctionChange {

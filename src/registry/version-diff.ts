@@ -12,6 +12,7 @@ const CONFIG_MEMBERS = [
   "runtime",
   "entry",
   "memoryMib",
+  "cpus",
   "timeoutMs",
   "tmpMib",
   "environment",

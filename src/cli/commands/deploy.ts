@@ -9,7 +9,7 @@ import { readEnvironment } from "../environment.ts";
 import { functionName, functionPath, nameFromPath } from "../names.ts";
 import { packageFolder } from "../package-folder.ts";
 import { isCode, messageOf } from "../settings.ts";
-import { countOption, formatBytes, mibOption, plural, spanOption } from "../units.ts";
+import { countOption, cpusOption, formatBytes, mibOption, plural, spanOption } from "../units.ts";
 import { type DeployEvent, readDeployEvent } from "../wire.ts";
 import { splitWords } from "../words.ts";
 
@@ -25,6 +25,7 @@ export interface DeployOptions {
   readonly module?: string;
   readonly command?: string;
   readonly memory?: string;
+  readonly cpus?: string;
   readonly timeout?: string;
   readonly tmp?: string;
   readonly env?: readonly string[];
@@ -209,6 +210,7 @@ async function readDeploySettings(
     module: options.module,
     command: given(options.command, (text) => splitWords("--command", text)),
     memoryMib: given(options.memory, (text) => mibOption("--memory", text)),
+    cpus: given(options.cpus, (text) => (text === "auto" ? null : cpusOption("--cpus", text))),
     timeoutMs: given(options.timeout, (text) => spanOption("--timeout", text)),
     tmpMib: given(options.tmp, (text) => mibOption("--tmp", text)),
     environment: hasEnvironment

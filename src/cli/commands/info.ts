@@ -29,6 +29,7 @@ function formatFunction(view: FunctionView): string {
     ["Runs", config.entry],
     ["Description", config.description],
     ["Memory", `${config.memoryMib} MiB`],
+    ["CPUs", config.cpus === undefined ? undefined : String(config.cpus)],
     ["Timeout", formatSpan(config.timeoutMs)],
     ["/tmp", `${config.tmpMib} MiB`],
     ["Network", config.network],

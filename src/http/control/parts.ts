@@ -1,5 +1,7 @@
 /** What the control API needs of the rest of the house. */
 import type { CodeDepot } from "../../code/depot.ts";
+import type { ImageEngine } from "../../code/image.ts";
+import type { ImageRefresh } from "../../code/image-refresh.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
@@ -61,6 +63,8 @@ export interface ControlParts {
     target: Target,
     options: { readonly signal: AbortSignal; readonly instances?: number },
   ): Promise<number>;
+  /** The images of functions, and their bases; undefined where there are none. */
+  readonly images?: ControlImages | undefined;
   /** The durable queue; without it `Event` invocations are refused. */
   readonly events: EventIntake | undefined;
   /** What became of events. */
@@ -150,6 +154,13 @@ export type PrepareImage = (
   settings: PrepareSettings,
   options: PrepareOptions,
 ) => Promise<PreparedCode>;
+
+export interface ControlImages {
+  readonly engine: Pick<ImageEngine, "inventory" | "look" | "abandon">;
+  readonly refresh: Pick<ImageRefresh, "refresh">;
+  /** Whether what a refresh has built goes live unless somebody says otherwise. */
+  readonly goesLive: boolean;
+}
 
 export interface PrepareOptions {
   readonly signal: AbortSignal;

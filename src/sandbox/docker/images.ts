@@ -5,10 +5,10 @@ import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import { type ImageFacts, imageNamespace, imageRepository } from "../../core/image.ts";
 import type { Log } from "../../core/log.ts";
-import { Engine, objectOf, textsOf } from "./engine.ts";
+import { Engine, listOf, objectOf, textsOf } from "./engine.ts";
 import type { EngineEnvironment } from "./engine-address.ts";
 import { isRefusal } from "./engine-problem.ts";
-import { LABEL } from "./labels.ts";
+import { LABEL, labelFilter } from "./labels.ts";
 import { readProgress } from "./progress.ts";
 import { registryAuth } from "./registry-auth.ts";
 
@@ -88,6 +88,31 @@ export class DockerImages {
     await this.#withEngine(work.signal, (engine) => this.#pull(engine, reference, work));
   }
 
+  /** What the engine has, by id, and how many containers of ours were made of each. */
+  async inventory({ signal }: { readonly signal: AbortSignal }): Promise<Map<string, ImageHere>> {
+    return await this.#withEngine(signal, async (engine) => {
+      const [images, containers] = await Promise.all([
+        engine.json("GET", "/images/json", { withinMs: LIST_MS_MAX }),
+        engine.json("GET", "/containers/json", {
+          query: { all: "1", filters: labelFilter(this.#parts.instanceName) },
+        }),
+      ]);
+      const counts = new Map<string, number>();
+      for (const { ImageID } of listOf(containers))
+        counts.set(String(ImageID), (counts.get(String(ImageID)) ?? 0) + 1);
+      return new Map(
+        listOf(images).map(({ Id, Size, RepoDigests }) => [
+          String(Id),
+          {
+            bytes: typeof Size === "number" ? Size : 0,
+            containers: counts.get(String(Id)) ?? 0,
+            digests: textsOf(RepoDigests),
+          },
+        ]),
+      );
+    });
+  }
+
   /**
    * Builds an image. The engine stops when the signal aborts; what it made until then is its cache.
    *
@@ -141,6 +166,17 @@ export class DockerImages {
         throw new PlatformError("BuildFailed", `docker build failed: ${error.message}`, { cause: error });
       throw error;
     }
+  }
+
+  /** Removes the tags that a build of that image was given, and the image with them unless a version has it. */
+  async abandon(imageId: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#withEngine(signal, async (engine) => {
+      const all = await listTags(engine, `${imageNamespace(this.#parts.instanceName)}/*`);
+      for (const { repository, version, id } of all) {
+        const tag = `${repository}:${version}`;
+        if (id === imageId && this.#building.delete(tag)) await removeTag(engine, tag);
+      }
+    });
   }
 
   /**
@@ -230,6 +266,13 @@ export class DockerImages {
   }
 }
 
+/** Of one image; `containers` are those of this daemon. */
+interface ImageHere {
+  readonly bytes: number;
+  readonly containers: number;
+  readonly digests: readonly string[];
+}
+
 interface Tag {
   readonly repository: string;
   readonly version: string;
@@ -241,7 +284,7 @@ async function listTags(engine: Engine, reference: string): Promise<Tag[]> {
     query: { filters: JSON.stringify({ reference: [reference] }) },
     withinMs: LIST_MS_MAX,
   });
-  return (Array.isArray(found) ? found : []).map(objectOf).flatMap(({ Id, RepoTags }) =>
+  return listOf(found).flatMap(({ Id, RepoTags }) =>
     textsOf(RepoTags).map((text) => {
       const colon = text.lastIndexOf(":");
       return { repository: text.slice(0, colon), version: text.slice(colon + 1), id: String(Id) };
@@ -289,7 +332,9 @@ function factsOf(image: Readonly<Record<string, unknown>>): ImageFacts {
     user: String(config.User ?? ""),
     ports,
     variables: textsOf(config.Env).map((entry) => entry.split("=")[0] ?? ""),
-    createdAt: Number.isNaN(createdAt) ? 0 : createdAt,
+    // What says nothing is given the year 1 by the engine.
+    createdAt: createdAt > 0 ? createdAt : 0,
+    digests: textsOf(image.RepoDigests),
   };
 }
 

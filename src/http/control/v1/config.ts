@@ -38,6 +38,7 @@ export function configOf(
     entry: made.entry,
     description: settings.description ?? before?.description ?? "",
     memoryMib: settings.memoryMib ?? before?.memoryMib ?? MEMORY_MIB_DEFAULT,
+    cpus: settings.cpus === undefined ? before?.cpus : (settings.cpus ?? undefined),
     timeoutMs: settings.timeoutMs ?? before?.timeoutMs ?? TIMEOUT_MS_DEFAULT,
     tmpMib: settings.tmpMib ?? before?.tmpMib ?? TMP_MIB_DEFAULT,
     environment: made.environment ?? before?.environment ?? {},

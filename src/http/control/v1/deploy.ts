@@ -9,6 +9,7 @@ import { rm } from "node:fs/promises";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
+import type { NewFunction } from "../../../registry/functions.ts";
 import { explainError } from "../../error-response.ts";
 import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
 import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
@@ -18,6 +19,7 @@ import { checkMayInvoke } from "./may-invoke.ts";
 import { keepInstances } from "./min-instances.ts";
 import { functionShape } from "./shapes.ts";
 import { startProblem } from "./start-problem.ts";
+import { tryOut } from "./try-out.ts";
 import { type DeploySettings, parseDeployOptions } from "./wire.ts";
 
 const STEPS = 4;
@@ -86,18 +88,28 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
   );
   checkMayInvoke(request.caller, before?.latest.config.mayInvoke, config);
   request.signal.throwIfAborted();
-  const { record: deployed, version } = await parts.functions.deploy({
+  const made: NewFunction = {
     name,
     code: prepared.code,
     config,
     concurrencyMax:
       settings.concurrencyMax === undefined ? before?.concurrencyMax : (settings.concurrencyMax ?? undefined),
     tags: before?.tags ?? {},
+  };
+  // Images first show that they start; what takes calls is never one that does not.
+  const tried =
+    prepared.code.image && made.concurrencyMax !== 0
+      ? await tryOut(parts, made, before, { signal: startSignal(request) })
+      : undefined;
+  request.signal.throwIfAborted();
+  const { record: deployed, version } = await parts.functions.deploy({
+    ...made,
+    revisionId: tried?.revisionId,
   });
   const record = await keepInstances(parts, name, deployed, settings.concurrencyMin);
   progress.step(3, `Publishing version ${version.label}`);
   progress.step(4, "Starting");
-  const started = await start(parts, name, record, request);
+  const started: Started = tried ? { readyMs: tried.readyMs } : await start(parts, name, record, request);
   if (started.readyError !== undefined) {
     progress.send({
       type: "output",
@@ -142,19 +154,27 @@ async function prepareAsBefore(
   }
 }
 
+interface Started {
+  readonly readyMs?: number;
+  readonly readyError?: string;
+}
+
+function startSignal({ signal }: ControlRequest): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(START_MS_MAX)]);
+}
+
 /** Starts what calls run from now on; why it did not start is for the caller to read. */
 async function start(
   parts: ControlParts,
   name: FunctionName,
   record: FunctionRecord,
   request: ControlRequest,
-): Promise<{ readonly readyMs?: number; readonly readyError?: string }> {
+): Promise<Started> {
   // Nothing may call a function whose limit is 0, so nothing is started either.
   if (record.concurrencyMax === 0) return {};
   try {
     const target = await parts.functions.resolve(name, undefined);
-    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(START_MS_MAX)]);
-    return { readyMs: Math.round(await parts.warm(target, { signal })) };
+    return { readyMs: Math.round(await parts.warm(target, { signal: startSignal(request) })) };
   } catch (error) {
     if (isPlatformError(error) && errorFacts(error.code).fault === "platform") {
       parts.log.warn("a deployed version did not start", { function: name, error });

@@ -8,6 +8,7 @@ import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } 
 import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
 import * as functions from "./functions.ts";
+import * as images from "./images.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
 import { projectHandlers } from "./projects.ts";
@@ -59,6 +60,8 @@ export function v1Handlers(
     purgeDeadLetters: withParts(events.purgeDeadLetters),
     ...schedules,
     ...projectHandlers(parts),
+    listImages: withParts(images.listImages),
+    refreshImages: withParts(images.refreshImages),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

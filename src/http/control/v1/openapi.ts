@@ -16,6 +16,7 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   putSchedule: "PutSchedule",
   makeRelease: "MakeRelease",
   switchRelease: "SwitchRelease",
+  refreshImages: "RefreshImages",
 };
 
 /** Names of query parameters; each is text. */
@@ -33,6 +34,7 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   historyOfSchedule: ["before", "limit"],
   listProjects: ["after", "limit"],
   listReleases: ["before", "limit"],
+  listImages: ["function"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -43,7 +45,13 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "revokeKey",
   "deleteSchedule",
 ]);
-const LINES: ReadonlySet<V1Name> = new Set(["deployFunction", "readLogs", "buildForProject", "makeRelease"]);
+const LINES: ReadonlySet<V1Name> = new Set([
+  "deployFunction",
+  "readLogs",
+  "buildForProject",
+  "makeRelease",
+  "refreshImages",
+]);
 
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};

@@ -2,8 +2,22 @@
 import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
 import type { Network, VersionLabel } from "../../../core/function.ts";
-import { type EventId, type KeyId, parseEventId, parseKeyId } from "../../../core/ids.ts";
-import { MEMORY_MIB_MAX, MEMORY_MIB_MIN, TIMEOUT_MS_MAX, TMP_MIB_MAX } from "../../../core/limits.ts";
+import {
+  type EventId,
+  type FunctionName,
+  type KeyId,
+  parseEventId,
+  parseFunctionName,
+  parseKeyId,
+} from "../../../core/ids.ts";
+import {
+  CPUS_MAX,
+  CPUS_MIN,
+  MEMORY_MIB_MAX,
+  MEMORY_MIB_MIN,
+  TIMEOUT_MS_MAX,
+  TMP_MIB_MAX,
+} from "../../../core/limits.ts";
 import { checkEnvironment } from "../environment-rules.ts";
 import type { NewKey } from "../keys.ts";
 import type { PrepareSettings } from "../parts.ts";
@@ -30,6 +44,8 @@ const entry = {
 /** What can be changed without looking at the code. */
 export const configuration = {
   memoryMib: z.int().min(MEMORY_MIB_MIN).max(MEMORY_MIB_MAX),
+  /** `null` lets it follow the memory again. */
+  cpus: z.number().min(CPUS_MIN).max(CPUS_MAX).nullable(),
   timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX),
   tmpMib: z.int().min(1).max(TMP_MIB_MAX),
   network: z.enum(["host", "none", "public"]),
@@ -89,6 +105,9 @@ const PutAlias = z.strictObject({
   split: z.strictObject({ version: VersionText, weight: z.number().min(0).max(1) }).nullish(),
 });
 
+const FunctionNameText = z.string().min(1).max(64);
+const FUNCTIONS_REFRESHED_MAX = 1_000;
+
 const CreateKey = z.strictObject({
   id: z.string().optional(),
   secret: z
@@ -121,13 +140,31 @@ const Redrive = z.strictObject({
     .optional(),
 });
 
+const RefreshImages = z.strictObject({
+  /** All if left out. */
+  functions: z.array(FunctionNameText).max(FUNCTIONS_REFRESHED_MAX).optional(),
+  /** What the daemon is configured for if left out. */
+  live: z.boolean().optional(),
+});
+
 /** For the OpenAPI document. */
-export const V1_SCHEMAS = { DeployOptions, BuildOptions, Change, Rollback, PutAlias, CreateKey, Redrive };
+export const V1_SCHEMAS = {
+  DeployOptions,
+  BuildOptions,
+  Change,
+  Rollback,
+  PutAlias,
+  CreateKey,
+  Redrive,
+  RefreshImages,
+};
 
 /** Settings that a request gives; what it leaves out is undefined. */
 export interface Settings {
   readonly prepare: PrepareSettings;
   readonly memoryMib: number | undefined;
+  /** `null` lets it follow the memory again. */
+  readonly cpus: number | null | undefined;
   readonly timeoutMs: number | undefined;
   readonly tmpMib: number | undefined;
   readonly network: Network | undefined;
@@ -220,6 +257,21 @@ export function parseRedrive(body: unknown): {
   return { ids: ids?.flatMap((id) => parseEventId(id) ?? []), version };
 }
 
+/** @throws PlatformError `InvalidRequest`, `InvalidName`. */
+export function parseRefreshImages(body: unknown): {
+  readonly functions: readonly FunctionName[] | undefined;
+  readonly isLive: boolean | undefined;
+} {
+  const { functions, live } = parse(RefreshImages, body, "body");
+  return { functions: functions?.map(functionName), isLive: live };
+}
+
+function functionName(text: string): FunctionName {
+  const name = parseFunctionName(text);
+  if (name) return name;
+  throw new PlatformError("InvalidName", `functions: ${JSON.stringify(text)} is no name of a function`);
+}
+
 function keyId(text: string): KeyId {
   const id = parseKeyId(text);
   if (id) return id;
@@ -284,6 +336,7 @@ const Configuration = z.strictObject(configuration).partial();
 export function configurationOf(given: z.output<typeof Configuration>): Omit<Settings, "prepare"> {
   return {
     memoryMib: given.memoryMib,
+    cpus: given.cpus,
     timeoutMs: given.timeoutMs,
     tmpMib: given.tmpMib,
     network: given.network,
