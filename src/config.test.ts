@@ -61,6 +61,7 @@ describe("readConfig", () => {
       unreservedMin: 0,
       requestsPerSecondMax: undefined,
       urlPermissions: "off",
+      imageBases: { flavour: "aws", ofRuntime: new Map() },
       imageRefreshMs: 86_400_000,
       imageRefreshGoesLive: false,
     });

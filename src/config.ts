@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import type * as Yaml from "yaml";
 import { PlatformError } from "./core/errors.ts";
 import { type Fault, parseFault } from "./core/fault.ts";
+import { type ImageBases, parseImageBases } from "./core/image-bases.ts";
 import type { LogLevel } from "./core/log.ts";
 import { sourceUrl } from "./core/source-url.ts";
 
@@ -51,6 +52,8 @@ export interface Config {
   readonly imageRefreshMs: number | undefined;
   /** Whether what was built on a newer base goes live by itself. */
   readonly imageRefreshGoesLive: boolean;
+  /** What folders without a Dockerfile are put on when they are made images. */
+  readonly imageBases: ImageBases;
 }
 
 export interface Address {
@@ -177,6 +180,12 @@ export const CONFIG_KEYS = [
     "off|required|both",
     "off",
     "What a function's policy must allow for calls by its URL: nothing, InvokeFunctionUrl, or InvokeFunction too (AWS since October 2025).",
+  ),
+  key(
+    "image-bases",
+    "LIST",
+    "aws",
+    "What --package image puts folders without a Dockerfile on: aws (AWS's base images) or slim, and RUNTIME=IMAGE for single runtimes.",
   ),
   key(
     "image-refresh",
@@ -392,6 +401,12 @@ function toConfig(
     return value;
   };
 
+  const bases = (): ImageBases => {
+    const parsed = parseImageBases(text("image-bases", "aws"));
+    if (!parsed) complain("image-bases", "aws or slim, and RUNTIME=IMAGE, with commas between");
+    return parsed ?? { flavour: "aws", ofRuntime: new Map() };
+  };
+
   const gateway = address("gateway", { host: "127.0.0.1", port: 8080 });
   const control = address("control", { host: "127.0.0.1", port: 8081 });
   if (!isLoopback(control.host) && !isOn("remote-control")) {
@@ -427,6 +442,7 @@ function toConfig(
     concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
     unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
     requestsPerSecondMax: number("request-rate", 0, 0, 100_000) || undefined,
+    imageBases: bases(),
     imageRefreshMs: number("image-refresh", 24, 0, 500) * 3_600_000 || undefined,
     imageRefreshGoesLive: oneOf("image-refresh-policy", ["publish", "live"], "publish") === "live",
     urlPermissions: oneOf("url-permissions", ["off", "required", "both"], "off"),

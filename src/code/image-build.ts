@@ -1,28 +1,39 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PlatformError } from "../core/errors.ts";
-import type { CodeRef, Entry, ImageRef } from "../core/function.ts";
+import { isPlatformError, PlatformError } from "../core/errors.ts";
+import type { BaseImage, CodeRef, Entry } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import { digestIn, parseImageReference } from "../core/image.ts";
 import { baseImageOf, DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
+import { CLIENT, CLIENT_DIR, CONTEXT_DIR } from "./build/generated-dockerfile.ts";
 import { type ImageEngine, type ImageSettings, type ImageWork, settleImage } from "./image.ts";
+import { exists } from "./tree.ts";
 
 export interface ImageSource {
   /** Of the folder, as the depot has it. */
   readonly code: CodeRef;
   readonly treeDir: string;
   readonly functionName: FunctionName | undefined;
-  /** Whether newer base images are looked for. */
-  readonly pull: boolean;
+  /** For a folder that has none. */
+  readonly dockerfile?: string | undefined;
+  /** The number that the version is expected to get, for its label. */
+  readonly version: number | undefined;
+}
+
+export interface ImageBuildParts {
+  readonly images: Pick<ImageEngine, "build" | "look" | "find">;
+  /** Where the Runtime API clients of slim images are (runtimes/container). */
+  readonly clientDir: string;
 }
 
 /**
- * Builds the image of a folder with a Dockerfile. The code keeps its tree, so that it can be built again on a newer base.
+ * Builds the image of a folder with a Dockerfile, its own or one that was made for it. The code keeps its tree, so that it
+ * can be built again on a newer base.
  *
  * @throws PlatformError `BuildFailed`, `EngineUnavailable`, `InvalidHandler`.
  */
 export async function buildImage(
-  images: Pick<ImageEngine, "build" | "look">,
+  { images, clientDir }: ImageBuildParts,
   source: ImageSource,
   settings: ImageSettings,
   work: ImageWork,
@@ -30,46 +41,62 @@ export async function buildImage(
   const { code, treeDir, functionName } = source;
   if (functionName === undefined)
     throw new PlatformError("InvalidRequest", "an image is built for a function, and none was named");
-  const dockerfile = await readFile(join(treeDir, DOCKERFILE), "utf8");
-  const { context } = await openBuildContext(treeDir);
-  const baseName = parseImageReference(baseImageOf(dockerfile) ?? "");
-  const facts = await images.build(
-    {
-      functionName,
-      context,
-      dockerfile: DOCKERFILE,
-      labels: annotations(functionName, code, baseName),
-      pull: source.pull,
-    },
-    work,
-  );
-  const base = await findBase(images, baseName, work);
-  const { entry, image } = settleImage(facts, settings, { name: "", base });
+  const dockerfile = source.dockerfile ?? (await readFile(join(treeDir, DOCKERFILE), "utf8"));
+  const added =
+    source.dockerfile === undefined ? undefined : await addedFiles(treeDir, source.dockerfile, clientDir);
+  const { context } = await openBuildContext(treeDir, added);
+  const base = await findBase(images, parseImageReference(baseImageOf(dockerfile) ?? ""), work);
+  const order = { functionName, context, dockerfile: DOCKERFILE, labels: annotations(source, base) };
+  const facts = await images.build(order, work);
+  const { entry, image } = settleImage(facts, settings, { name: "", base, dockerfile: source.dockerfile });
   return { code: { ...code, treeBytes: facts.bytes, image }, entry };
 }
 
 /** The labels that others' tools read (OCI image specification, annotations). */
 function annotations(
-  functionName: FunctionName,
-  code: CodeRef,
-  baseName: string | undefined,
+  { code, functionName, version }: ImageSource,
+  base: BaseImage | undefined,
 ): Readonly<Record<string, string>> {
   const own = "org.opencontainers.image";
   return {
-    [`${own}.title`]: functionName,
+    [`${own}.title`]: functionName ?? "",
+    [`${own}.created`]: new Date().toISOString(),
     [`${own}.revision`]: code.treeId,
-    ...(baseName !== undefined && { [`${own}.base.name`]: baseName }),
+    ...(version !== undefined && { [`${own}.version`]: String(version) }),
+    ...(base !== undefined && { [`${own}.base.name`]: base.name }),
+    ...(base?.digest !== undefined && { [`${own}.base.digest`]: base.digest }),
   };
 }
 
+/** As it is when the build begins; pulled before it, so that what is remembered is what was built on. */
 async function findBase(
-  images: Pick<ImageEngine, "look">,
+  images: ImageBuildParts["images"],
   name: string | undefined,
-  { signal }: ImageWork,
-): Promise<ImageRef["base"]> {
+  work: ImageWork,
+): Promise<BaseImage | undefined> {
   if (name === undefined) return undefined;
-  const facts = await images.look(name, { signal });
-  if (!facts) return undefined;
-  const digest = digestIn(name, facts.digests);
-  return { name, id: facts.id, ...(digest !== undefined && { digest }) };
+  try {
+    const facts = await images.find(name, work);
+    const digest = digestIn(name, facts.digests);
+    return { name, id: facts.id, ...(digest !== undefined && { digest }) };
+  } catch (error) {
+    // The build says it in its own words, or does without.
+    if (isPlatformError(error, "ImageUnavailable")) return undefined;
+    throw error;
+  }
+}
+
+/** The Dockerfile itself, which stays out of the image, and the client that it copies. */
+async function addedFiles(
+  treeDir: string,
+  dockerfile: string,
+  clientDir: string,
+): Promise<Map<string, string>> {
+  const added = new Map([[DOCKERFILE, dockerfile]]);
+  if (!(await exists(join(treeDir, ".dockerignore"))))
+    added.set(".dockerignore", `${DOCKERFILE}\n.dockerignore\n`);
+  const client = Object.values(CLIENT).find(({ file }) => dockerfile.includes(`${CLIENT_DIR}${file}`));
+  if (client)
+    added.set(`${CONTEXT_DIR}/${client.file}`, await readFile(join(clientDir, client.file), "utf8"));
+  return added;
 }

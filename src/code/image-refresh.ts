@@ -33,7 +33,8 @@ export type Refreshed =
     };
 
 export interface ImageRefreshParts {
-  readonly images: Pick<ImageEngine, "look" | "pull" | "build">;
+  readonly images: Pick<ImageEngine, "look" | "pull" | "build" | "find">;
+  readonly clientDir: string;
   readonly depot: Pick<CodeDepot, "openTree">;
   readonly functions: {
     get(name: FunctionName): Promise<FunctionRecord>;
@@ -157,10 +158,11 @@ export class ImageRefresh {
 
   async #renew({ name, latest, image, order }: Found, work: ImageWork): Promise<number> {
     const { code, config } = latest;
+    const { nextVersion } = await this.#parts.functions.get(name);
     const treeDir = await this.#parts.depot.openTree(code.treeId);
     const made = await buildImage(
-      this.#parts.images,
-      { code, treeDir, functionName: name, pull: false },
+      this.#parts,
+      { code, treeDir, functionName: name, dockerfile: image.dockerfile, version: nextVersion },
       { kind: config.entry.kind, handler: undefined, command: undefined, overrides: image.overrides },
       work,
     );

@@ -35,8 +35,8 @@ export interface ImageBuildOrder {
   readonly functionName: FunctionName;
   readonly context: Readable;
   readonly dockerfile: string;
+  /** Of the image, besides its own; put on when it is built, so that they spoil no cached layer. */
   readonly labels: Readonly<Record<string, string>>;
-  readonly pull: boolean;
 }
 
 /** What was said about how an image runs; the rest is recognised. */
@@ -79,7 +79,7 @@ export function imageCode(facts: ImageFacts, image: ImageRef): CodeRef {
 export function settleImage(
   facts: ImageFacts,
   settings: ImageSettings,
-  source: { readonly name: string; readonly base?: ImageRef["base"] },
+  source: { readonly name: string } & Pick<ImageRef, "base" | "dockerfile">,
 ): { readonly entry: Entry; readonly image: ImageRef } {
   checkArchitecture(facts);
   const overrides = overridesOf(settings);
@@ -100,6 +100,7 @@ export function settleImage(
     workingDir: overrides?.workingDir ?? (facts.workingDir || "/"),
     user: facts.user,
     port: facts.ports[0],
+    ...(source.dockerfile !== undefined && { dockerfile: source.dockerfile }),
     ...(source.base && { base: source.base }),
     ...(facts.createdAt > 0 && { createdAt: facts.createdAt }),
     ...(overrides && { overrides }),

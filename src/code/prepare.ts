@@ -1,21 +1,28 @@
 import { PlatformError } from "../core/errors.ts";
 import { type CodeRef, type Entry, IMAGE_RUNTIME, type ImageOverrides } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ImageBases } from "../core/image-bases.ts";
 import { buildTree, findNeeds, type Need } from "./build/build.ts";
 import { hasDockerfile } from "./build/dockerfile.ts";
+import { generateDockerfile } from "./build/generated-dockerfile.ts";
 import type { BuildParts } from "./build/tool.ts";
 import { readCodeFolder } from "./code-folder.ts";
 import type { CodeDepot } from "./depot.ts";
 import { type EntrySettings, settleEntry } from "./entry.ts";
 import { checkReference, type ImageEngine, imageCode, settleImage } from "./image.ts";
-import { buildImage } from "./image-build.ts";
+import { buildImage, type ImageBuildParts } from "./image-build.ts";
 
 export interface PrepareParts {
   readonly depot: Pick<CodeDepot, "takeIn" | "takeInFolder" | "openTree">;
   readonly build: BuildParts;
   readonly runtimes: { list(): Promise<readonly AvailableRuntime[]> };
-  /** Without one no folder is made into an image. */
-  readonly images?: ImageEngine | undefined;
+  /** Without it no folder is made into an image. */
+  readonly packing?: ImagePacking | undefined;
+}
+
+export interface ImagePacking extends ImageBuildParts {
+  /** For folders without a Dockerfile that are to be images. */
+  readonly bases: ImageBases;
 }
 
 /** A runtime of this host; `path` is its interpreter. */
@@ -69,6 +76,8 @@ export interface CodeUpload {
   readonly file: string;
   readonly name: string | undefined;
   readonly functionName?: FunctionName | undefined;
+  /** The number that it is expected to get, for the label of its image. */
+  readonly version?: number | undefined;
 }
 
 /**
@@ -117,16 +126,16 @@ export async function prepareCode(
     `${files.length} ${files.length === 1 ? "file" : "files"}, ${bytesInWords(code.treeBytes)}`,
   );
 
-  if (parts.images && (await isForImage(treeDir, given))) {
+  const { packing } = parts;
+  if (given.package === "image" && !packing)
+    throw new PlatformError("EngineUnavailable", "package image: this daemon runs no images");
+  if (packing && given.package !== "zip" && (await hasDockerfile(treeDir))) {
     step("Building", "image of the Dockerfile");
-    const made = await buildImage(
-      parts.images,
-      { code, treeDir, functionName: upload.functionName, pull: false },
-      keptKind(given),
-      options,
-    );
+    const source = { code, treeDir, functionName: upload.functionName, version: upload.version };
+    const made = await buildImage(packing, source, keptKind(given), options);
     return { ...made, runtime: IMAGE_RUNTIME, files: files.length };
   }
+  const isPacked = given.package === "image";
   const settings = given.keptFrom === "image" ? withoutEntry(given) : given;
   const runtimes = (await parts.runtimes.list()).filter((runtime) => runtime.isHere);
   const { entry, runtime } = await settleEntry(
@@ -137,8 +146,10 @@ export async function prepareCode(
   const needs = await findNeeds(treeDir, entry, runtime);
   if (!settings.build) refuseUnbuilt(needs);
   if (!settings.build || needs.length === 0) {
+    const prepared = { code, entry, runtime, files: files.length };
+    if (isPacked && packing) return await packed(parts.depot, packing, upload, prepared, options);
     step("Building", settings.build ? "nothing to build" : "left out");
-    return { code, entry, runtime, files: files.length };
+    return prepared;
   }
 
   step("Building", needs.map((need) => TITLE_OF[need]).join(", "));
@@ -146,18 +157,31 @@ export async function prepareCode(
   const input = { treeDir, entry, runtime, allowScripts: settings.allowScripts, python };
   await using built = await buildTree(parts.build, input, needs, options);
   const builtCode = await parts.depot.takeInFolder(built.folder, code, { signal });
-  return { code: builtCode, entry: built.entry, runtime, files: files.length };
+  const prepared = { code: builtCode, entry: built.entry, runtime, files: files.length };
+  return isPacked && packing ? await packed(parts.depot, packing, upload, prepared, options) : prepared;
 }
 
-/** @throws PlatformError `InvalidHandler` for an image of a folder without a Dockerfile. */
-async function isForImage(treeDir: string, settings: CodeSettings): Promise<boolean> {
-  if (settings.package === "zip") return false;
-  if (await hasDockerfile(treeDir)) return true;
-  if (settings.package === undefined) return false;
-  throw new PlatformError(
-    "InvalidHandler",
-    "package image: the folder has no Dockerfile; add one, for example FROM public.ecr.aws/lambda/nodejs:24, COPY and CMD",
-  );
+/** The image of a tree without a Dockerfile, after all that had to be built was. */
+async function packed(
+  depot: Pick<CodeDepot, "openTree">,
+  packing: ImagePacking,
+  upload: CodeUpload,
+  prepared: PreparedCode,
+  options: PrepareOptions,
+): Promise<PreparedCode> {
+  const { code, entry, runtime, files } = prepared;
+  const { text } = generateDockerfile(entry, runtime, packing.bases);
+  options.step("Building", `image on ${/^FROM (\S+)/.exec(text)?.[1]}`);
+  const treeDir = await depot.openTree(code.treeId);
+  const source = {
+    code,
+    treeDir,
+    functionName: upload.functionName,
+    dockerfile: text,
+    version: upload.version,
+  };
+  const settings = { kind: entry.kind, handler: undefined, command: undefined };
+  return { ...(await buildImage(packing, source, settings, options)), runtime: IMAGE_RUNTIME, files };
 }
 
 function withoutEntry(settings: CodeSettings): CodeSettings {

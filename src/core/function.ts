@@ -152,6 +152,8 @@ export interface ImageRef {
   readonly user: string;
   /** The TCP port it exposes, the lowest if there are several. */
   readonly port: number | undefined;
+  /** The Dockerfile that was made for its folder, which had none. */
+  readonly dockerfile?: string | undefined;
   /** The image it was built on, if it was built here. */
   readonly base?: BaseImage | undefined;
   /** When it was made (ms since epoch), if it says so. */

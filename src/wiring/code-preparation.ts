@@ -4,7 +4,7 @@ import type { ImageEngine } from "../code/image.ts";
 import type { Config } from "../config.ts";
 import type { PrepareCode } from "../http/control/parts.ts";
 import type { Runtimes } from "../protocol/runtimes.ts";
-import { bundled, type Environment } from "./host.ts";
+import { bundled, CLIENT_DIR, type Environment } from "./host.ts";
 
 /** Detection and builds, loaded with the first deploy. */
 export function codePreparation(
@@ -26,6 +26,8 @@ export function codePreparation(
       esbuild: bundled(`@esbuild/${process.platform}-${process.arch}/bin/esbuild`),
       timeLimitMs: BUILD_MS_MAX,
     };
-    return await prepareCode({ ...parts, build }, upload, settings, options);
+    const { depot, runtimes, images } = parts;
+    const packing = { images, clientDir: CLIENT_DIR, bases: config.imageBases };
+    return await prepareCode({ depot, runtimes, build, packing }, upload, settings, options);
   };
 }

@@ -9,6 +9,8 @@ import { sourceUrl } from "../core/source-url.ts";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export const PACKAGE_ROOT = fileURLToPath(sourceUrl("../"));
+/** Runtime API clients for images that bring none. */
+export const CLIENT_DIR = join(PACKAGE_ROOT, "runtimes/container");
 
 /** The version of this package. */
 export function version(): string {

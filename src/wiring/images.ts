@@ -9,6 +9,7 @@ import { tryOut } from "../http/control/v1/try-out.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { RoutedDriver } from "../sandbox/routed.ts";
 import type { containerParts } from "./containers.ts";
+import { CLIENT_DIR } from "./host.ts";
 
 export interface ImageUpkeepParts extends Pick<ControlParts, "warm" | "records" | "depot" | "clock"> {
   readonly config: Config;
@@ -35,6 +36,7 @@ export function startImageUpkeep(scope: Scope, parts: ImageUpkeepParts) {
   );
   const refresh = new ImageRefresh({
     images: containers.images,
+    clientDir: CLIENT_DIR,
     depot: parts.depot,
     functions,
     publish: publisher(parts),

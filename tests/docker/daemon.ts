@@ -23,11 +23,15 @@ export interface Daemon extends AsyncDisposable {
 }
 
 /** A daemon with its own data folder, against the engine of that socket. */
-export async function startDaemon(socketPath: string, keep?: string): Promise<Daemon> {
+export async function startDaemon(
+  socketPath: string,
+  keep?: string,
+  flags: readonly string[] = [],
+): Promise<Daemon> {
   const dir = keep ?? (await mkdtemp(join(tmpdir(), "lambdad-docker-")));
   const child = spawn(
     join(ROOT, "bin/lambdad"),
-    ["--data", dir, "--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0"],
+    ["--data", dir, "--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0", ...flags],
     { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, DOCKER_HOST: `unix://${socketPath}` } },
   );
   const exited = once(child, "exit");

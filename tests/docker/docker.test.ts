@@ -3,6 +3,7 @@ import { after, before, describe } from "node:test";
 import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
 import { describeImageFunctions } from "./functions.suite.ts";
+import { describePacking } from "./packing.suite.ts";
 import { describeImageUpkeep } from "./upkeep.suite.ts";
 
 const skip = withoutEngine();
@@ -21,4 +22,5 @@ describe("docker", { skip: skip ?? false }, () => {
   describeDockerDriver(getEngine);
   describeImageFunctions(getEngine);
   describeImageUpkeep(getEngine);
+  describePacking(getEngine);
 });

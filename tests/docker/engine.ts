@@ -197,12 +197,12 @@ export async function busyboxRoot(folder: string): Promise<string> {
   return folder;
 }
 
-/** Copies a program of this host and the shared libraries it needs, under their own paths. */
-export async function addProgram(root: string, program: string): Promise<void> {
+/** Copies a program of this host to `at`, and the shared libraries it needs, under their own paths. */
+export async function addProgram(root: string, program: string, at = program): Promise<void> {
   const { stdout } = await run("ldd", [program]);
-  const files = [program, ...[...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] ?? "")];
-  for (const file of files) {
-    await mkdir(dirname(join(root, file)), { recursive: true });
-    await cp(file, join(root, file), { dereference: true });
+  const libraries = [...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] ?? "");
+  for (const [from, to] of [[program, at] as const, ...libraries.map((file) => [file, file] as const)]) {
+    await mkdir(dirname(join(root, to)), { recursive: true });
+    await cp(from, join(root, to), { dereference: true });
   }
 }

@@ -1,7 +1,7 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { busyboxRoot, type TestEngine } from "./engine.ts";
+import { addProgram, busyboxRoot, type TestEngine } from "./engine.ts";
 
 /** Polls the Runtime API with nothing but a shell, and answers with handler, user and event. */
 const BOOTSTRAP = `#!/bin/sh
@@ -37,6 +37,25 @@ ls /var/run/docker.sock /run/docker.sock 2>/dev/null
 env | grep -i -E 'key|secret|token' || true
 echo end
 `;
+
+/** Slim language images: `test/node` and `test/python` have this host's interpreters, and nothing that knows of Lambda. */
+export async function importLanguages(engine: TestEngine): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), "img-"));
+  try {
+    await busyboxRoot(root);
+    // Not under its own path, which may be one that containers have something else at.
+    await addProgram(root, process.execPath, "/usr/bin/node");
+    await engine.importFolder(root, "test/node:1", ["ENV PATH=/usr/bin:/bin"]);
+    await addProgram(root, "/usr/bin/python3");
+    await cp("/usr/lib/python3.11", join(root, "usr/lib/python3.11"), {
+      recursive: true,
+      filter: (path) => !/\/(test|idlelib|ensurepip|dist-packages|config-[^/]*)$/.test(path),
+    });
+    await engine.importFolder(root, "test/python:1", ["ENV PATH=/usr/bin:/bin"]);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
 
 /** Images that the tests deploy: `test/box` (busybox), `test/web` (its server on 8000), `test/aws` (like AWS's base images). */
 export async function importImages(engine: TestEngine): Promise<void> {

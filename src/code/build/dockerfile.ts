@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { tarEntry } from "../../core/tar-entry.ts";
 import { exists } from "../tree.ts";
 import { parseDockerIgnore } from "./dockerignore.ts";
 
@@ -10,9 +11,13 @@ export async function hasDockerfile(treeDir: string): Promise<boolean> {
   return await exists(join(treeDir, DOCKERFILE));
 }
 
-/** The files of a build as a tar, without what `.dockerignore` names; the Dockerfile itself always goes along. */
+/**
+ * The files of a build as a tar, without what `.dockerignore` names; the Dockerfile itself always goes along. `added` are
+ * texts by path that the folder does not have.
+ */
 export async function openBuildContext(
   treeDir: string,
+  added: ReadonlyMap<string, string> = new Map(),
 ): Promise<{ readonly context: Readable; readonly files: number }> {
   const rules = parseDockerIgnore(await readFile(join(treeDir, ".dockerignore"), "utf8").catch(() => ""));
   const files: string[] = [];
@@ -25,7 +30,11 @@ export async function openBuildContext(
   const { create } = await import("tar");
   const paths = [...folders, ...sent].map(unambiguous);
   const pack = create({ cwd: treeDir, portable: true, noDirRecurse: true }, paths);
-  return { context: Readable.from(pack), files: sent.length };
+  async function* all(): AsyncGenerator<Uint8Array> {
+    for (const [path, text] of added) yield tarEntry(path, text);
+    yield* pack;
+  }
+  return { context: Readable.from(all(), { objectMode: false }), files: sent.length + added.size };
 }
 
 /** Outer ones first. */

@@ -143,6 +143,8 @@ export type PrepareCode = (
     readonly name: string | undefined;
     /** Whose images are built. */
     readonly functionName: FunctionName;
+    /** The number that it is expected to get. */
+    readonly version?: number | undefined;
   },
   settings: PrepareSettings,
   options: PrepareOptions,

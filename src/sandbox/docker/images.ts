@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import { type ImageFacts, imageNamespace, imageRepository } from "../../core/image.ts";
 import type { Log } from "../../core/log.ts";
+import { TAR_END, tarEntry } from "../../core/tar-entry.ts";
 import { Engine, listOf, objectOf, textsOf } from "./engine.ts";
 import type { EngineEnvironment } from "./engine-address.ts";
 import { isRefusal } from "./engine-problem.ts";
@@ -33,8 +34,6 @@ export interface ImageBuild {
   /** Of the Dockerfile within it. */
   readonly dockerfile: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Whether newer base images are looked for. */
-  readonly pull: boolean;
 }
 
 const BUILD_MS_MAX = 15 * 60_000;
@@ -126,23 +125,14 @@ export class DockerImages {
     this.#building.set(tag, performance.now());
     try {
       return await this.#withEngine(both, async (engine) => {
+        const limits = {
+          memory: String(BUILD_MEMORY_BYTES),
+          memswap: String(BUILD_MEMORY_BYTES),
+          cpuperiod: String(CPU_PERIOD_US),
+          cpuquota: String(BUILD_CPU_QUOTA_US),
+        };
         const answer = await engine.stream("POST", "/build", {
-          query: {
-            dockerfile: build.dockerfile,
-            t: tag,
-            rm: "1",
-            forcerm: "1",
-            memory: String(BUILD_MEMORY_BYTES),
-            memswap: String(BUILD_MEMORY_BYTES),
-            cpuperiod: String(CPU_PERIOD_US),
-            cpuquota: String(BUILD_CPU_QUOTA_US),
-            ...(build.pull && { pull: "1" }),
-            labels: JSON.stringify({
-              ...build.labels,
-              [LABEL.instance]: this.#parts.instanceName,
-              [LABEL.function]: build.functionName,
-            }),
-          },
+          query: { dockerfile: build.dockerfile, t: tag, rm: "1", forcerm: "1", ...limits },
           headers: { "Content-Type": "application/x-tar", ...this.#allAuth() },
           upload: build.context,
           withinMs: 0,
@@ -150,6 +140,12 @@ export class DockerImages {
         });
         const problem = await readProgress(answer, output);
         if (problem) throw new PlatformError("BuildFailed", `docker build failed: ${problem}`);
+        const labels = {
+          ...build.labels,
+          [LABEL.instance]: this.#parts.instanceName,
+          [LABEL.function]: build.functionName,
+        };
+        await putLabels(engine, tag, labels, both);
         const built = await inspect(engine, tag);
         if (!built) throw new PlatformError("BuildFailed", "docker build ended without an image");
         return built;
@@ -271,6 +267,34 @@ interface ImageHere {
   readonly bytes: number;
   readonly containers: number;
   readonly digests: readonly string[];
+}
+
+/**
+ * In a step of its own behind the build: labels that were part of it would be as many steps, each with a container, and a time
+ * among them would spoil the cache.
+ */
+async function putLabels(
+  engine: Engine,
+  tag: string,
+  labels: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const pairs = Object.entries(labels).map(([name, value]) => `${JSON.stringify(name)}=${quoted(value)}`);
+  const dockerfile = `FROM ${tag}\nLABEL ${pairs.join(" ")}\n`;
+  const answer = await engine.stream("POST", "/build", {
+    query: { t: tag, rm: "1", forcerm: "1" },
+    headers: { "Content-Type": "application/x-tar" },
+    upload: Readable.from([tarEntry("Dockerfile", dockerfile), TAR_END]),
+    withinMs: 0,
+    signal,
+  });
+  const problem = await readProgress(answer, () => undefined);
+  if (problem) throw new PlatformError("BuildFailed", `the image could not be labelled: ${problem}`);
+}
+
+/** As a Dockerfile has it, where `$` would be a variable. */
+function quoted(value: string): string {
+  return `"${value.replace(/[\\"$]/g, "\\$&").replace(/[\r\n]/g, " ")}"`;
 }
 
 interface Tag {

@@ -69,12 +69,14 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
     output: (text: string) => progress.send({ type: "output", text }),
     step: (title: string, detail: string) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
   };
+  const known = await find(parts, name);
   const prepare = (prepareSettings: PrepareSettings) => {
     if (settings.image !== undefined) return imagesOf(parts)(settings.image, prepareSettings, options);
-    const source = { file: upload?.file ?? "", name: settings.fileName, functionName: name };
+    const version = known?.nextVersion ?? 1;
+    const source = { file: upload?.file ?? "", name: settings.fileName, functionName: name, version };
     return parts.prepare(source, prepareSettings, options);
   };
-  const prepared = await prepareAsBefore(prepare, settings.prepare, await find(parts, name));
+  const prepared = await prepareAsBefore(prepare, settings.prepare, known);
   // Up to 250 MiB that nobody needs while an instance starts.
   if (upload) await rm(upload.file, { force: true });
 
@@ -140,17 +142,20 @@ async function prepareAsBefore(
   given: PrepareSettings,
   before: FunctionRecord | undefined,
 ): Promise<PreparedCode> {
+  // A folder without a Dockerfile that was made an image goes on being one.
+  const wasPacked = before?.latest.code.image?.dockerfile !== undefined;
+  const said = wasPacked && given.package === undefined ? { ...given, package: "image" as const } : given;
   const isGiven = [given.kind, given.handler, given.module, given.command, given.runtime].some(
     (value) => value !== undefined,
   );
-  if (!before || isGiven) return prepare(given);
+  if (!before || isGiven) return prepare(said);
   const { code, config } = before.latest;
   const { entry, runtime } = config;
   try {
-    return await prepare({ ...given, ...entry, runtime, keptFrom: code.image ? "image" : "tree" });
+    return await prepare({ ...said, ...entry, runtime, keptFrom: code.image ? "image" : "tree" });
   } catch (error) {
     if (!isPlatformError(error, "InvalidHandler")) throw error;
-    return prepare(given);
+    return prepare(said);
   }
 }
 
