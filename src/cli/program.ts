@@ -7,7 +7,6 @@ import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
 import type { EnvListOptions } from "./commands/env.ts";
 import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
-import type { RefreshOptions } from "./commands/images.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
 import type { KeyOptions } from "./commands/keys.ts";
@@ -16,7 +15,9 @@ import type { LogOptions } from "./commands/logs.ts";
 import type { RunOptions } from "./commands/run.ts";
 import type { StatsOptions, TopOptions } from "./commands/stats.ts";
 import type { RollbackOptions } from "./commands/versions.ts";
+import { addDeployOptions, collect } from "./deploy-options.ts";
 import type { Host } from "./host.ts";
+import { addImages, addImageUpkeep } from "./image-program.ts";
 import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
 import { TEMPLATE_NAMES } from "./templates.ts";
@@ -125,101 +126,6 @@ function addWriting(program: Program, run: Runner): void {
   ).action((folder: string | undefined, options: RunOptions) =>
     run(async (command) => (await import("./commands/run.ts")).runFunction(command, folder, options)),
   );
-}
-
-function addDeployOptions(program: Program): Program {
-  return program
-    .option("--runtime <runtime>", "nodejs24.x, python3.13, provided.al2023 … [detected]")
-    .option("--handler <file.function>", "what to call [detected]")
-    .addOption(
-      new Option("--kind <kind>", "way it is written [detected]").choices([
-        "handler",
-        "lifecycle",
-        "server",
-        "filter",
-      ]),
-    )
-    .addOption(
-      new Option("--protocol <protocol>", "the same as --kind handler, server or filter").choices([
-        "lambda",
-        "http",
-        "stdio",
-      ]),
-    )
-    .option("--module <file>", "lifecycle module [detected]")
-    .option("--command <line>", 'program of a server or filter: words, or JSON like ["./app","-x"]')
-    .option("--memory <size>", "memory limit: MiB, or 256M, 1G")
-    .option("--cpus <n>", "CPU limit: 0.5, 2 …, or auto [by the memory, at least 1]")
-    .option("--timeout <span>", "longest call: seconds, or 500ms, 3s, 2m")
-    .option("--tmp <size>", "size of /tmp: MiB, or 512M, 1G")
-    .option("-e, --env <KEY=VALUE>", "environment variable, repeatable", collect)
-    .option("--env-file <file>", "environment variables from a file of KEY=VALUE lines, repeatable", collect)
-    .addOption(new Option("--network <network>", "what it can reach").choices(["host", "none", "public"]))
-    .option("--slots <n>", "calls that one instance serves at the same time (lifecycle, server)")
-    .option(
-      "--max <n>",
-      "most calls at the same time, over all instances; 0 refuses all, none lifts the limit",
-    )
-    .option("--min <n>", "instances that are kept started, called or not; 0 keeps none")
-    .option(
-      "--allow <right>",
-      "credentials for this server in its environment: invoke:PATTERN, again for more; nothing takes them away",
-      collect,
-    )
-    .option("--description <text>", "what it is for")
-    .option("--allow-scripts", "let dependencies run their install scripts")
-    .addOption(
-      new Option("--package <type>", "what to make of a folder [image if it has a Dockerfile]").choices([
-        "zip",
-        "image",
-      ]),
-    )
-    .option("--no-build", "take the code as it is: install, compile and bundle nothing");
-}
-
-/** Functions made of images, in the words of container tools. */
-function addImages(program: Program, run: Runner): void {
-  program.commandsGroup("Write and deploy:");
-  const fn = program.command("fn").alias("function").description("functions made of container images");
-  addDeployOptions(
-    fn
-      .command("create <name> <image>")
-      .description("make a function of an image; stdin to stdout unless it exposes a port"),
-  ).action((name: string, image: string, options: DeployOptions) =>
-    run(async (command) => (await import("./commands/fn.ts")).createFunction(command, name, image, options)),
-  );
-  fn.command("ls")
-    .alias("list")
-    .description("list the functions")
-    .option("-q, --quiet", "names only")
-    .action((options: ListOptions) =>
-      run(async (command) => (await import("./commands/list.ts")).list(command, options)),
-    );
-  fn.command("rm <name>")
-    .alias("delete")
-    .description("remove a function with its versions, containers, images and logs")
-    .option("-y, --yes", "do not ask")
-    .action((name: string, options: DeleteOptions) =>
-      run(async (command) => (await import("./commands/delete.ts")).deleteFunction(command, name, options)),
-    );
-}
-
-function addImageUpkeep(program: Program, run: Runner): void {
-  program.commandsGroup("Versions and settings:");
-  const images = program
-    .command("images [name]")
-    .description("list the images that versions run: age, size, what they are built on, who uses them")
-    .action((name: string | undefined) =>
-      run(async (command) => (await import("./commands/images.ts")).listImages(command, name)),
-    );
-  images
-    .command("refresh [name...]")
-    .description("pull newer base images, and build again what was built on older ones")
-    .option("--live", "what was built goes live once it has started [as the server is configured]")
-    .option("--no-live", "what was built is only published")
-    .action((names: string[], options: RefreshOptions) =>
-      run(async (command) => (await import("./commands/images.ts")).refreshImages(command, names, options)),
-    );
 }
 
 function addRunning(program: Program, run: Runner): void {
@@ -503,8 +409,4 @@ function addMachine(program: Program, run: Runner): void {
         (await import("./commands/completion.ts")).printCompletion(command, shell, program),
       ),
     );
-}
-
-function collect(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value];
 }
