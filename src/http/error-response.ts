@@ -5,10 +5,10 @@
  * The gateway and our own API send `{"error":{"code","message","requestId"}}` (`sendError`); the AWS API shapes an
  * `ErrorAnswer` in its own way.
  */
-import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ErrorCode, errorFacts, isPlatformError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
+import type { HttpResponse } from "./message.ts";
 import { nodeHttp } from "./node-http.ts";
 
 /** What the caller may know of an error. */
@@ -68,7 +68,7 @@ function retryAfterS(status: number, retryAfterMs: number | undefined): number |
  * a part for the whole. `closes` ends the connection after the answer.
  */
 export function sendError(
-  response: ServerResponse,
+  response: HttpResponse,
   error: unknown,
   facts: ErrorFacts & { readonly closes?: boolean; readonly headers?: FlatHeaders },
 ): void {
@@ -91,7 +91,7 @@ export function errorBody(
 
 /** Sends a JSON text with the request id of an error body in `x-amzn-requestid`, unless the response has begun. */
 export function sendErrorBody(
-  response: ServerResponse,
+  response: HttpResponse,
   status: number,
   body: string,
   headers: FlatHeaders = [],
@@ -104,7 +104,7 @@ export function sendErrorBody(
 }
 
 export function sendJson(
-  response: ServerResponse,
+  response: HttpResponse,
   status: number,
   value: unknown,
   headers: FlatHeaders = [],
@@ -113,7 +113,7 @@ export function sendJson(
 }
 
 export function sendText(
-  response: ServerResponse,
+  response: HttpResponse,
   status: number,
   contentType: string,
   text: string,

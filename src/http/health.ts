@@ -1,8 +1,8 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { sendJson, sendText } from "./error-response.ts";
+import type { HttpRequest, HttpResponse } from "./message.ts";
 
 /** Answers a probe: it says that this listener serves, and nothing about what is behind it. */
-export function answerHealth(request: IncomingMessage, response: ServerResponse): void {
+export function answerHealth(request: HttpRequest, response: HttpResponse): void {
   if (request.method === "GET" || request.method === "HEAD") {
     sendJson(response, 200, { status: "ok" }, ["cache-control", "no-store"]);
     return;

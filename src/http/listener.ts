@@ -13,11 +13,14 @@ import { newInvocationId } from "../core/ids.ts";
 import { CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADERS_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { endWithError, errorBody, sendError, sendErrorBody } from "./error-response.ts";
+import type { HttpRequest, HttpResponse } from "./message.ts";
 import { nodeHttp } from "./node-http.ts";
 import { PerIpLimit } from "./per-ip-limit.ts";
+import { PlainConnection } from "./plain/plain-connection.ts";
+import type { PlainRequest } from "./plain/plain-request.ts";
+import { KEEP_ALIVE_S, type PlainResponse } from "./plain/plain-response.ts";
 
 const HEADERS_MS_MAX = 10_000;
-const KEEP_ALIVE_MS = 75_000;
 const CHECK_INTERVAL_MS = 2_000;
 const CONNECTIONS_PER_IP_MAX = 200;
 /** How long what a client still sends after its answer is read and thrown away, before the connection is cut. */
@@ -25,6 +28,7 @@ const LINGER_MS = 1_000;
 const REFUSAL_LOG_INTERVAL_MS = 10_000;
 
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+export type PlainHandler = (request: PlainRequest, response: PlainResponse) => void | Promise<void>;
 /** Owns the socket from then on. `head` is what came after the request. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void | Promise<void>;
 
@@ -42,6 +46,8 @@ export interface ListenParts {
   readonly drainMs: number;
   /** A rejection, or a throw, is answered 500. */
   readonly handler: RequestHandler;
+  /** Takes requests that came whole, whose reading costs less than node:http's; without it `handler` gets all. */
+  readonly plainHandler?: PlainHandler;
   /** Without it an upgrade is handled as an ordinary request. */
   readonly onUpgrade?: UpgradeHandler;
   /** True if the handler itself calls `writeContinue` before it reads a body; otherwise that is done at once. */
@@ -79,7 +85,9 @@ export async function listen(parts: ListenParts): Promise<Listener> {
   server.maxConnections = CONNECTIONS_MAX;
   const refusals = refusalLog(parts.log);
   const upgraded = new Set<Duplex>();
+  const plain = new Set<PlainConnection>();
 
+  if (parts.plainHandler) readPlainFirst(server, parts.plainHandler, parts.log, plain);
   server.on("request", guarded(parts));
   if (parts.handlesContinue) server.on("checkContinue", guarded(parts));
   server.on("clientError", answerParseError);
@@ -96,7 +104,7 @@ export async function listen(parts: ListenParts): Promise<Listener> {
   return {
     address,
     [Symbol.asyncDispose]() {
-      closed ??= drain(server, upgraded, parts.drainMs);
+      closed ??= drain(server, { upgraded, plain }, parts.drainMs);
       return closed;
     },
   };
@@ -111,7 +119,7 @@ export function authorityOf(host: string, port: number): string {
  * After an answer that did not wait for the whole request: throws away what still comes, for a moment, so that the
  * client reads the answer rather than a reset; then cuts the connection. Call it before `response.end`.
  */
-export function discardRest(request: IncomingMessage): void {
+export function discardRest(request: HttpRequest): void {
   if (request.complete) return;
   const timer = setTimeout(() => request.socket.destroy(), LINGER_MS);
   const stop = () => clearTimeout(timer);
@@ -125,7 +133,7 @@ const refused = new WeakSet<Socket>();
 /**
  * Of a connection that ends after the answer to `request`: what was sent in one piece with it never reaches the handler.
  */
-export function ignoreFurther(request: IncomingMessage): void {
+export function ignoreFurther(request: HttpRequest): void {
   refused.add(request.socket);
 }
 
@@ -135,7 +143,7 @@ function serverOptions(parts: ListenParts): ServerOptions {
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: Math.min(HEADERS_MS_MAX, parts.requestMsMax),
     requestTimeout: parts.requestMsMax,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: KEEP_ALIVE_S * 1_000,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     noDelay: true,
     // `problemOf` asks for it, so that what follows a request without one is not served either.
@@ -146,8 +154,53 @@ function serverOptions(parts: ListenParts): ServerOptions {
   };
 }
 
+/** Has connections read by `PlainConnection` until something comes that is node:http's. */
+function readPlainFirst(
+  server: Server,
+  plainHandler: PlainHandler,
+  log: Log,
+  open: Set<PlainConnection>,
+): void {
+  // node:http's own, which takes a socket at any time (documented for the event `connection`).
+  const nodeListeners = server.listeners("connection");
+  server.removeAllListeners("connection");
+  const handler = answering(plainHandler, log);
+  server.on("connection", (socket) => {
+    const connection = new PlainConnection({
+      socket,
+      handler,
+      handOver: (socket) => {
+        open.delete(connection);
+        for (const listener of nodeListeners) listener.call(server, socket);
+      },
+    });
+    open.add(connection);
+    socket.once("close", () => open.delete(connection));
+  });
+}
+
+/** Answers for a handler that fails. */
+function answering<Request extends HttpRequest, Response extends HttpResponse>(
+  handler: (request: Request, response: Response) => void | Promise<void>,
+  log: Log,
+): (request: Request, response: Response) => void {
+  return (request, response) => {
+    const failed = (error: unknown) => {
+      const requestId = newInvocationId();
+      sendError(response, error, { log, requestId, headers: ["x-amzn-requestid", requestId] });
+    };
+    try {
+      const handled = handler(request, response);
+      if (handled instanceof Promise) handled.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  };
+}
+
 /** Refuses what the parser lets through though it is ambiguous or too much, and answers for a handler that fails. */
 function guarded(parts: ListenParts): RequestHandler {
+  const handler = answering(parts.handler, parts.log);
   return (request, response) => {
     if (refused.has(request.socket)) return;
     const problem = problemOf(request);
@@ -156,16 +209,7 @@ function guarded(parts: ListenParts): RequestHandler {
       refuse(response, problem);
       return;
     }
-    const failed = (error: unknown) => {
-      const requestId = newInvocationId();
-      sendError(response, error, { log: parts.log, requestId, headers: ["x-amzn-requestid", requestId] });
-    };
-    try {
-      const handled = parts.handler(request, response);
-      if (handled instanceof Promise) handled.catch(failed);
-    } catch (error) {
-      failed(error);
-    }
+    handler(request, response);
   };
 }
 
@@ -332,13 +376,22 @@ function isAddressInfo(address: AddressInfo | string | null): address is Address
   return typeof address === "object" && address !== null;
 }
 
-async function drain(server: Server, upgraded: ReadonlySet<Duplex>, drainMs: number): Promise<void> {
+async function drain(
+  server: Server,
+  {
+    upgraded,
+    plain,
+  }: { readonly upgraded: ReadonlySet<Duplex>; readonly plain: ReadonlySet<PlainConnection> },
+  drainMs: number,
+): Promise<void> {
+  for (const connection of plain) connection.closeWhenIdle();
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // A connection becomes idle when its last answer is out; the server only closes those that are idle when asked.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   const cut = setTimeout(() => {
     server.closeAllConnections();
     for (const socket of upgraded) socket.destroy();
+    for (const connection of plain) connection.cut();
   }, drainMs);
   await closed;
   clearTimeout(cut);

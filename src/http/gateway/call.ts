@@ -1,7 +1,6 @@
 /** Calls a function with a request in the way it is written, and turns its outcome into the response. */
 import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
-import type { ServerResponse } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
 import type { CallInput, InvocationOutcome, RequestInput, ResponseSink } from "../../core/invocation.ts";
 import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
@@ -10,6 +9,7 @@ import { rawOutcome } from "../../invoker/raw-outcome.ts";
 import { errorBody, sendErrorBody, sendJson } from "../error-response.ts";
 import { parseIdempotencyKey } from "../event-intake.ts";
 import { discardRest } from "../listener.ts";
+import type { HttpResponse } from "../message.ts";
 import { rawInput } from "../raw-invoke.ts";
 import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";
 import { type Failure, failureOf, invalidResponse } from "./function-failure.ts";
@@ -121,25 +121,21 @@ interface Wanted {
 
 async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promise<InvocationResult> {
   const { request, target, invocationId } = exchange;
-  const caller = parts.callers.enter(request.socket);
-  try {
-    // Also for the invoker's sake: an aborted call costs it nothing.
-    if (caller.signal.aborted) throw callerGone();
-    return await parts.invocations.invoke(
-      target,
-      {
-        invocationId,
-        input: wanted.input,
-        traceId: exchange.provenance.traceId,
-        clientContext: wanted.clientContext,
-        wantsTail: wanted.wantsTail ?? false,
-        sink: wanted.sink,
-      },
-      { signal: caller.signal },
-    );
-  } finally {
-    parts.callers.leave(request.socket, caller);
-  }
+  const signal = parts.callers.signalOf(request.socket);
+  // Also for the invoker's sake: an aborted call costs it nothing.
+  if (signal.aborted) throw callerGone();
+  return await parts.invocations.invoke(
+    target,
+    {
+      invocationId,
+      input: wanted.input,
+      traceId: exchange.provenance.traceId,
+      clientContext: wanted.clientContext,
+      wantsTail: wanted.wantsTail ?? false,
+      sink: wanted.sink,
+    },
+    { signal },
+  );
 }
 
 /** The body as the entry takes it: what is kept in memory is at most `bytesMax`, and only servers get a stream. */
@@ -223,7 +219,7 @@ function answer(exchange: Exchange, outcome: InvocationOutcome, sink: StreamedRe
 }
 
 function sendWhole(
-  response: ServerResponse,
+  response: HttpResponse,
   status: number,
   headers: string[],
   body: string | Uint8Array,

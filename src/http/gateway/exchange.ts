@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
 import type { InvocationId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
@@ -6,6 +5,7 @@ import type { Invocations } from "../../invoker/invocations.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventIntake } from "../event-intake.ts";
+import type { HttpRequest, HttpResponse } from "../message.ts";
 import type { Callers } from "./callers.ts";
 import type { SignedCaller } from "./payload-v2.ts";
 import { type Provenance, type RequestHead, withoutHeader } from "./request-headers.ts";
@@ -46,8 +46,8 @@ export type UrlPermissions = "off" | "required" | "both";
 
 /** One request on its way to a function. */
 export interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: HttpRequest;
+  readonly response: HttpResponse;
   readonly invocationId: InvocationId;
   readonly head: RequestHead;
   readonly route: FunctionRoute;
@@ -75,7 +75,7 @@ export interface ServingParts extends GatewayPorts {
 
 /** Our own words on where a request came from. */
 export function provenanceOf(
-  request: IncomingMessage,
+  request: HttpRequest,
   head: RequestHead,
   route: FunctionRoute,
   invocationId: InvocationId,
@@ -100,7 +100,7 @@ export function targetOf(route: FunctionRoute): string {
  */
 export async function verified(
   verify: VerifySignature | undefined,
-  request: IncomingMessage,
+  request: HttpRequest,
   head: RequestHead,
   route: FunctionRoute,
   body: Buffer | undefined,
@@ -125,7 +125,7 @@ export function iamForbidden(): PlatformError {
   );
 }
 
-function sourceIpOf(request: IncomingMessage): string {
+function sourceIpOf(request: HttpRequest): string {
   const address = request.socket.remoteAddress ?? "";
   return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
 }

@@ -5,13 +5,13 @@
  *
  * Each request gets an invocation id, which is in its logs, in its events and in `x-amzn-requestid` of the answer.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { newInvocationId } from "../../core/ids.ts";
 import { PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX } from "../../core/limits.ts";
 import { sendError, sendText } from "../error-response.ts";
 import { answerHealth } from "../health.ts";
 import { discardRest, ignoreFurther, type Listener, listen } from "../listener.ts";
+import type { HttpRequest, HttpResponse } from "../message.ts";
 import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
 import {
@@ -56,6 +56,7 @@ export async function openGateway(parts: GatewayParts): Promise<Listener> {
     drainMs: parts.drainMs,
     handlesContinue: true,
     handler: (request, response) => serve(serving, router, request, response),
+    plainHandler: (request, response) => serve(serving, router, request, response),
     onUpgrade: (request, socket, head) => serveUpgrade(serving, router, request, socket, head),
   });
 }
@@ -64,8 +65,8 @@ export async function openGateway(parts: GatewayParts): Promise<Listener> {
 async function serve(
   parts: ServingParts,
   router: Router,
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: HttpRequest,
+  response: HttpResponse,
 ): Promise<void> {
   const invocationId = newInvocationId();
   let added: readonly string[] = ["x-amzn-requestid", invocationId];
@@ -139,7 +140,7 @@ where NAME is a function's name, NAME:ALIAS or NAME:7 one of its versions.
 "lambda list" shows the functions, "lambda deploy FOLDER" makes one.
 `;
 
-function answerOwn(path: string, request: IncomingMessage, response: ServerResponse): void {
+function answerOwn(path: string, request: HttpRequest, response: HttpResponse): void {
   if (path === "/_health") {
     answerHealth(request, response);
     return;

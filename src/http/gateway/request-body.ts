@@ -1,5 +1,7 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
+import type { HttpRequest, HttpResponse } from "../message.ts";
+import { PlainRequest } from "../plain/plain-request.ts";
 import type { RequestHead } from "./request-headers.ts";
 
 /** A client that sends nothing for so long in the middle of a body is cut off. */
@@ -15,13 +17,14 @@ export function hasBody(head: RequestHead): boolean {
  * @throws PlatformError `PayloadTooLarge`, at once where the length is announced; `CallerGone`.
  */
 export async function readBody(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: HttpRequest,
+  response: HttpResponse,
   head: RequestHead,
   bytesMax: number,
 ): Promise<Buffer | undefined> {
   if (!hasBody(head)) return undefined;
   if ((head.contentLength ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  if (request instanceof PlainRequest) return request.body;
   if (head.wantsContinue) response.writeContinue();
   // Once the parser is through with what the socket gave it, a small body is nearly always there.
   await undefined;
@@ -69,10 +72,14 @@ function collect(request: IncomingMessage, bytesMax: number): Promise<Buffer | u
 
 /** A body as it comes, with backpressure; does not touch the connection when its reader stops early. */
 export async function* streamBody(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: HttpRequest,
+  response: HttpResponse,
   head: RequestHead,
 ): AsyncGenerator<Uint8Array> {
+  if (request instanceof PlainRequest) {
+    if (request.body) yield request.body;
+    return;
+  }
   if (head.wantsContinue) response.writeContinue();
   try {
     yield* request.iterator({ destroyOnReturn: false });

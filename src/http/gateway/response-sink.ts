@@ -8,8 +8,8 @@
  * What the function does wrong is kept in `problem` instead of being thrown at whoever brings the bytes, which are
  * then ignored. When the client has gone they are as well: the function runs to its end.
  */
-import type { ServerResponse } from "node:http";
 import type { ResponseHead, ResponseSink } from "../../core/invocation.ts";
+import type { HttpResponse } from "../message.ts";
 import { preludeOf } from "./payload-v2.ts";
 import {
   addServerHeaders,
@@ -27,7 +27,7 @@ const PRELUDE_BYTES_MAX = 64 * 1024;
 export const WRITE_STALL_MS_MAX = 60_000;
 
 export class StreamedResponse implements ResponseSink {
-  readonly #response: ServerResponse;
+  readonly #response: HttpResponse;
   readonly #reply: ReplyHeaders;
   readonly #isHead: boolean;
   #prelude: Buffer | undefined;
@@ -35,7 +35,7 @@ export class StreamedResponse implements ResponseSink {
   #problem: InvalidFunctionResponse | undefined;
   #hasStarted = false;
 
-  constructor(response: ServerResponse, reply: ReplyHeaders) {
+  constructor(response: HttpResponse, reply: ReplyHeaders) {
     this.#response = response;
     this.#reply = reply;
     this.#isHead = response.req.method === "HEAD";

@@ -21,20 +21,18 @@ export async function serveUpgrade(
 ): Promise<void> {
   const invocationId = newInvocationId();
   const writtenBefore = request.socket.bytesWritten;
-  const caller = parts.callers.enter(socket);
+  const signal = parts.callers.signalOf(socket);
   try {
     const { requestHead, route, target } = await admit(parts, router, request);
     const provenance = provenanceOf(request, requestHead, route, invocationId);
     const rawHeaders = forwardedHeaders(requestHead, provenance);
     rawHeaders.push("connection", "upgrade", "upgrade", requestHead.upgrade ?? "websocket");
     const tunnelled = { method: request.method ?? "GET", path: targetOf(route), rawHeaders };
-    await parts.invocations.tunnel(target, { request: tunnelled, client: socket, head }, caller);
+    await parts.invocations.tunnel(target, { request: tunnelled, client: socket, head }, { signal });
   } catch (error) {
     if (request.socket.bytesWritten !== writtenBefore || isPlatformError(error, "CallerGone"))
       socket.destroy();
     else endWithError(socket, explainError(error, { log: parts.log, requestId: invocationId }), invocationId);
-  } finally {
-    parts.callers.leave(socket, caller);
   }
 }
 
