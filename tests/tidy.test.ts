@@ -34,7 +34,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "store",
     "core",
   ],
-  cli: ["core"],
+  // What is made on the developer's machine alone needs no daemon.
+  bundle: ["code", "core"],
+  cli: ["bundle", "code", "core"],
   http: ["invoker", "registry", "code", "records", "store", "core"],
   events: ["invoker", "registry", "records", "store", "core"],
   invoker: ["protocol", "sandbox", "registry", "code", "records", "core"],

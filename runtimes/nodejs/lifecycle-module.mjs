@@ -25,7 +25,7 @@ export async function loadLifecycle(taskRoot, path) {
   const file = ENDINGS.map((ending) => base + ending).find(isFile);
   if (file === undefined)
     throw new RuntimeError("ImportModuleError", `there is no module ${path} in the code`);
-  return check(await load(file), path);
+  return checkLifecycle(await load(file), path);
 }
 
 /** @param {string} file */
@@ -42,11 +42,13 @@ async function load(file) {
 }
 
 /**
+ * What was loaded, if it can serve requests: the module itself, or its default export.
+ *
  * @param {any} module
- * @param {string} path
+ * @param {string} path for messages
  * @returns {LifecycleModule}
  */
-function check(module, path) {
+export function checkLifecycle(module, path) {
   const exported = module.run === undefined && module.default?.run !== undefined ? module.default : module;
   if (typeof exported.run !== "function") {
     const problem = exported.run === undefined ? "exports no run" : "exports a run that is no function";

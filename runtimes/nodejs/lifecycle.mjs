@@ -10,6 +10,7 @@ import { errorPayload, RuntimeError } from "./errors.mjs";
 import { Connections } from "./lifecycle-connections.mjs";
 import { ContextPool } from "./lifecycle-contexts.mjs";
 import { loadLifecycle } from "./lifecycle-module.mjs";
+import { serveRequest } from "./lifecycle-requests.mjs";
 import { logError, patchConsole, setRequestId } from "./log.mjs";
 
 const PROBE = "lambdad-probe";
@@ -62,46 +63,9 @@ process.once("SIGTERM", leave);
  * @param {import("node:http").ServerResponse} response
  */
 function serve(request, response) {
-  const closed = new Promise((resolve) => response.once("close", resolve));
-  void invocations.run(takeHeader(request, INVOCATION_ID) ?? "-", async () => {
-    let held;
-    try {
-      held = await contexts.acquire();
-    } catch (error) {
-      logError("Start Error", error);
-      fail(response);
-      return;
-    }
-    // Whoever asked may have gone while it waited.
-    if (!response.destroyed) {
-      try {
-        await module.run(held.value, request, response);
-      } catch (error) {
-        logError("Run Error", error);
-        fail(response);
-      }
-      // The response may outlive `run`: the context is its own until both are over.
-      await closed;
-    }
-    contexts.release(held);
-  });
-}
-
-/**
- * What the client gets of an error: that there was one. The error itself is for the log.
- *
- * @param {import("node:http").ServerResponse} response
- */
-function fail(response) {
-  if (response.writableEnded) return;
-  if (response.headersSent) {
-    // The client must not take for whole what is not.
-    response.destroy();
-    return;
-  }
-  for (const name of response.getHeaderNames()) response.removeHeader(name);
-  response.writeHead(500, { "content-type": "application/json" });
-  response.end('{"message":"Internal Server Error"}');
+  void invocations.run(takeHeader(request, INVOCATION_ID) ?? "-", () =>
+    serveRequest({ contexts, module, failed: logError }, request, response),
+  );
 }
 
 /** @param {import("node:http").ServerResponse} response */

@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { CommanderError } from "commander";
-import { sourceUrl } from "../core/source-url.ts";
 import { CliError, EXIT, type ExitCode } from "./cli-error.ts";
 import { newClient } from "./client.ts";
 import type { Command } from "./command.ts";
 import { type Host, Interrupted, OutputClosed } from "./host.ts";
 import { type Output, openOutput } from "./output.ts";
+import { packageVersion } from "./package-version.ts";
 import { buildProgram, type GlobalOptions } from "./program.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
@@ -50,11 +49,6 @@ function leadingOptions(argv: readonly string[]): readonly string[] {
 }
 
 const OPTIONS_WITH_VALUE: readonly string[] = ["--server", "--key", "--use-config"];
-
-async function packageVersion(): Promise<string> {
-  const about = await readFile(sourceUrl("../package.json"), "utf8");
-  return /"version": "([^"]+)"/.exec(about)?.[1] ?? "unknown";
-}
 
 function openCommand(host: Host, output: Output, options: GlobalOptions, finish: Command["finish"]): Command {
   let settings: Promise<Settings> | undefined;

@@ -1,6 +1,7 @@
 import { Argument, Option, Command as Program } from "commander";
 import type { Command } from "./command.ts";
 import type { AliasOptions } from "./commands/alias.ts";
+import type { BundleOptions } from "./commands/bundle.ts";
 import type { Shell } from "./commands/completion.ts";
 import type { OriginOptions } from "./commands/config.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
@@ -126,6 +127,15 @@ function addWriting(program: Program, run: Runner): void {
   ).action((folder: string | undefined, options: RunOptions) =>
     run(async (command) => (await import("./commands/run.ts")).runFunction(command, folder, options)),
   );
+  program
+    .command("bundle [path]")
+    .description("make a lifecycle module one executable, which needs no platform: ./counter -port 7050")
+    .option("-o, --out <file>", "the executable [name in package.json, or of the folder]")
+    .option("--module <file>", "lifecycle module within the folder [detected]")
+    .option("--dockerfile", "a folder FILE.image too: a Dockerfile and all that the image will hold")
+    .action((path: string | undefined, options: BundleOptions) =>
+      run(async (command) => (await import("./commands/bundle.ts")).bundle(command, path, options)),
+    );
 }
 
 function addRunning(program: Program, run: Runner): void {

@@ -9,6 +9,7 @@ const FOLDER_OF = {
   go: "hello-go",
   shell: "hello-shell",
   lifecycle: "counter-lifecycle",
+  "lifecycle-ts": "counter-typescript",
   server: "server-node",
   filter: "upper-filter",
 } as const;

@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { PlatformError } from "../core/errors.ts";
 import type { Entry } from "../core/function.ts";
 import { type CodeFolder, readCodeFolder } from "./code-folder.ts";
 import { quoted } from "./entry-path.ts";
+import { readProgram } from "./program-facts.ts";
 import { readJavaScript, readPython } from "./source-exports.ts";
 
 /** How code runs, as far as it shows by itself (docs/detection.md has the rules for users). */
@@ -39,7 +41,7 @@ export async function detectEntry(treeDir: string, runtimes: readonly string[]):
     (await detectGo(folder)) ??
     (await detectNode(folder)) ??
     (await detectPython(folder, pythonRuntime)) ??
-    (await detectProgram(folder, pythonRuntime));
+    (await detectProgram(treeDir, folder, pythonRuntime));
   if (found) return found;
   throw new PlatformError("InvalidHandler", await describeMiss(folder));
 }
@@ -103,14 +105,27 @@ async function detectProcfile(folder: CodeFolder, pythonRuntime: string): Promis
 async function detectGo(folder: CodeFolder): Promise<Detected | undefined> {
   if (!folder.has("go.mod")) return undefined;
   const isHandler = (await folder.read("go.mod")).includes("github.com/aws/aws-lambda-go");
+  if (isHandler)
+    return {
+      entry: { kind: "handler", handler: "bootstrap" },
+      runtime: PROGRAM_RUNTIME,
+      why: ["go.mod requires aws-lambda-go"],
+    };
+  const sources = folder.files.filter((file) => /^[^/]+\.go$/.test(file));
+  const texts = await Promise.all(sources.map((file) => folder.read(file)));
+  const flagged = sources.find((_, index) => GO_PORT_FLAG.test(texts[index] ?? ""));
   return {
-    entry: isHandler
-      ? { kind: "handler", handler: "bootstrap" }
-      : { kind: "server", command: ["./bootstrap"] },
+    entry: {
+      kind: "server",
+      command: flagged === undefined ? ["./bootstrap"] : ["./bootstrap", "-port", "$PORT"],
+    },
     runtime: PROGRAM_RUNTIME,
-    why: [isHandler ? "go.mod requires aws-lambda-go" : "there is a go.mod without aws-lambda-go"],
+    why: [flagged === undefined ? "there is a go.mod without aws-lambda-go" : `${flagged} has a flag -port`],
   };
 }
+
+/** `flag.Int("port", …)`, `flag.IntVar(&port, "port", …)`, and the same of other number and text flags. */
+const GO_PORT_FLAG = /\bflag\s*\.\s*(?:Int|Uint|String)\w*\(\s*(?:&[\w.]+\s*,\s*)?"port"/;
 
 async function detectNode(folder: CodeFolder): Promise<Detected | undefined> {
   const manifest = await folder.readJson("package.json");
@@ -177,8 +192,12 @@ async function detectPython(folder: CodeFolder, runtime: string): Promise<Detect
   return undefined;
 }
 
-/** One program and nothing else that says what it is: it reads its input and writes its result. */
-async function detectProgram(folder: CodeFolder, pythonRuntime: string): Promise<Detected | undefined> {
+/** One program and nothing else that says what it is: it reads its input and writes its result, unless it is seen to serve. */
+async function detectProgram(
+  treeDir: string,
+  folder: CodeFolder,
+  pythonRuntime: string,
+): Promise<Detected | undefined> {
   const programs: string[] = [];
   for (const file of folder.files) {
     if (!file.includes("/") && (await folder.isProgram(file))) programs.push(file);
@@ -186,6 +205,16 @@ async function detectProgram(folder: CodeFolder, pythonRuntime: string): Promise
   const [program] = programs;
   if (program === undefined || programs.length > 1) return undefined;
   const interpreter = (await folder.read(program)).match(/^#!\s*(?:\S*\/env\s+(?:-S\s+)?)?(\S+)/)?.[1] ?? "";
+  const facts = interpreter === "" ? await readProgram(join(treeDir, program)) : undefined;
+  if (facts?.listens)
+    return {
+      entry: {
+        kind: "server",
+        command: facts.takesPortFlag ? [`./${program}`, "-port", "$PORT"] : [`./${program}`],
+      },
+      runtime: PROGRAM_RUNTIME,
+      why: [`${program} is the only program, and serves HTTP${facts.takesPortFlag ? " with -port" : ""}`],
+    };
   return {
     entry: { kind: "filter", command: [`./${program}`] },
     runtime: runtimeOfProgram(interpreter.split("/").at(-1) ?? "", pythonRuntime),

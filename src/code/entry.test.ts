@@ -136,6 +136,12 @@ const DETECTED: readonly (readonly [string, Files, Entry, string])[] = [
     handler("bootstrap"),
     PROGRAM,
   ],
+  [
+    "a Go server that takes its port by flag",
+    { "go.mod": "module x", "main.go": 'port := flag.Int("port", 8080, "where to serve")' },
+    server("./bootstrap", "-port", "$PORT"),
+    PROGRAM,
+  ],
   ["a Go server", { "go.mod": "module x", "main.go": "" }, server("./bootstrap"), PROGRAM],
   [
     "a Procfile",
@@ -159,6 +165,29 @@ const DETECTED: readonly (readonly [string, Files, Entry, string])[] = [
     "a program",
     { "+shout": "#!/bin/sh\ntr a-z A-Z", "words.txt": "" },
     { kind: "filter", command: ["./shout"] },
+    PROGRAM,
+  ],
+  [
+    "an ELF program that serves",
+    { "+app": "\x7fELF..net/http.(*Server).Serve\0.." },
+    server("./app"),
+    PROGRAM,
+  ],
+  [
+    "an ELF program that serves, and takes a number by flag",
+    { "+app": `\x7fELF..flag.(*intValue).Set\0${"x".repeat(1_048_540)}net/http.(*Server).Serve\0` },
+    server("./app", "-port", "$PORT"),
+    PROGRAM,
+  ],
+  [
+    "an executable of lambda bundle",
+    {
+      "+app": String.raw`\x7fELF..JSON.parse("{\"madeBy\":\"lambda bundle 1.2.3\"}")`.replace(
+        "\\x7f",
+        "\x7f",
+      ),
+    },
+    server("./app"),
     PROGRAM,
   ],
   ["an ELF program", { "+shout": "\x7fELF..." }, { kind: "filter", command: ["./shout"] }, PROGRAM],

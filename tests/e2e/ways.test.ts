@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { EXAMPLES, makeFolder, skipWithout, startDaemon, type TestDaemon } from "./daemon.fake.ts";
+import { EXAMPLES, makeFolder, run, skipWithout, startDaemon, type TestDaemon } from "./daemon.fake.ts";
 
 const has = (command: string, ...args: string[]) => spawnSync(command, args).status === 0;
 
@@ -72,6 +72,34 @@ describe("the four ways to write a function", () => {
       [answer.status, answer.text, answer.headers["x-seen"], answer.headers["set-cookie"]],
       [418, "PUT /a/b?c=d hello", "yes", ["a=1", "b=2"]],
     );
+  });
+
+  it("runs an effe that somebody compiled with Go", {
+    skip: skipWithout("go", has("go", "version")),
+  }, async () => {
+    using folder = makeFolder({
+      "go.mod": "module effe\n\ngo 1.20\n",
+      "main.go": `package main
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+)
+
+func main() {
+	port := flag.Int("port", 8080, "where to serve")
+	flag.Parse()
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "an effe at ", r.URL.Path) })
+	http.ListenAndServe(fmt.Sprintf(":%d", *port), nil)
+}
+`,
+    });
+    const built = await run("go", ["build", "-ldflags", "-s -w", "-o", "effe", "."], { cwd: folder.path });
+    assert.equal(built.code, 0, built.stderr);
+    await daemon.deploy(join(folder.path, "effe"), "effe");
+    const answer = await daemon.call("effe", "/here");
+    assert.deepEqual([answer.status, answer.text], [200, "an effe at /here"]);
   });
 
   it("runs a filter for each call: input on stdin, result on stdout, log on stderr", async () => {

@@ -17,6 +17,8 @@ export interface BuildParts {
   /** The esbuild binary; undefined where the package for this platform is not installed. */
   readonly esbuild: string | undefined;
   readonly timeLimitMs: number;
+  /** How far builds let others go first, 0 to 19; undefined is as far as suits what runs beside callers' work. */
+  readonly niceness?: number | undefined;
 }
 
 export const BUILD_MS_MAX = 10 * 60 * 1_000;
@@ -94,7 +96,7 @@ export async function runTool(parts: BuildParts, run: BuildRun, call: ToolCall):
   signal.addEventListener("abort", stop);
   try {
     await once(child, "spawn");
-    lowerPriority(child);
+    lowerPriority(child, parts.niceness ?? NICENESS);
     const [exitCode, killedBy] = await exitOf(child);
     // Daemons that the tool left would keep the pipes open, and the working copy in use.
     stop();
@@ -149,9 +151,9 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   }
 }
 
-function lowerPriority(child: ChildProcess): void {
+function lowerPriority(child: ChildProcess, niceness: number): void {
   try {
-    setPriority(child.pid ?? 0, Math.min(NICENESS, constants.priority.PRIORITY_LOW));
+    if (niceness > 0) setPriority(child.pid ?? 0, Math.min(niceness, constants.priority.PRIORITY_LOW));
   } catch {
     // It has ended already, or the host does not allow it; the build is merely less polite then.
   }
