@@ -18,9 +18,17 @@ export type EventId = string & { readonly __brand: "EventId" };
 /** Names a source: a UUID in lower case. */
 export type SourceId = string & { readonly __brand: "SourceId" };
 
+/** Names a hook, and is the secretless part of its address: `hk_` and 26 characters of `0-9 a-z`. */
+export type HookId = string & { readonly __brand: "HookId" };
+
+/** Names a delivery to a hook: `dlv_` and 11 characters of `0-9 a-z`. Later ones sort behind earlier ones. */
+export type DeliveryId = string & { readonly __brand: "DeliveryId" };
+
 const FUNCTION_NAME = /^[A-Za-z0-9-][A-Za-z0-9-_]{0,63}$/;
 const KEY_ID = /^[A-Z0-9]{16,32}$/;
 const EVENT_ID = /^evt_[0-9a-z]{11}$/;
+const HOOK_ID = /^hk_[0-9a-z]{26}$/;
+const DELIVERY_ID = /^dlv_[0-9a-z]{11}$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The grammar in words, for error messages. */
@@ -50,6 +58,20 @@ export function newSourceId(): SourceId {
   return randomUUID() as SourceId;
 }
 
+export function parseHookId(text: string): HookId | undefined {
+  return HOOK_ID.test(text) ? (text as HookId) : undefined;
+}
+
+export function parseDeliveryId(text: string): DeliveryId | undefined {
+  return DELIVERY_ID.test(text) ? (text as DeliveryId) : undefined;
+}
+
+export function newHookId(): HookId {
+  let id = "hk_";
+  for (const byte of randomBytes(26)) id += HOOK_LETTERS[byte % HOOK_LETTERS.length];
+  return id as HookId;
+}
+
 export function newInvocationId(): InvocationId {
   return randomUUID() as InvocationId;
 }
@@ -57,6 +79,8 @@ export function newInvocationId(): InvocationId {
 export function newSandboxId(): SandboxId {
   return `sb-${randomBytes(8).toString("hex")}` as SandboxId;
 }
+
+const HOOK_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
 
 const KEY_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 

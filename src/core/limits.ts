@@ -64,6 +64,21 @@ export const SOURCE_BATCHES_MAX = 200;
 export const SOURCE_BATCH_MESSAGES_MAX = 10_000;
 export const SOURCE_WINDOW_MS_MAX = 300_000;
 
+/** The next one is refused. */
+export const HOOKS_MAX = 1_000;
+/** GitHub sends up to 25 MiB, but for pushes of thousands of files at once stays below this. */
+export const HOOK_BODY_BYTES_MAX = 4 * MIB;
+/** The one in use, and the one it takes the place of. */
+export const HOOK_SECRETS_MAX = 2;
+/** How far the time of a signed request may be from ours, either way. */
+export const HOOK_CLOCK_SKEW_MS_MAX = 5 * 60_000;
+/** Of a hook, how many deliveries are remembered so that none is taken twice, and how long. */
+export const HOOK_IDS_KEPT_MAX = 20_000;
+export const HOOK_IDS_KEPT_MS = 30 * 24 * 3_600_000;
+/** Deliveries of a hook that are listed: those that were refused must not push out the others. */
+export const HOOK_DELIVERIES_KEPT_MAX = 1_000;
+export const HOOK_REFUSALS_KEPT_MAX = 200;
+
 /** Instances of one function when it sets no limit of its own; calls beyond wait in the queue. */
 export const INSTANCES_PER_FUNCTION_DEFAULT = 10;
 /** Calls that wait for an instance of one function; the next one gets 429. */

@@ -1,4 +1,4 @@
-import type { EventId } from "../core/ids.ts";
+import type { DeliveryId, EventId } from "../core/ids.ts";
 
 /**
  * Events are numbered in the order of their arrival, by numbers that hold the time: milliseconds since 2020, 12 bits
@@ -24,6 +24,17 @@ export function sequenceAt(at: number): number {
 
 export function eventIdOf(sequence: number): EventId {
   return `evt_${sequence.toString(36).padStart(DIGITS, "0")}` as EventId;
+}
+
+/** Deliveries to hooks are numbered as events are. */
+export function deliveryIdOf(sequence: number): DeliveryId {
+  return `dlv_${sequence.toString(36).padStart(DIGITS, "0")}` as DeliveryId;
+}
+
+/** Undefined if no delivery can have it. */
+export function deliverySequenceOf(id: DeliveryId): number | undefined {
+  const sequence = Number.parseInt(id.slice("dlv_".length), 36);
+  return Number.isSafeInteger(sequence) ? sequence : undefined;
 }
 
 /** Undefined if no event can have it. */

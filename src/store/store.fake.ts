@@ -2,6 +2,7 @@ import { systemClock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
 import { fakeEvents } from "./event-queue.fake.ts";
+import { fakeHooks } from "./hooks.fake.ts";
 import { fakeProjects } from "./projects.fake.ts";
 import { fakeSchedules } from "./schedules.fake.ts";
 import { fakeSources } from "./sources.fake.ts";
@@ -13,9 +14,21 @@ export function fakeStore(): Store {
   const registry = fakeRegistry(layers.all);
   const events = fakeEvents(systemClock);
   const schedules = fakeSchedules(events, async (name) => (await registry.findFunction(name)) !== undefined);
-  return {
-    registry,
+  const { hooks, deployments, functionDeleted } = fakeHooks(
     events,
+    async (name) => (await registry.findFunction(name)) !== undefined,
+  );
+  return {
+    registry: {
+      ...registry,
+      async deleteFunction(name) {
+        functionDeleted(name);
+        return await registry.deleteFunction(name);
+      },
+    },
+    events,
+    hooks,
+    deployments,
     schedules,
     rules: schedules.rules,
     sources: fakeSources(async (name) => (await registry.findFunction(name)) !== undefined),

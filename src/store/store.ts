@@ -1,6 +1,7 @@
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
 import type { FunctionName, KeyId } from "../core/ids.ts";
 import type { EventLedger, EventQueue } from "./event-queue.ts";
+import type { Deployments, Hooks } from "./hooks.ts";
 import type { Projects } from "./projects.ts";
 import type { Rules, Schedules } from "./schedules.ts";
 import type { Sources } from "./sources.ts";
@@ -15,6 +16,8 @@ export interface Store extends AsyncDisposable {
   readonly rules: Rules;
   readonly sources: Sources;
   readonly projects: Projects;
+  readonly hooks: Hooks;
+  readonly deployments: Deployments;
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   type Version,
 } from "../../core/function.ts";
 import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
+import type { Hook, RepoCredential } from "../../core/hook.ts";
 import type { ProjectRecord, Release } from "../../core/release.ts";
 import type { Rule, Schedule } from "../../core/schedule.ts";
 import type { Source } from "../../core/source.ts";
@@ -38,6 +39,7 @@ const RULE_COLUMNS = ["name"] as const;
 const SOURCE_COLUMNS = ["id", "function_name", "generation"] as const;
 const PROJECT_COLUMNS = ["name", "generation"] as const;
 const RELEASE_COLUMNS = ["project", "number"] as const;
+const HOOK_COLUMNS = ["id", "name", "function_name"] as const;
 const LAYER_COLUMNS = ["layer_name", "number", "tree_id", "archive_sha256"] as const;
 
 /** What to select so that a row can be parsed. */
@@ -47,6 +49,7 @@ export const KEY_ROW = [...KEY_COLUMNS, "document", "checksum"].join(", ");
 export const SCHEDULE_ROW = [...SCHEDULE_COLUMNS, "instant_at", "next_at", "document", "checksum"].join(", ");
 export const RULE_ROW = [...RULE_COLUMNS, "document", "checksum"].join(", ");
 export const SOURCE_ROW = [...SOURCE_COLUMNS, "document", "checksum"].join(", ");
+export const HOOK_ROW = [...HOOK_COLUMNS, "document", "checksum"].join(", ");
 export const LAYER_ROW = [...LAYER_COLUMNS, "document", "checksum"].join(", ");
 export const PROJECT_ROW = [...PROJECT_COLUMNS, "document", "checksum"].join(", ");
 export const RELEASE_ROW = [...RELEASE_COLUMNS, "document", "checksum"].join(", ");
@@ -146,6 +149,26 @@ export function parseRelease(row: Row): Release {
     madeOver: stored.madeOver,
     commit: stored.commit,
   };
+}
+
+export function hookDocument(hook: Hook): Document {
+  return newDocument(hook, [hook.id, hook.name, hook.functionName]);
+}
+
+export function parseHook(row: Row): Hook {
+  const stored = JSON.parse(checkedText(row, HOOK_COLUMNS)) as Hook;
+  const { hmac, deploy } = stored;
+  return {
+    ...stored,
+    qualifier: stored.qualifier,
+    hmac: hmac && { ...hmac, idHeader: hmac.idHeader, timestampHeader: hmac.timestampHeader },
+    secrets: stored.secrets.map((secret) => ({ ...secret, expiresAt: secret.expiresAt })),
+    deploy: deploy && { ...deploy, credential: parseCredential(deploy.credential) },
+  };
+}
+
+function parseCredential(stored: RepoCredential | undefined): RepoCredential | undefined {
+  return stored?.kind === "ssh-key" ? { ...stored, knownHosts: stored.knownHosts } : stored;
 }
 
 export function parseFunction(row: Row): FunctionRecord {
@@ -276,7 +299,8 @@ function newDocument(
     | Rule
     | Source
     | ProjectRecord
-    | Release,
+    | Release
+    | Hook,
   columns: Columns,
 ): Document {
   const text = JSON.stringify(value);

@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.ts";
 import { type EventOperations, eventOperations } from "./event-operations.ts";
 import { type EventUpkeepOperations, eventUpkeepOperations } from "./event-upkeep-operations.ts";
+import { type HookOperations, hookOperations } from "./hook-operations.ts";
 import { type KeyOperations, keyOperations } from "./key-operations.ts";
 import { type LayerOperations, layerOperations } from "./layer-operations.ts";
 import type { Performers } from "./performers.ts";
@@ -21,7 +22,8 @@ export interface Operations
     EventUpkeepOperations,
     ScheduleOperations,
     SourceOperations,
-    ProjectOperations {}
+    ProjectOperations,
+    HookOperations {}
 
 export type OperationName = keyof Operations;
 
@@ -34,6 +36,7 @@ const PERFORMERS: Performers<Operations> = {
   ...scheduleOperations,
   ...sourceOperations,
   ...projectOperations,
+  ...hookOperations,
 };
 
 export const OPERATION_NAMES: readonly string[] = Object.keys(PERFORMERS);

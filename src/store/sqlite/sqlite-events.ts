@@ -330,6 +330,23 @@ export class SqliteEvents implements EventQueue, EventLedger {
     return eventRow(this.#nextSequence(), event, this.#clock.now());
   }
 
+  /**
+   * Adds an event in a step of somebody else's, who says whether it was put there.
+   *
+   * @throws PlatformError `TooManyEvents`
+   */
+  async addBy(event: NewEvent, write: (row: EventRow) => Promise<boolean>): Promise<void> {
+    this.#index.reserve(event.functionName);
+    const row = this.newRow(event);
+    let isThere = false;
+    try {
+      isThere = await write(row);
+    } finally {
+      if (isThere) this.#index.arrived(row.lane ?? event.functionName, row.sequence, this.#clock.now());
+      else this.#index.release(event.functionName);
+    }
+  }
+
   async #pruneKeys(now: number): Promise<number> {
     const before = sequenceAt(now - IDEMPOTENCY_MS);
     const old = this.#access.read((db) =>

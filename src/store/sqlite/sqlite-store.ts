@@ -13,6 +13,7 @@ import { openDatabaseFile } from "./database-file.ts";
 import type { EventLimits } from "./event-index.ts";
 import { readMigrations } from "./migrations.ts";
 import { openEvents } from "./sqlite-events.ts";
+import { openHooks } from "./sqlite-hooks.ts";
 import { openKeys } from "./sqlite-keys.ts";
 import { openLayers } from "./sqlite-layers.ts";
 import { openProjects } from "./sqlite-projects.ts";
@@ -72,6 +73,7 @@ export async function openSqliteStore(parts: {
       rules: openRules(access),
       sources: openSources(access),
       projects: openProjects(access),
+      ...openHooks(access, events, clock),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
