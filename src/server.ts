@@ -29,6 +29,7 @@ import { tellOfChange } from "./wiring/change-listeners.ts";
 import { codePreparation } from "./wiring/code-preparation.ts";
 import { containerParts } from "./wiring/containers.ts";
 import { functionUrls } from "./wiring/function-urls.ts";
+import { hookReceiver } from "./wiring/hooks.ts";
 import {
   type Environment,
   instanceName,
@@ -157,6 +158,7 @@ export async function startServer(parts: {
       }),
     );
 
+    const deploymentWaits = () => undefined;
     const gateway = scope.own(
       await openGateway({
         ...config.gateway,
@@ -174,6 +176,14 @@ export async function startServer(parts: {
           clock,
         }),
         urlPermissions: config.urlPermissions,
+        receiveHook: hookReceiver({
+          hooks: store.hooks,
+          functions,
+          keys: openingKeys,
+          deploymentWaits,
+          clock,
+          log,
+        }),
         log,
       }),
     );
@@ -207,6 +217,8 @@ export async function startServer(parts: {
         layers: store.layers,
         schedules: store.schedules,
         rules: store.rules,
+        hooks: store.hooks,
+        deploymentWaits,
         keys,
         runtimes: {
           resolve: (runtime) => runtimes.resolve(runtime, "handler"),

@@ -71,6 +71,8 @@ const CATALOG = {
   TooManyEvents: retryable(caller(429, "TooManyRequestsException")),
   /** The caller went away; nobody reads the answer, the status is for the log. */
   CallerGone: caller(499, "ServiceException", 500),
+  /** A hook that takes nothing for now; senders try again. */
+  HookPaused: retryable(caller(503, "ServiceException")),
   SandboxStartFailed: platform(502, 500),
   IsolationUnavailable: platform(503, 500),
   /** The container engine is absent, stopped, not for this user, slow, or gone in the middle. */

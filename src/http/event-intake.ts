@@ -62,7 +62,8 @@ export function parseIdempotencyKey(value: string | undefined): string | undefin
   );
 }
 
-function wholeInput(input: CallInput): QueuedInput {
+/** For a request whose body has been read. */
+export function wholeInput(input: CallInput): QueuedInput {
   if (input.kind === "event") return input;
   const { body } = input;
   assert.ok(body === undefined || body instanceof Uint8Array, "the body of an event is read before");

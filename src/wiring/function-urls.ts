@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import type { FunctionName } from "../core/ids.ts";
+import type { FunctionName, HookId } from "../core/ids.ts";
 import type { ReleaseRef } from "../core/release.ts";
 
 /** The addresses under which functions are told to be, in the first of the gateway's domains. */
@@ -10,5 +10,6 @@ export function functionUrls(config: Config, gatewayPort: number) {
     ofFunction: (name: FunctionName) => `http://${name}.${domain}${port}`,
     ofRelease: ({ project, number }: ReleaseRef) => `http://r${number}--${project}.${domain}${port}`,
     ofUrlId: (urlId: string) => `http://${urlId}.lambda-url.${config.region}.${domain}${port}/`,
+    ofHook: (id: HookId) => `http://${domain}${port}/_hooks/${id}`,
   };
 }

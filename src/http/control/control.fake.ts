@@ -120,6 +120,8 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     layers: store.layers,
     schedules: store.schedules,
     rules: store.rules,
+    hooks: store.hooks,
+    deploymentWaits: () => undefined,
     keys,
     runtimes: {
       resolve(runtime) {
@@ -164,6 +166,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       ofFunction: (name) => `http://${name}.localhost:8080`,
       ofRelease: ({ project, number }) => `http://r${number}--${project}.localhost:8080`,
       ofUrlId: (id) => `http://${id}.lambda-url.eu-central-1.localhost:8080/`,
+      ofHook: (id) => `http://localhost:8080/_hooks/${id}`,
     },
     clock: systemClock,
     log: silentLog,

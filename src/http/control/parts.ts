@@ -5,7 +5,7 @@ import type { ImageRefresh } from "../../code/image-refresh.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
-import type { FunctionName } from "../../core/ids.ts";
+import type { FunctionName, HookId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { ReleaseRef } from "../../core/release.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
@@ -16,6 +16,7 @@ import type { Functions, FunctionsTogether } from "../../registry/functions.ts";
 import type { ReleaseListener } from "../../registry/projects.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventLedger } from "../../store/event-queue.ts";
+import type { Hooks } from "../../store/hooks.ts";
 import type { Projects } from "../../store/projects.ts";
 import type { Rules, Schedules } from "../../store/schedules.ts";
 import type { Layers, Registry } from "../../store/store.ts";
@@ -50,6 +51,9 @@ export interface ControlParts {
   };
   readonly schedules: Schedules;
   readonly rules: Rules;
+  readonly hooks: Hooks;
+  /** Told when there is something to deploy. */
+  deploymentWaits(): void;
   readonly keys: KeyRing;
   readonly runtimes: Runtimes;
   readonly prepare: PrepareCode;
@@ -219,4 +223,6 @@ export interface FunctionUrls {
   ofRelease(release: ReleaseRef): string;
   /** Where a function URL is called, with a slash at the end. */
   ofUrlId(urlId: string): string;
+  /** Where a hook is sent to: `http://localhost:8080/_hooks/hk_…`. */
+  ofHook(id: HookId): string;
 }

@@ -152,7 +152,7 @@ function bodyOf(
 }
 
 /** The request as the entry takes it. */
-function inputOf(exchange: Exchange, body: RequestInput["body"]): CallInput {
+export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallInput {
   const { request, head, route, target, invocationId, signed, provenance } = exchange;
   const method = request.method ?? "GET";
   const { kind } = target.version.config.entry;
@@ -182,6 +182,11 @@ function inputOf(exchange: Exchange, body: RequestInput["body"]): CallInput {
   });
   return { kind: "event", payload, contentType: "application/json" };
 }
+
+type InputFacts = Pick<
+  Exchange,
+  "request" | "head" | "route" | "target" | "invocationId" | "signed" | "provenance" | "apiId"
+>;
 
 function isSmall(contentLength: number | undefined): boolean {
   return contentLength !== undefined && contentLength <= STREAMED_BODY_BYTES_MIN;

@@ -5,6 +5,7 @@ import type { Invocations } from "../../invoker/invocations.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventIntake } from "../event-intake.ts";
+import type { ReceiveHook } from "../hooks/receive.ts";
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import type { Callers } from "./callers.ts";
 import type { SignedCaller } from "./payload-v2.ts";
@@ -24,6 +25,8 @@ export interface GatewayPorts {
   /** Checks requests to function URLs with AWS_IAM; without it they are refused. */
   readonly verifySignature: VerifySignature | undefined;
   readonly urlPermissions: UrlPermissions;
+  /** Answers what comes to addresses below `/_hooks/`; without it there are none. */
+  readonly receiveHook?: ReceiveHook | undefined;
 }
 
 /** @throws PlatformError `SignatureInvalid`, `Unauthenticated`, `Forbidden`. */

@@ -40,6 +40,8 @@ export interface GatewayParts extends GatewayPorts {
   readonly drainMs: number;
 }
 
+/** As `http/hooks/receive.ts` has it, which is loaded with the first delivery. */
+const HOOKS_PATH = "/_hooks/";
 /** A body may take as long as the longest call, and a little more. */
 const REQUEST_MS_MAX = TIMEOUT_MS_MAX + 30_000;
 
@@ -74,6 +76,10 @@ async function serve(
     const head = readRequestHead(request.rawHeaders);
     const route = router.route(request.url ?? "/", head.host);
     if (route.kind === "own") {
+      if (parts.receiveHook && route.path.startsWith(HOOKS_PATH)) {
+        await parts.receiveHook({ request, response, head, path: route.path, invocationId });
+        return;
+      }
       answerOwn(route.path, request, response);
       return;
     }

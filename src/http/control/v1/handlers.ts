@@ -8,6 +8,7 @@ import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } 
 import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
 import * as functions from "./functions.ts";
+import { hookHandlers } from "./hooks.ts";
 import * as images from "./images.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -62,6 +63,7 @@ export function v1Handlers(
     ...projectHandlers(parts),
     listImages: withParts(images.listImages),
     refreshImages: withParts(images.refreshImages),
+    ...hookHandlers(parts),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

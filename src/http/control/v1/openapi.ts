@@ -1,11 +1,12 @@
 /** The OpenAPI 3.1 document of our own API, made of its route table and of the schemas that requests are checked with. */
 import * as z from "zod";
+import { CreateHook, RotateHook } from "./hook-wire.ts";
 import { MakeRelease, SwitchRelease } from "./project-wire.ts";
 import { V1_ROWS, type V1Name } from "./routes.ts";
 import { PutSchedule } from "./schedule-wire.ts";
 import { V1_SCHEMAS } from "./wire.ts";
 
-const SCHEMAS = { ...V1_SCHEMAS, PutSchedule, MakeRelease, SwitchRelease };
+const SCHEMAS = { ...V1_SCHEMAS, PutSchedule, MakeRelease, SwitchRelease, CreateHook, RotateHook };
 
 const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   changeFunction: "Change",
@@ -17,6 +18,8 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   makeRelease: "MakeRelease",
   switchRelease: "SwitchRelease",
   refreshImages: "RefreshImages",
+  createHook: "CreateHook",
+  rotateHook: "RotateHook",
 };
 
 /** Names of query parameters; each is text. */
@@ -35,6 +38,8 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listProjects: ["after", "limit"],
   listReleases: ["before", "limit"],
   listImages: ["function"],
+  listHooks: ["function", "after", "limit"],
+  listHookDeliveries: ["before", "limit"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -44,6 +49,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "deleteAlias",
   "revokeKey",
   "deleteSchedule",
+  "deleteHook",
 ]);
 const LINES: ReadonlySet<V1Name> = new Set([
   "deployFunction",
@@ -148,7 +154,12 @@ function answer(name: V1Name): Record<string, unknown> {
         : LINES.has(name)
           ? "application/x-ndjson"
           : "application/json";
-  return { [name === "createKey" ? "201" : "200"]: { description: "done", content: { [type]: {} } } };
+  return { [statusOf(name)]: { description: "done", content: { [type]: {} } } };
+}
+
+function statusOf(name: V1Name): "200" | "201" | "202" {
+  if (name === "redeliverHook") return "202";
+  return name === "createKey" || name === "createHook" ? "201" : "200";
 }
 
 function reference(schema: string): Record<string, string> {

@@ -39,6 +39,7 @@ function row<Name extends string>(
 const F = "/v1/functions/{name}";
 const S = "/v1/schedules/{schedule}";
 const P = "/v1/projects/{project}";
+const H = "/v1/hooks/{hook}";
 
 export const V1_ROWS = [
   row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
@@ -131,6 +132,22 @@ export const V1_ROWS = [
     "POST /v1/images/refresh",
     "deploy",
     "Pulls newer base images, and builds again what was built on older ones.",
+    JSON_BODY,
+  ),
+  row("listHooks", "GET /v1/hooks", "read", "Hooks by name."),
+  row("createHook", "POST /v1/hooks", "deploy", "A new hook, with its address and secret.", JSON_BODY),
+  row("getHook", `GET ${H}`, "read", "One hook, by name or id."),
+  row("deleteHook", `DELETE ${H}`, "deploy", "Removes a hook with its deliveries."),
+  row("pauseHook", `POST ${H}/pause`, "deploy", "Lets it take nothing until it is resumed.", JSON_BODY),
+  row("resumeHook", `POST ${H}/resume`, "deploy", "Lets it take deliveries again.", JSON_BODY),
+  row("rotateHook", `POST ${H}/rotate`, "deploy", "Gives it another secret beside the old one.", JSON_BODY),
+  row("listHookDeliveries", `GET ${H}/deliveries`, "read", "What came to a hook, latest first."),
+  row("getHookDelivery", `GET ${H}/deliveries/{delivery}`, "read", "One delivery, with its build log."),
+  row(
+    "redeliverHook",
+    `POST ${H}/deliveries/{delivery}/redeliver`,
+    "deploy",
+    "Does again what followed from a delivery.",
     JSON_BODY,
   ),
   row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
