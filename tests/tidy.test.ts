@@ -63,6 +63,7 @@ const ADAPTERS = [
 
 /** npm packages, and where they may be imported. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  cborg: ["http/control"],
   commander: ["cli"],
   croner: ["core/cron-calendar.ts"],
   undici: ["protocol/http", "cli"],

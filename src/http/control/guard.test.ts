@@ -40,8 +40,9 @@ function requestOf(route: Route): TestRequest {
 
 function errorOf(answer: TestAnswer): string {
   const { json } = answer;
-  if (typeof json !== "object" || json === null) return answer.text;
-  const error: unknown = Reflect.get(json, "error");
+  const isCbor = answer.headers["content-type"] === "application/cbor";
+  if (!isCbor && (typeof json !== "object" || json === null)) return answer.text;
+  const error: unknown = Reflect.get(Object(json), "error");
   if (typeof error === "object" && error !== null) return String(Reflect.get(error, "code"));
   return String(answer.headers["x-amzn-errortype"]);
 }

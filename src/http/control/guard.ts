@@ -22,7 +22,7 @@ import { mayInvoke } from "./access.ts";
 import { awsErrorReply } from "./aws/errors.ts";
 import { type Account, type FunctionReference, functionArn, parseFunctionReference } from "./aws/names.ts";
 import { receiveBody } from "./body.ts";
-import { cloudWatchErrorReply } from "./cloudwatch/errors.ts";
+import { cloudWatchErrorReply, isCloudWatchRequest } from "./cloudwatch/errors.ts";
 import { eventBridgeErrorReply } from "./eventbridge/errors.ts";
 import { isSchedulerPath } from "./eventbridge/scheduler-routes.ts";
 import { type AllowedHosts, checkHost, checkOrigin } from "./hosts.ts";
@@ -84,7 +84,7 @@ export function newGuard(parts: GuardParts): RequestHandler {
       await sendReply(response, await handler(control), requestId);
     } catch (error) {
       await discard(admitted);
-      sendFailure(parts.log, request, response, error, requestId);
+      await sendFailure(parts.log, request, response, error, requestId);
     } finally {
       await discard(admitted);
     }
@@ -301,13 +301,13 @@ function tooLarge(route: Route, bytesMax: number): string {
 }
 
 /** Answers in the spelling of the API that was addressed. A begun answer is cut instead: a part must not look whole. */
-function sendFailure(
+async function sendFailure(
   log: Log,
   request: IncomingMessage,
   response: ServerResponse,
   error: unknown,
   requestId: string,
-): void {
+): Promise<void> {
   if (response.destroyed) return;
   if (response.headersSent) {
     log.warn("an answer broke off", { invocationId: requestId, error });
@@ -315,17 +315,20 @@ function sendFailure(
     return;
   }
   const facts = { log, requestId };
-  const isCloudWatch = request.method === "POST" && request.url === "/";
+  const path = request.url ?? "";
   const headers: string[] = [];
+  let contentType = "application/json";
   let status: number;
-  let body: string;
-  const isScheduler = isSchedulerPath(request.url ?? "");
-  if (isCloudWatch || isScheduler || isAwsPath(request.url ?? "")) {
-    const reply = isCloudWatch
-      ? cloudWatchErrorReply(error, facts)
-      : isScheduler
-        ? eventBridgeErrorReply("scheduler", error, facts)
-        : awsErrorReply(error, facts);
+  let body: string | Uint8Array;
+  const isScheduler = isSchedulerPath(path);
+  if (isCloudWatchRequest(request.method, path)) {
+    const reply = await cloudWatchErrorReply(error, facts, { headers: request.headers, path });
+    headers.push(...reply.headers);
+    ({ status, body, contentType } = reply);
+  } else if (isScheduler || isAwsPath(path)) {
+    const reply = isScheduler
+      ? eventBridgeErrorReply("scheduler", error, facts)
+      : awsErrorReply(error, facts);
     headers.push(...reply.headers);
     ({ status, body } = reply);
   } else {
@@ -340,7 +343,7 @@ function sendFailure(
   discardRest(request);
   response.writeHead(status, [
     "content-type",
-    "application/json",
+    contentType,
     "content-length",
     String(Buffer.byteLength(body)),
     "x-amzn-requestid",

@@ -1,32 +1,26 @@
 /** Finds out which operation of CloudWatch is meant, and performs it. Loaded with the first request. */
 import { PlatformError } from "../../../core/errors.ts";
 import type { ControlParts } from "../parts.ts";
-import { emptyReply, type Handler, type Reply } from "../route.ts";
+import type { Handler } from "../route.ts";
 import { LOGS_OPERATIONS } from "./logs.ts";
+import { METRICS_OPERATIONS } from "./metrics.ts";
+import { METRICS_SERVICE, readCall, replyTo } from "./protocol.ts";
+
+const SERVICES = new Map([
+  ["Logs_20140328", LOGS_OPERATIONS],
+  [METRICS_SERVICE, METRICS_OPERATIONS],
+]);
 
 export function cloudWatchHandler(parts: ControlParts): Handler {
-  return async (request): Promise<Reply> => {
-    const [service, operation = ""] = String(request.headers["x-amz-target"] ?? "").split(".");
-    const perform =
-      service === "Logs_20140328" && Object.hasOwn(LOGS_OPERATIONS, operation)
-        ? LOGS_OPERATIONS[operation]
-        : undefined;
+  return async (request) => {
+    const call = await readCall(request);
+    const { service, operation, body } = call;
+    const operations = SERVICES.get(service);
+    const perform = operations && Object.hasOwn(operations, operation) ? operations[operation] : undefined;
     if (!perform) {
       const asked = operation === "" ? "a request without X-Amz-Target" : operation;
       throw new PlatformError("RouteNotFound", `${asked} is not supported by lambdad`);
     }
-    const value = await perform(parts, request, parseJson(request.bytes));
-    if (value === undefined) return emptyReply(200);
-    const body = Buffer.from(JSON.stringify(value));
-    return { kind: "bytes", status: 200, contentType: "application/x-amz-json-1.1", body };
+    return await replyTo(call, request, await perform(parts, request, body));
   };
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  if (bytes.length === 0) return {};
-  try {
-    return JSON.parse(Buffer.from(bytes).toString());
-  } catch (cause) {
-    throw new PlatformError("InvalidPayload", "the body is not JSON", { cause });
-  }
 }
