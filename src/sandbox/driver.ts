@@ -123,6 +123,17 @@ export interface SandboxLaunch {
   readonly environment: Readonly<Record<string, string>>;
   /** Absolute, as seen from inside. */
   readonly workingDir: string;
+  /**
+   * A program that has loaded what `command` would load and can fork into it: a driver that knows how keeps one running
+   * for many sandboxes. The same for all of them, so nothing in it may be a function's.
+   */
+  readonly forkFrom?: ForkSource | undefined;
+}
+
+export interface ForkSource {
+  /** The program is an absolute path inside. */
+  readonly command: readonly [string, ...string[]];
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface SandboxFreezer {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { FunctionConfig, Version } from "../../core/function.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
-import type { SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
+import type { ForkSource, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { ResolvedRuntime } from "../protocol.ts";
 import type { Specialisation } from "./frames.ts";
 import { libraryPath, programPath } from "./search-paths.ts";
@@ -34,8 +34,10 @@ export function managedLaunch(
   const [atStart, later] = split(specialisation.environment);
   // As Lambda shows it; the interpreter itself must not look there, where our own modules are.
   if (isPython(version.config)) later.PYTHONPATH = atStart.PYTHONPATH ?? places.runtimeDir;
+  // Whatever of it matters before the first line runs is what all have who are like this one.
+  const forkFrom = canBecomeLater(version) ? forkSource(version.config, runtime, places) : undefined;
   return {
-    launch: { ...launchOf(version.config, runtime, places, atStart), workingDir: places.codeDir },
+    launch: { ...launchOf(version.config, runtime, places, atStart), workingDir: places.codeDir, forkFrom },
     specialisation: { ...specialisation, environment: later },
   };
 }
@@ -84,7 +86,21 @@ export function readyLaunch(
 ): SandboxLaunch {
   const defaults = { LD_LIBRARY_PATH: libraryPath(places), ...(isPython(kind) && PYTHON_DEFAULTS) };
   const atStart = { ...defaults, ...environment };
-  return { ...launchOf(kind, runtime, places, atStart), workingDir: "/" };
+  const forkFrom = forkSource(kind, runtime, places);
+  return { ...launchOf(kind, runtime, places, atStart), workingDir: "/", forkFrom };
+}
+
+/** Python starts once for many functions; nothing of one can be in what the others are forked from. */
+function forkSource(
+  kind: ManagedKind,
+  runtime: ResolvedRuntime,
+  places: SandboxPlaces,
+): ForkSource | undefined {
+  if (!isPython(kind)) return undefined;
+  return {
+    command: commandOf(kind, runtime, places),
+    environment: { ...PYTHON_DEFAULTS, LD_LIBRARY_PATH: libraryPath(places) },
+  };
 }
 
 /** Whether the version asks for nothing that a process must have from its first moment on. */
@@ -133,18 +149,25 @@ function launchOf(
   places: SandboxPlaces,
   environment: Readonly<Record<string, string>>,
 ): Pick<SandboxLaunch, "command" | "environment"> {
-  assert.ok(runtime.interpreter, `${kind.runtime} needs an interpreter`);
-  const program = isPython(kind)
-    ? [...PYTHON_FLAGS, `${places.runtimeDir}/main.py`]
-    : [...nodeFlags(kind.memoryMib), `${places.runtimeDir}/main.cjs`];
   return {
-    command: [runtime.interpreter, ...program],
+    command: commandOf(kind, runtime, places),
     environment: {
       ...environment,
       _LAMBDAD_SOCKET: `${places.socketDir}/${SOCKET_NAME}`,
       _LAMBDA_TELEMETRY_LOG_FD: "3",
     },
   };
+}
+
+function commandOf(
+  kind: ManagedKind,
+  { interpreter }: ResolvedRuntime,
+  places: SandboxPlaces,
+): readonly [string, ...string[]] {
+  assert.ok(interpreter, `${kind.runtime} needs an interpreter`);
+  return isPython(kind)
+    ? [interpreter, ...PYTHON_FLAGS, `${places.runtimeDir}/main.py`]
+    : [interpreter, ...nodeFlags(kind.memoryMib), `${places.runtimeDir}/main.cjs`];
 }
 
 /** The heap stays under the sandbox's limit, so that the collector works harder before the kernel kills. */

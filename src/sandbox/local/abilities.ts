@@ -1,8 +1,9 @@
 /** Finds out how sandboxes can be made on this host by making one: what is installed says little about what is permitted. */
 import { createHash } from "node:crypto";
-import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Jail } from "./box.ts";
+import { readAvailable } from "./box-pipes.ts";
 import type { BoxUser } from "./bubblewrap.ts";
 import type { CgroupLayout } from "./cgroups.ts";
 import { findHostWorld, findTool } from "./host-world.ts";
@@ -146,19 +147,10 @@ function probeRequest(runDir: string): StartRequest {
     hasInput: false,
     wantsListener: false,
     command: [findTool("true") ?? "/usr/bin/true"],
+    forkFrom: null,
     environment: {},
     workingDir: "/",
   };
-}
-
-function readAvailable(fd: number): string {
-  const bytes = Buffer.alloc(4096);
-  try {
-    return bytes.toString("utf8", 0, readSync(fd, bytes));
-  } catch {
-    // EAGAIN: it said nothing.
-    return "";
-  }
 }
 
 function explain(problem: string): string {

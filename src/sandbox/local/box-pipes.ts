@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chownSync, closeSync, constants, openSync } from "node:fs";
+import { chownSync, closeSync, constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { Syscalls } from "./syscalls.ts";
 
@@ -40,6 +40,17 @@ export function openPipes(
 
 export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) closeSync(fd);
+}
+
+/** What is in a pipe that does not block, up to a page. */
+export function readAvailable(fd: number): string {
+  const bytes = Buffer.alloc(4096);
+  try {
+    return bytes.toString("utf8", 0, readSync(fd, bytes));
+  } catch {
+    // EAGAIN: it said nothing.
+    return "";
+  }
 }
 
 function makeFifo(syscalls: Syscalls | undefined, path: string): void {

@@ -1,15 +1,9 @@
-import type { ChildProcess } from "node:child_process";
 import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as sleepFor } from "node:timers/promises";
-import {
-  type BoxUser,
-  type HostWorld,
-  INFO_FD,
-  LATER_CODE,
-  LATER_FOLDER,
-  LATER_LAYERS,
-} from "./bubblewrap.ts";
+import { readAvailable } from "./box-pipes.ts";
+import { type BoxUser, type HostWorld, LATER_CODE, LATER_FOLDER, LATER_LAYERS } from "./bubblewrap.ts";
 import {
   type CgroupLayout,
   countOomKills,
@@ -23,7 +17,7 @@ import {
 } from "./cgroups.ts";
 import type { InnerNetwork } from "./inner-network.ts";
 import type { Given, Tracks } from "./messages.ts";
-import { findChildren, isAlive, markedProcesses, tryKill, trySignal } from "./processes.ts";
+import { isAlive, markedProcesses, tryKill, trySignal } from "./processes.ts";
 import type { Syscalls } from "./syscalls.ts";
 
 export interface BoxParts {
@@ -39,6 +33,15 @@ export interface Jail {
   readonly user: BoxUser;
   /** The system-call filter; undefined where there is none for this machine. */
   readonly filterFile: string | undefined;
+}
+
+/** The one whose end is the end of all. */
+export interface FirstProcess {
+  readonly isAlive: boolean;
+  readonly exited: Promise<readonly [code: number | null, signal: string | null]>;
+  /** The program itself, on this host; undefined while there is none. */
+  findProgram(): number | undefined;
+  kill(): void;
 }
 
 export interface BoxExit {
@@ -90,8 +93,7 @@ export class Box {
   readonly #parts: BoxParts;
   readonly #folder: string;
   readonly #group: Group;
-  readonly #child: ChildProcess;
-  readonly #pid: number;
+  readonly #first: FirstProcess;
   #kept: readonly number[];
   #innerPid: number | undefined;
   #isKilled = false;
@@ -104,8 +106,11 @@ export class Box {
     readonly group: Group;
     readonly network: InnerNetwork | undefined;
     readonly listenerFd: number | undefined;
-    readonly child: ChildProcess;
-    readonly pid: number;
+    readonly first: FirstProcess;
+    /** Known from the beginning where there are no groups. */
+    readonly pid: number | null;
+    /** What bubblewrap says about itself, where it was asked to. */
+    readonly info?: Readable | undefined;
     readonly kept: readonly number[];
   }) {
     this.id = made.id;
@@ -114,8 +119,7 @@ export class Box {
     this.#parts = made.parts;
     this.#folder = made.folder;
     this.#group = made.group;
-    this.#child = made.child;
-    this.#pid = made.pid;
+    this.#first = made.first;
     this.#kept = made.kept;
     const user = made.parts.jail?.user;
     this.tracks = {
@@ -126,18 +130,24 @@ export class Box {
       pid: made.pid,
       folder: made.folder,
     };
-    this.#watchInnerPid();
+    if (made.info) this.#watchInnerPid(made.info);
     this.exited = this.#exit();
   }
 
   get isAlive(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
+    return this.#first.isAlive;
   }
 
   /** The driver has opened the pipes: from now on only its ends and the program's keep them. */
   letGoOfPipes(): void {
     for (const fd of this.#kept) closeSync(fd);
     this.#kept = [];
+  }
+
+  /** The last line of what it has written to stderr, while nobody else reads that; undefined if there is none. */
+  lastWords(): string | undefined {
+    const stderr = this.#kept[2];
+    return stderr === undefined ? undefined : readAvailable(stderr).trim().split("\n").at(-1) || undefined;
   }
 
   setLimits(limits: GroupLimits): void {
@@ -167,7 +177,7 @@ export class Box {
   /** Sets the limits. What was mounted stays inside, and nothing can be mounted there any more. */
   settle(given: Given): void {
     this.setLimits(given);
-    this.#stopAwaitingCode();
+    this.unmount();
   }
 
   kill(): void {
@@ -178,7 +188,7 @@ export class Box {
   /** SIGTERM to the program alone. */
   terminate(): void {
     if (!this.isAlive) return;
-    const program = this.#parts.jail ? findProgramIn(this.#pid) : this.#pid;
+    const program = this.#first.findProgram();
     if (program !== undefined) trySignal(program, "SIGTERM");
   }
 
@@ -186,13 +196,14 @@ export class Box {
   async release(): Promise<void> {
     this.letGoOfPipes();
     this.network?.[Symbol.dispose]();
-    this.#stopAwaitingCode();
+    this.unmount();
     rmSync(this.#folder, { recursive: true, force: true });
     // The kernel needs a moment after the last process has gone.
     for (let waitMs = 1; !removeGroup(this.#group) && waitMs < 500; waitMs *= 2) await sleepFor(waitMs);
   }
 
-  #stopAwaitingCode(): void {
+  /** Nothing of this host's is mounted for it any more; what appeared inside stays there. */
+  unmount(): void {
     if (!this.#awaitsCode) return;
     this.#awaitsCode = false;
     this.#parts.syscalls?.unshareMounts(join(this.#folder, LATER_FOLDER));
@@ -200,16 +211,13 @@ export class Box {
 
   #killOnce(): void {
     killGroup(this.#group);
-    tryKill(this.#pid);
+    this.#first.kill();
     if (this.#innerPid !== undefined) tryKill(this.#innerPid);
-    if (!this.#parts.jail) tryKill(-this.#pid);
     for (const pid of this.#marked()) tryKill(pid);
   }
 
   async #exit(): Promise<BoxExit> {
-    const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
-      this.#child.once("exit", (code, signal) => resolve([code, signal]));
-    });
+    const [code, signal] = await this.#first.exited;
     const memoryPeakMib = readPeakMib(this.#group.memoryPeakFile);
     const oomKills = countOomKills(this.#group);
     const end = this.#parts.jail ? unwrapExit(code, signal) : { exitCode: code, signal };
@@ -242,9 +250,7 @@ export class Box {
   }
 
   /** Without groups, the first process inside is the one whose end means the end of all. */
-  #watchInnerPid(): void {
-    const info = this.#child.stdio.at(INFO_FD);
-    if (!info || !("setEncoding" in info)) return;
+  #watchInnerPid(info: Readable): void {
     let text = "";
     info.setEncoding("utf8");
     info.on("data", (chunk: string) => {
@@ -254,12 +260,6 @@ export class Box {
     });
     info.on("error", () => undefined);
   }
-}
-
-/** bubblewrap's only child is the first process of the sandbox, and the first of that one's is the program. */
-function findProgramIn(bubblewrap: number): number | undefined {
-  const [first] = findChildren(bubblewrap);
-  return first === undefined ? undefined : findChildren(first)[0];
 }
 
 /** bubblewrap reports a signal as a shell does. */

@@ -15,11 +15,13 @@ const asRoot: BoxWorld = {
   folder: "/run/x/sb-1",
   user: { kind: "host", uid: 123_456 },
   unshareNetwork: false,
+  makesSandboxes: false,
 };
 const asUser: BoxWorld = {
   folder: "/run/x/sb-1",
   user: { kind: "namespace", uid: 993 },
   unshareNetwork: true,
+  makesSandboxes: false,
 };
 const request: StartRequest = {
   id: "sb-1",
@@ -34,6 +36,7 @@ const request: StartRequest = {
   isOffline: false,
   hasInput: false,
   wantsListener: false,
+  forkFrom: null,
   command: ["/var/task/bootstrap", "--flag"],
   environment: { SECRET: "s3cret", LD_PRELOAD: "/var/task/evil.so" },
   workingDir: "/var/task",

@@ -24,6 +24,8 @@ export interface BoxWorld {
   readonly user: BoxUser;
   /** bubblewrap makes an empty network; otherwise it stays in that of its parent. */
   readonly unshareNetwork: boolean;
+  /** A program of ours that makes sandboxes itself, and so keeps what that takes. */
+  readonly makesSandboxes: boolean;
 }
 
 export type BoxUser =
@@ -49,6 +51,9 @@ export const LATER_LAYERS = "opt";
 export const ARGUMENTS_FD = 4;
 export const FILTER_FD = 5;
 export const INFO_FD = 6;
+/** What a program has besides that makes sandboxes; the filter is then for those. */
+export const REQUESTS_FD = 7;
+export const REPORTS_FD = 8;
 
 const MIB = 1024 * 1024;
 const SHARED_MEMORY_MIB = 64;
@@ -75,11 +80,16 @@ export function bubblewrapOptions(host: HostWorld, box: BoxWorld, request: Start
 }
 
 /** Program and arguments for bubblewrap to run: the way down to the sandbox's user, then the program. */
-export function innerCommand(host: HostWorld, user: BoxUser, request: StartRequest): readonly string[] {
+export function innerCommand(
+  host: HostWorld,
+  user: BoxUser,
+  request: StartRequest,
+  keepsRights = false,
+): readonly string[] {
   const { environment } = request;
   const late = Object.entries(environment).filter(([name]) => isSetLate(user, name));
   return [
-    ...dropPrivileges(host, user),
+    ...(keepsRights ? [] : dropPrivileges(host, user)),
     host.env,
     // bubblewrap sets it by itself, but the environment is to be what was asked for.
     ...(environment.PWD === undefined ? ["--unset=PWD"] : [`PWD=${environment.PWD}`]),
@@ -108,7 +118,12 @@ function namespaces(host: HostWorld, box: BoxWorld): readonly string[] {
     ...["--hostname", HOST_NAME],
   ];
   if (box.user.kind === "host") {
-    const needed = ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"];
+    const needed = [
+      "CAP_SETUID",
+      "CAP_SETGID",
+      "CAP_SETPCAP",
+      ...(box.makesSandboxes ? ["CAP_SYS_ADMIN"] : []),
+    ];
     return [...common, "--cap-drop", "ALL", ...needed.flatMap((name) => ["--cap-add", name])];
   }
   const uid = String(box.user.uid);

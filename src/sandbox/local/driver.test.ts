@@ -1,6 +1,7 @@
 import { silentLog } from "../../core/log.ts";
 import { describeDriver } from "../driver.contract.ts";
 import { openLocalDriver } from "./driver.ts";
+import { forking, withoutPython } from "./forking-driver.fake.ts";
 import { findTool } from "./host-world.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -46,4 +47,19 @@ describeDriver("local, as plain processes", {
     "network none": "plain processes share the host's network",
     "sockets in network none": "plain processes share the host's network",
   },
+});
+
+const withoutForks = withoutBubblewrap ?? (isRoot ? undefined : "needs root") ?? withoutPython();
+
+describeDriver("local, as forks", {
+  open: async (runDir) =>
+    forking(
+      await openLocalDriver({
+        runDir,
+        instanceName: instanceName(),
+        allowUnsandboxed: false,
+        log: silentLog,
+      }),
+    ),
+  ...(withoutForks && process.env.REQUIRE_ALL !== "1" && { skip: withoutForks }),
 });

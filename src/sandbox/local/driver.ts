@@ -357,6 +357,9 @@ class LocalDriver implements Driver {
       case "refused":
         this.#take(this.#connecting, message.call)?.refused(message.message);
         break;
+      case "warned":
+        this.#parts.log.warn(message.message);
+        break;
       case "closed":
         break;
     }
@@ -416,13 +419,13 @@ const INNER_PORT = 8080;
 async function processesOf(
   host: HostAbilities,
   id: SandboxId,
-  pid: number,
+  pid: number | null,
   processesFile: string | null,
 ): Promise<readonly number[]> {
-  if (host.mode === "plain") return [pid, ...markedProcesses(new Set([id]))];
+  if (host.mode === "plain") return [...(pid === null ? [] : [pid]), ...markedProcesses(new Set([id]))];
   if (processesFile !== null) return numbers(await readFile(processesFile, "utf8"));
   // bubblewrap's only child is the first process of the sandbox's own namespace.
-  const namespace = findChildren(pid).map(pidNamespaceOf)[0];
+  const namespace = (pid === null ? [] : findChildren(pid)).map(pidNamespaceOf)[0];
   return namespace === undefined ? [] : processesInPidNamespace(namespace);
 }
 

@@ -40,6 +40,11 @@ export class InnerNetwork implements Disposable {
     }
   }
 
+  /** Another descriptor of it, to be closed by whoever asked. */
+  openDescriptor(): number {
+    return openSync(`/proc/self/fd/${this.#inner}`, "r");
+  }
+
   [Symbol.dispose](): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;

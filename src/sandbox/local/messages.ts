@@ -7,6 +7,8 @@
  *         └─► failed                      kill ──► exited
  *   connect ──► connected (with the socket) or refused        find-client ──► found-client
  */
+import type { ForkSource } from "../driver.ts";
+
 export interface SpawnerSettings {
   /** Short; sockets are made below it. */
   readonly runDir: string;
@@ -57,6 +59,8 @@ export interface StartRequest {
   /** Asks for a listening socket at `RUNTIME_API_PORT` of the sandbox's own loopback. */
   readonly wantsListener: boolean;
   readonly command: readonly string[];
+  /** A program that can fork into `command`; null if there is none. */
+  readonly forkFrom: ForkSource | null;
   readonly environment: Readonly<Record<string, string>>;
   readonly workingDir: string;
 }
@@ -100,6 +104,8 @@ export type FromSpawner =
   | { readonly type: "refused"; readonly call: number; readonly message: string }
   /** Null if it cannot be told, or nobody has it any more. */
   | { readonly type: "found-client"; readonly call: number; readonly uid: number | null }
+  /** Something that others make up for. */
+  | { readonly type: "warned"; readonly message: string }
   | { readonly type: "closed" };
 
 /** What a sandbox gets that was started before it was known whose it would be. */
@@ -123,8 +129,8 @@ export interface Tracks {
   readonly processesFile: string | null;
   /** The host user that only this sandbox runs as. */
   readonly uid: number | null;
-  /** The first process on this host. */
-  readonly pid: number;
+  /** The first process on this host; null where its groups say who is inside. */
+  readonly pid: number | null;
 }
 
 /** A file of a control group, and what is written to it. */

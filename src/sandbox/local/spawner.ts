@@ -14,7 +14,10 @@ import { type CgroupLayout, closeCgroups, openCgroups } from "./cgroups.ts";
 import { leaveRunDir, removeLeftovers, takeOver } from "./leftovers.ts";
 import type { FromSpawner, Given, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
 import { canUseReadyShell, discard, type ReadyShell, startBox, startReadyShell } from "./start-box.ts";
+import { startFork } from "./start-fork.ts";
 import { loadSyscalls, type Syscalls } from "./syscalls.ts";
+import type { Zygote } from "./zygote.ts";
+import { Zygotes } from "./zygotes.ts";
 
 const CONNECT_MS_MAX = 1_000;
 
@@ -29,6 +32,7 @@ class Spawner {
   readonly #host: FoundHost;
   readonly #boxes = new Map<string, Box>();
   readonly #uids = new Set<number>();
+  readonly #zygotes: Zygotes;
   #uidsGiven = 0;
   #ready: ReadyShell[] = [];
   #filling = 0;
@@ -44,6 +48,15 @@ class Spawner {
     this.#layout = made.layout;
     this.#syscalls = made.syscalls;
     this.#host = made.host;
+    this.#zygotes = new Zygotes({
+      newParts: () => {
+        const jail = this.#newJail();
+        return jail && { parts: this.#parts(jail), jail };
+      },
+      ended: (uid) => this.#giveBack(uid),
+      failed: (error) =>
+        send({ type: "warned", message: `a runtime cannot be kept to fork from: ${sentence(error)}` }),
+    });
   }
 
   async handle(message: ToSpawner): Promise<void> {
@@ -77,6 +90,7 @@ class Spawner {
     await this.#dropReady();
     for (const box of this.#boxes.values()) box.kill();
     await Promise.all([...this.#boxes.keys()].map((id) => this.#release(id)));
+    await this.#zygotes[Symbol.asyncDispose]();
     closeCgroups(this.#layout);
     for (const name of ["etc", "filter.bpf"]) {
       rmSync(join(this.#settings.runDir, name), { recursive: true, force: true });
@@ -92,17 +106,29 @@ class Spawner {
   async #start(request: StartRequest): Promise<void> {
     let jail: Jail | undefined;
     try {
-      const ready = this.#takeReady(request);
-      jail = ready?.jail ?? this.#newJail();
-      const box = await startBox(this.#parts(jail), request, ready);
+      const fork = request.forkFrom === null ? undefined : this.#newFork(request);
+      const ready = fork ? undefined : this.#takeReady(request);
+      jail = fork?.jail ?? ready?.jail ?? this.#newJail();
+      const parts = this.#parts(jail);
+      const box = await (fork
+        ? startFork(parts, fork.jail, request, fork.zygote)
+        : startBox(parts, request, ready));
       this.#boxes.set(request.id, box);
       await sendStarted(request.id, box);
       void box.exited.then((exit) => send({ type: "exited", id: request.id, ...exit }));
     } catch (error) {
-      if (jail?.user.kind === "host") this.#uids.delete(jail.user.uid);
+      this.#giveBack(jail?.user.kind === "host" ? jail.user.uid : null);
       send({ type: "failed", id: request.id, message: sentence(error) });
     }
     this.prepare(REFILL_MS);
+  }
+
+  #newFork(request: StartRequest): { readonly zygote: Zygote; readonly jail: Jail } | undefined {
+    const jail = this.#newJail();
+    const zygote = jail && this.#zygotes.find(this.#parts(jail), request);
+    if (zygote) return { zygote, jail };
+    this.#giveBack(jail?.user.kind === "host" ? jail.user.uid : null);
+    return undefined;
   }
 
   #takeReady(request: StartRequest): ReadyShell | undefined {
@@ -124,7 +150,7 @@ class Spawner {
         this.#ready.push(await startReadyShell(this.#parts(jail), jail));
       } catch {
         // The next start will say what is wrong.
-        if (jail.user.kind === "host") this.#uids.delete(jail.user.uid);
+        this.#giveBack(jail.user.kind === "host" ? jail.user.uid : null);
         return;
       } finally {
         this.#filling -= 1;
@@ -139,7 +165,11 @@ class Spawner {
 
   async #drop(box: Box): Promise<void> {
     await discard(box);
-    if (box.tracks.uid !== null) this.#uids.delete(box.tracks.uid);
+    this.#giveBack(box.tracks.uid);
+  }
+
+  #giveBack(uid: number | null): void {
+    if (uid !== null) this.#uids.delete(uid);
   }
 
   #parts(jail: Jail | undefined): BoxParts {
@@ -193,7 +223,7 @@ class Spawner {
       await box.exited;
       await box.release();
       this.#boxes.delete(id);
-      if (box.tracks.uid !== null) this.#uids.delete(box.tracks.uid);
+      this.#giveBack(box.tracks.uid);
     }
     send({ type: "released", id });
   }

@@ -68,6 +68,7 @@ function requestOf(runDir: string, script: string, changes: Partial<StartRequest
     isOffline: false,
     hasInput: false,
     wantsListener: false,
+    forkFrom: null,
     command: ["/bin/sh", "-c", script],
     environment: { PATH: "/usr/bin:/bin" },
     workingDir: "/",

@@ -17,9 +17,9 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { OPEN_FILES_MAX } from "../../core/limits.ts";
-import { Box, type BoxParts, type Jail } from "./box.ts";
+import { Box, type BoxParts, type FirstProcess, type Jail } from "./box.ts";
 import { closeAll, openPipes } from "./box-pipes.ts";
 import {
   ARGUMENTS_FD,
@@ -27,13 +27,14 @@ import {
   FILTER_FD,
   INFO_FD,
   innerCommand,
+  REPORTS_FD,
   SOCKET_FOLDER,
   userFiles,
 } from "./bubblewrap.ts";
 import { type Group, makeGroup, removeGroup, setLimits } from "./cgroups.ts";
 import { InnerNetwork } from "./inner-network.ts";
 import { MARKER, RUNTIME_API_PORT, type StartRequest } from "./messages.ts";
-import { findStartTime } from "./processes.ts";
+import { findChildren, findStartTime, tryKill } from "./processes.ts";
 
 /** A shell in its groups that waits to be told what to become. */
 export interface ReadyShell {
@@ -43,6 +44,8 @@ export interface ReadyShell {
   readonly orders: Writable;
   /** Whether it was told its command when it was started. */
   readonly knowsCommand: boolean;
+  /** What a program that makes sandboxes reports; undefined for all others. */
+  readonly reports: Readable | undefined;
 }
 
 /** Connections to the Runtime API that wait to be accepted. */
@@ -83,6 +86,27 @@ export async function startBox(parts: BoxParts, request: StartRequest, ready?: R
   }
 }
 
+/**
+ * Starts a program that makes sandboxes itself (zygote.ts), in a sandbox like those but with the rights that takes.
+ * `requestsFd` is its own from then on.
+ */
+export async function startMaker(
+  parts: BoxParts,
+  jail: Jail,
+  request: StartRequest,
+  requestsFd: number,
+): Promise<{ readonly box: Box; readonly reports: Readable }> {
+  const shell = await startShell(parts, jail, undefined, requestsFd);
+  try {
+    if (!shell.reports) throw new Error("the shell has no descriptor for reports");
+    order(shell, request);
+    return { box: shell.box, reports: shell.reports };
+  } catch (error) {
+    await discard(shell.box);
+    throw error;
+  }
+}
+
 /** Whether a shell that was started before anybody asked can become this. */
 export function canUseReadyShell(parts: BoxParts, request: StartRequest): boolean {
   if (!parts.jail) return false;
@@ -105,13 +129,12 @@ async function startShell(
   parts: BoxParts,
   jail: Jail,
   request: StartRequest | undefined,
+  requestsFd?: number,
 ): Promise<ReadyShell> {
   const { user, filterFile } = jail;
   const uid = user.kind === "host" ? user.uid : undefined;
   return inNewFolder(parts, newBoxId(), async (made) => {
-    const names = userFiles(user.uid);
-    writeFileSync(join(made.folder, SOCKET_FOLDER, "passwd"), names.passwd, { mode: 0o644 });
-    writeFileSync(join(made.folder, SOCKET_FOLDER, "group"), names.group, { mode: 0o644 });
+    writeUserFiles(made.folder, user.uid);
     const network = request && openNetwork(parts, request);
     made.undo(() => network?.[Symbol.dispose]());
     // Before the program, which may ask at once.
@@ -122,10 +145,11 @@ async function startShell(
     const filter = openSync(filterFile ?? "/dev/null", "r");
     const { entrances } = made.group;
     const knowsCommand = request !== undefined && hasLineBreak(jail, request);
-    const command = knowsCommand ? commandOf(jail, made.group, request) : [];
+    const command = knowsCommand ? commandOf(jail, made.group, request, false) : [];
+    const makerPipes = requestsFd === undefined ? [] : [requestsFd, "pipe" as const];
     const launch = () =>
       spawn("/bin/sh", ["-c", PRELUDE, "sh", String(entrances.length), ...entrances, ...command], {
-        stdio: [...pipes.given, "pipe", filter, needsInfo(made.group) ? "pipe" : "ignore"],
+        stdio: [...pipes.given, "pipe", filter, needsInfo(made.group) ? "pipe" : "ignore", ...makerPipes],
         env: {},
         cwd: "/",
       });
@@ -141,12 +165,15 @@ async function startShell(
     if (!orders || !("end" in orders)) throw new Error("the shell has no descriptor for orders");
     // It exited, which its exit says.
     orders.on("error", () => undefined);
+    const first = firstProcess(child, pid, () => findProgramIn(pid));
+    const info = readableOf(child, INFO_FD);
     return {
-      box: new Box({ ...made, parts, network, listenerFd, child, pid, kept: pipes.kept }),
+      box: new Box({ ...made, parts, network, listenerFd, first, pid, info, kept: pipes.kept }),
       jail,
       group: made.group,
       orders,
       knowsCommand,
+      reports: readableOf(child, REPORTS_FD),
     };
   });
 }
@@ -155,7 +182,8 @@ function order(shell: ReadyShell, request: StartRequest): void {
   const { jail, group } = shell;
   shell.box.setLimits({ ...request, isBackground: request.codeDir === null });
   if (request.codeDir === null) shell.box.awaitCode();
-  const words = shell.knowsCommand ? [] : commandOf(jail, group, request);
+  const makesSandboxes = shell.reports !== undefined;
+  const words = shell.knowsCommand ? [] : commandOf(jail, group, request, makesSandboxes);
   const lines = [`${words.length} ${request.hasInput ? "given" : "empty"}`, ...words];
   const options = bubblewrapOptions(
     jail.world,
@@ -163,20 +191,27 @@ function order(shell: ReadyShell, request: StartRequest): void {
       folder: shell.box.tracks.folder,
       user: jail.user,
       unshareNetwork: request.isOffline && !shell.box.network,
+      makesSandboxes,
     },
     request,
   );
   shell.orders.end(Buffer.concat([encodeWith("\n", lines), encodeWith("\0", options)]));
 }
 
-function commandOf(jail: Jail, group: Group, request: StartRequest): readonly string[] {
+function commandOf(
+  jail: Jail,
+  group: Group,
+  request: StartRequest,
+  makesSandboxes: boolean,
+): readonly string[] {
+  const isFiltered = jail.filterFile !== undefined && !makesSandboxes;
   return [
     jail.world.bubblewrap,
     ...["--args", String(ARGUMENTS_FD)],
-    ...(jail.filterFile === undefined ? [] : ["--seccomp", String(FILTER_FD)]),
+    ...(isFiltered ? ["--seccomp", String(FILTER_FD)] : []),
     ...(needsInfo(group) ? ["--info-fd", String(INFO_FD)] : []),
     "--",
-    ...innerCommand(jail.world, jail.user, request),
+    ...innerCommand(jail.world, jail.user, request, makesSandboxes),
   ];
 }
 
@@ -224,14 +259,49 @@ async function startPlain(parts: BoxParts, request: StartRequest): Promise<Box> 
       parts,
       network: undefined,
       listenerFd: undefined,
-      child,
+      first: firstProcess(child, pid, () => pid),
       pid,
       kept: pipes.kept,
     });
   });
 }
 
-interface Made {
+function firstProcess(child: ChildProcess, pid: number, findProgram: () => number | undefined): FirstProcess {
+  return {
+    get isAlive() {
+      return child.exitCode === null && child.signalCode === null;
+    },
+    exited: new Promise((resolve) => {
+      child.once("exit", (code, signal) => resolve([code, signal]));
+    }),
+    findProgram,
+    kill: () => {
+      tryKill(pid);
+      // A plain process leads a group; of others nobody does, and nobody is there.
+      tryKill(-pid);
+    },
+  };
+}
+
+/** bubblewrap's only child is the first process of the sandbox, and the first of that one's is the program. */
+function findProgramIn(bubblewrap: number): number | undefined {
+  const [first] = findChildren(bubblewrap);
+  return first === undefined ? undefined : findChildren(first)[0];
+}
+
+function readableOf(child: ChildProcess, descriptor: number): Readable | undefined {
+  const stream = child.stdio.at(descriptor);
+  return stream && "setEncoding" in stream ? stream : undefined;
+}
+
+/** What the sandbox's user is called inside. */
+export function writeUserFiles(folder: string, uid: number): void {
+  const names = userFiles(uid);
+  writeFileSync(join(folder, SOCKET_FOLDER, "passwd"), names.passwd, { mode: 0o644 });
+  writeFileSync(join(folder, SOCKET_FOLDER, "group"), names.group, { mode: 0o644 });
+}
+
+export interface Made {
   readonly id: string;
   readonly folder: string;
   readonly group: Group;
@@ -239,7 +309,12 @@ interface Made {
   readonly undo: (step: () => void) => void;
 }
 
-async function inNewFolder<T>(parts: BoxParts, id: string, work: (made: Made) => Promise<T>): Promise<T> {
+/** Makes what every sandbox has before its first process; takes it back if `work` fails. */
+export async function inNewFolder<T>(
+  parts: BoxParts,
+  id: string,
+  work: (made: Made) => Promise<T>,
+): Promise<T> {
   const folder = join(parts.runDir, id);
   const steps: (() => void)[] = [];
   const undo = (step: () => void) => void steps.push(step);
@@ -261,7 +336,7 @@ function needsNetwork(parts: BoxParts, request: StartRequest): boolean {
 }
 
 /** Undefined if it shares the host's, or bubblewrap makes one into which we cannot reach. */
-function openNetwork(parts: BoxParts, request: StartRequest): InnerNetwork | undefined {
+export function openNetwork(parts: BoxParts, request: StartRequest): InnerNetwork | undefined {
   return parts.syscalls && needsNetwork(parts, request) ? new InnerNetwork(parts.syscalls) : undefined;
 }
 
@@ -295,6 +370,6 @@ function enterLate(group: Group, pid: number): void {
   }
 }
 
-function newBoxId(): string {
+export function newBoxId(): string {
   return `sb-${randomBytes(8).toString("hex")}`;
 }

@@ -44,7 +44,7 @@ export async function makeRequest(
   places: SandboxPlaces,
   host: HostAbilities,
 ): Promise<StartRequest> {
-  const { command, environment, workingDir } = spec.launch(places);
+  const { command, environment, workingDir, forkFrom } = spec.launch(places);
   const [name, ...args] = command;
   const path = environment.PATH ?? PATH_DEFAULT;
   const program = await findProgram(name, { path, workingDir, mappings: mappings(spec, host) });
@@ -72,6 +72,7 @@ export async function makeRequest(
     hasInput: spec.hasInput,
     wantsListener: spec.network === "none" && spec.onRuntimeApiConnection !== undefined,
     command: [program, ...args],
+    forkFrom: forkFrom ?? null,
     environment,
     workingDir,
   };

@@ -25,9 +25,16 @@ export interface Syscalls {
   mountReadOnly(folder: string, place: string): void;
   /** Ends what `shareMounts` began; where its mounts have appeared, they stay. */
   unshareMounts(folder: string): void;
+  /** The same as `mountReadOnly`, but nowhere yet: as a descriptor, for whoever mounts it. */
+  openReadOnlyTree(folder: string): number;
+  /** Two connected stream sockets, as descriptors. */
+  socketPair(): readonly [number, number];
+  /** Sends bytes with descriptors, of which whoever receives them has his own. @throws if the socket has no room for them. */
+  sendDescriptors(socket: number, bytes: Uint8Array, descriptors: readonly number[]): void;
 }
 
 const CLONE_NEWNET = 0x40000000;
+const AF_UNIX = 1;
 const AF_INET = 2;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
@@ -35,6 +42,12 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
+const SO_SNDBUFFORCE = 32;
+const SCM_RIGHTS = 1;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+/** Room for some thousand requests with their descriptors. */
+const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
 const EINPROGRESS = 115;
 const POLLOUT = 4;
 /** Linux 5.9, the same number on every machine; on older ones programs see what the daemon inherited. */
@@ -82,6 +95,9 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
     recv: { arguments: ["int32", "buffer", "uint64", "int32"], return: "int64" },
     connect: { arguments: ["int32", "buffer", "int32"], return: "int32" },
     getsockopt: { arguments: ["int32", "int32", "int32", "buffer", "buffer"], return: "int32" },
+    setsockopt: { arguments: ["int32", "int32", "int32", "buffer", "int32"], return: "int32" },
+    socketpair: { arguments: ["int32", "int32", "int32", "buffer"], return: "int32" },
+    sendmsg: { arguments: ["int32", "buffer", "int32"], return: "int64" },
     poll: { arguments: ["buffer", "uint64", "int32"], return: "int32" },
     ioctl: { arguments: ["int32", "uint64", "buffer"], return: "int32" },
     syscall: { arguments: ["int64", "int64", "int64", "int64"], return: "int64" },
@@ -112,6 +128,18 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       libc.close(fd);
       throw error;
     }
+  };
+  const openReadOnlyTree = (folder: string) => {
+    const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+    const opened = withPaths.syscall(OPEN_TREE, AT_FDCWD, folder, flags, "", 0n);
+    return closing(checkLong("open_tree", opened), (fd) => {
+      // Before it is anywhere to be seen: copies that appear elsewhere are made with what it has then.
+      const attributes = Buffer.alloc(32);
+      attributes.writeBigUInt64LE(MOUNT_ATTR_RDONLY_NOSUID_NODEV);
+      const changed = withAttributes.syscall(MOUNT_SETATTR, BigInt(fd), "", AT_EMPTY_PATH, attributes, 32n);
+      checkLong("mount_setattr", changed);
+      return fd;
+    });
   };
   return {
     keepDescriptors: () => {
@@ -175,16 +203,10 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       check("mount", libc.mount(folder, folder, 0n, MS_BIND, 0n));
       check("mount", libc.mount("none", folder, 0n, MS_SHARED, 0n));
     },
+    openReadOnlyTree,
     mountReadOnly: (folder, place) => {
-      const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-      const opened = withPaths.syscall(OPEN_TREE, AT_FDCWD, folder, flags, "", 0n);
-      closing(checkLong("open_tree", opened), (fd) => {
+      closing(openReadOnlyTree(folder), (fd) => {
         const tree = BigInt(fd);
-        // Before it is anywhere to be seen: copies that appear elsewhere are made with what it has then.
-        const attributes = Buffer.alloc(32);
-        attributes.writeBigUInt64LE(MOUNT_ATTR_RDONLY_NOSUID_NODEV);
-        const changed = withAttributes.syscall(MOUNT_SETATTR, tree, "", AT_EMPTY_PATH, attributes, 32n);
-        checkLong("mount_setattr", changed);
         const moved = withPaths.syscall(MOVE_MOUNT, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
         checkLong("move_mount", moved);
         libc.close(fd);
@@ -194,6 +216,29 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       // Private first, or what is mounted below would go everywhere.
       check("mount", libc.mount("none", folder, 0n, MS_PRIVATE, 0n));
       check("umount", libc.umount2(folder, MNT_DETACH));
+    },
+    socketPair: () => {
+      const pair = Buffer.alloc(8);
+      check("socketpair", libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+      const size = Buffer.alloc(4);
+      size.writeInt32LE(SEND_BUFFER_BYTES);
+      check("setsockopt", libc.setsockopt(pair.readInt32LE(0), SOL_SOCKET, SO_SNDBUFFORCE, size, 4));
+      return [pair.readInt32LE(0), pair.readInt32LE(4)];
+    },
+    sendDescriptors: (socket, bytes, descriptors) => {
+      const data = Buffer.from(bytes);
+      const control = descriptorControl(descriptors);
+      // struct iovec, then struct msghdr.
+      const vector = Buffer.alloc(16);
+      vector.writeBigUInt64LE(ffi.getRawPointer(data), 0);
+      vector.writeBigUInt64LE(BigInt(data.length), 8);
+      const message = Buffer.alloc(56);
+      message.writeBigUInt64LE(ffi.getRawPointer(vector), 16);
+      message.writeBigUInt64LE(1n, 24);
+      message.writeBigUInt64LE(control.length === 0 ? 0n : ffi.getRawPointer(control), 32);
+      message.writeBigUInt64LE(BigInt(control.length), 40);
+      const sent = checkLong("sendmsg", libc.sendmsg(socket, message, MSG_DONTWAIT | MSG_NOSIGNAL));
+      if (sent < data.length) throw new Error("sendmsg sent a part only");
     },
   };
 }
@@ -214,6 +259,18 @@ function diagRequest(localPort: number, remotePort: number): Buffer {
   // No cookie is known.
   request.fill(0xff, 64, 72);
   return request;
+}
+
+/** struct cmsghdr with SCM_RIGHTS (unix(7)); empty for none. */
+function descriptorControl(descriptors: readonly number[]): Buffer {
+  if (descriptors.length === 0) return Buffer.alloc(0);
+  const length = 16 + 4 * descriptors.length;
+  const control = Buffer.alloc(Math.ceil(length / 8) * 8);
+  control.writeBigUInt64LE(BigInt(length), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  for (const [index, descriptor] of descriptors.entries()) control.writeInt32LE(descriptor, 16 + 4 * index);
+  return control;
 }
 
 /** struct sockaddr_in. */

@@ -8,6 +8,7 @@ import { newSandboxId } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import type { Driver, Sandbox, SandboxSpec } from "../driver.ts";
 import { openLocalDriver } from "./driver.ts";
+import { forking } from "./forking-driver.fake.ts";
 import { findTool } from "./host-world.ts";
 
 export const NEVER = new AbortController().signal;
@@ -35,9 +36,17 @@ export interface TestDriver extends AsyncDisposable {
   run(script: string, changes?: Partial<SandboxSpec>): Promise<string>;
 }
 
-export async function openTestDriver(
-  changes: { readonly allowUnsandboxed?: boolean; readonly bubblewrap?: string } = {},
-): Promise<TestDriver> {
+interface TestDriverChanges {
+  readonly allowUnsandboxed?: boolean;
+  readonly bubblewrap?: string;
+  /** Sandboxes are forked from a process that runs already. */
+  readonly isForking?: boolean;
+}
+
+export async function openTestDriver({
+  isForking = false,
+  ...changes
+}: TestDriverChanges = {}): Promise<TestDriver> {
   const folder = await mkdtemp(join(tmpdir(), "sb-"));
   const codeDir = join(folder, "code");
   await mkdir(codeDir, { mode: 0o755 });
@@ -45,13 +54,14 @@ export async function openTestDriver(
   const runDir = join(folder, "run");
   instances += 1;
   const instanceName = `test-${process.pid}-${instances}`;
-  const driver = await openLocalDriver({
+  const opened = await openLocalDriver({
     runDir,
     instanceName,
     allowUnsandboxed: false,
     log: silentLog,
     ...changes,
   });
+  const driver = isForking ? await forking(opened) : opened;
   const start = (script: string, spec: Partial<SandboxSpec> = {}) =>
     driver.start(specOf(codeDir, script, spec), { signal: NEVER });
   return {

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as sleepFor } from "node:timers/promises";
+import type { Sandbox } from "../driver.ts";
+import { PYTHON_RUNTIME_DIR } from "./forking-driver.fake.ts";
+import { findTool } from "./host-world.ts";
+import {
+  NEVER,
+  openTestDriver,
+  specOf,
+  type TestDriver,
+  untilItSpeaks,
+  without,
+  withoutRoot,
+} from "./test-driver.fake.ts";
+
+const LACKING = withoutRoot() || without("bwrap", "python3");
+const WAIT_MS_MAX = 30_000;
+
+/** Runs Python code in what was forked, without becoming another program; the token is there to be found by. */
+function runInFork(token: string): string {
+  return [
+    "import os, random, sys",
+    "sys.path.insert(0, '/var/runtime')",
+    "from lambdad_runtime.zygote import run",
+    `command = run(*map(int, sys.argv[1:])) if '${token}' else None`,
+    "exec(command[1])",
+  ].join("; ");
+}
+
+describe("a zygote", { skip: LACKING }, () => {
+  let test: TestDriver;
+  const token = `zygote-${randomBytes(6).toString("hex")}`;
+
+  const start = (code: string, environment: Readonly<Record<string, string>> = {}): Promise<Sandbox> =>
+    test.driver.start(
+      specOf(test.codeDir, "", {
+        runtimeDir: PYTHON_RUNTIME_DIR,
+        launch: () => ({
+          command: [findTool("python3") ?? "", code],
+          environment,
+          workingDir: "/",
+          forkFrom: {
+            command: [findTool("python3") ?? "", "-S", "-B", "-c", runInFork(token)],
+            environment: {},
+          },
+        }),
+      }),
+      { signal: NEVER },
+    );
+  const run = async (code: string, environment: Readonly<Record<string, string>> = {}) => {
+    const sandbox = await start(code, environment);
+    sandbox.telemetry.resume();
+    const [said, problem] = await Promise.all([text(sandbox.stdout), text(sandbox.stderr), sandbox.exited]);
+    await sandbox[Symbol.asyncDispose]();
+    return said + problem;
+  };
+  /** The first is started from nothing, where the code is a script that does not exist. */
+  const untilForked = async () => {
+    const giveUpAt = performance.now() + WAIT_MS_MAX;
+    while (!(await run("print('forked')")).includes("forked\n")) {
+      assert.ok(performance.now() < giveUpAt, "sandboxes are forked after a while");
+    }
+  };
+
+  before(async () => {
+    test = await openTestDriver();
+    await untilForked();
+  });
+  after(async () => {
+    await test[Symbol.asyncDispose]();
+  });
+
+  it("hands nothing on from one child to the next", async () => {
+    const secret = randomBytes(24).toString("hex");
+    const found = await run("print(os.environ['SECRET'])", { SECRET: secret });
+    assert.equal(found.trim(), secret);
+    // Not as it is in the code itself, which would be found, too.
+    const backwards = [...secret].reverse().join("");
+    const scan = `
+wanted = '${backwards}'[::-1].encode()
+hits = 0
+memory = open('/proc/self/mem', 'rb', 0)
+for line in open('/proc/self/maps'):
+    place, rights = line.split()[:2]
+    if 'r' not in rights or '[v' in line: continue
+    low, high = (int(each, 16) for each in place.split('-'))
+    memory.seek(low)
+    data = memory.read(high - low)
+    hits += data.count(wanted)
+print('hits', hits)
+`;
+    // Its own text of what it looks for is there at least once: a scan that finds nothing would prove nothing.
+    assert.match(await run(scan), /^hits [1-3]\n$/);
+    assert.match(
+      await run(scan.replace("hits = 0", "hits = 0; held = [wanted + b'!' for _ in range(9)]")),
+      /hits (9|1\d)\n/,
+    );
+  });
+
+  it("gives each child chances and numbers of its own", async () => {
+    const [one, other] = await Promise.all([
+      run("print(random.random(), os.urandom(8).hex(), os.getpid(), os.getppid())"),
+      run("print(random.random(), os.urandom(8).hex(), os.getpid(), os.getppid())"),
+    ]);
+    const [chance, bytes, pid, parent] = one.trim().split(" ");
+    assert.deepEqual([pid, parent], ["2", "1"]);
+    assert.notEqual(other.split(" ")[0], chance);
+    assert.notEqual(other.split(" ")[1], bytes);
+  });
+
+  it("says what keeps a child from its sandbox, on the child's stderr", async () => {
+    const sandbox = await test.driver.start(
+      specOf(test.codeDir, "", {
+        runtimeDir: PYTHON_RUNTIME_DIR,
+        launch: () => ({
+          command: [findTool("python3") ?? "", "print('not reached')"],
+          environment: {},
+          workingDir: "/nowhere",
+          forkFrom: {
+            command: [findTool("python3") ?? "", "-S", "-B", "-c", runInFork(token)],
+            environment: {},
+          },
+        }),
+      }),
+      { signal: NEVER },
+    );
+    sandbox.telemetry.resume();
+    const [said, problem, exit] = await Promise.all([
+      text(sandbox.stdout),
+      text(sandbox.stderr),
+      sandbox.exited,
+    ]);
+    assert.deepEqual([said, exit.exitCode], ["", 125]);
+    assert.match(problem, /^lambdad: .*No such file or directory: '\/nowhere'\n$/);
+    await sandbox[Symbol.asyncDispose]();
+  });
+
+  it("takes its children along when it dies, and has a successor", async () => {
+    const sandbox = await start("import time; print('up', flush=True); time.sleep(1000)");
+    await untilItSpeaks(sandbox);
+    for (const pid of processesWith(token)) process.kill(pid, "SIGKILL");
+    assert.equal((await sandbox.exited).signal, "SIGKILL");
+    await sandbox[Symbol.asyncDispose]();
+    await untilForked();
+  });
+
+  it("is gone with its driver", async () => {
+    await test[Symbol.asyncDispose]();
+    const giveUpAt = performance.now() + WAIT_MS_MAX;
+    while (processesWith(token).length > 0) {
+      assert.ok(performance.now() < giveUpAt, "nothing of it is left after a while");
+      await sleepFor(10);
+    }
+  });
+});
+
+function processesWith(token: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => commandOf(pid).includes(token));
+}
+
+/** Empty if it has gone meanwhile. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
