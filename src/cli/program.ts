@@ -17,6 +17,7 @@ import type { RunOptions } from "./commands/run.ts";
 import type { StatsOptions, TopOptions } from "./commands/stats.ts";
 import type { RollbackOptions } from "./commands/versions.ts";
 import { addDeployOptions, collect } from "./deploy-options.ts";
+import { addHooks } from "./hook-program.ts";
 import type { Host } from "./host.ts";
 import { addImages, addImageUpkeep } from "./image-program.ts";
 import { addSchedules } from "./schedule-program.ts";
@@ -91,6 +92,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addRunning(program, run);
   addEvents(program, run);
   addSchedules(program, run);
+  addHooks(program, run);
   addChanging(program, run);
   addImageUpkeep(program, run);
   addMachine(program, run);

@@ -1,5 +1,6 @@
-import { CliError, usageError } from "../cli-error.ts";
+import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { readSecret } from "../stdin-secret.ts";
 import { formatFacts, formatTable } from "../table.ts";
 import { formatInstant, instantOption, parseSpan } from "../units.ts";
 import { Fields, type KeyView, readKey, readNewKey } from "../wire.ts";
@@ -14,8 +15,7 @@ export interface KeyOptions {
 }
 
 const SCOPES: readonly string[] = ["invoke", "read", "deploy", "admin"];
-/** A secret is a line; a file given by mistake is refused before it is sent anywhere. */
-const SECRET_BYTES_MAX = 1_024;
+const SECRET_EXAMPLE = 'printf %s "$AWS_SECRET_ACCESS_KEY" | lambda keys create --id ID --secret-from-stdin';
 
 export async function listKeys({ output, client }: Command): Promise<void> {
   const answer = await (await client()).json("GET", "/v1/keys");
@@ -51,7 +51,7 @@ export async function createKey(command: Command, options: KeyOptions): Promise<
   const body = {
     ...(options.scopes !== undefined && { scopes: parseScopes(options.scopes) }),
     ...(options.id !== undefined && { id: options.id }),
-    ...(options.secretFromStdin && { secret: await readSecret(command) }),
+    ...(options.secretFromStdin && { secret: await readSecret(command, SECRET_EXAMPLE) }),
     ...(options.functions !== undefined && { functions: options.functions }),
     ...(options.description !== undefined && { description: options.description }),
     ...(options.expires !== undefined && { expiresAt: expiry(options.expires, Date.now()) }),
@@ -105,21 +105,4 @@ function expiry(text: string, now: number): number {
   const at = spanMs === undefined ? instantOption("--expires", text, now) : now + spanMs;
   if (at > now) return at;
   throw usageError(`--expires: ${JSON.stringify(text)} is not in the future`);
-}
-
-async function readSecret({ host, output }: Command): Promise<string> {
-  if (host.stdin.isTTY) output.note("type the secret and end with Enter and Ctrl-D");
-  let text = "";
-  for await (const chunk of host.stdin) {
-    text += chunk;
-    if (text.length > SECRET_BYTES_MAX)
-      throw usageError("--secret-from-stdin: expected one line on stdin, got more");
-  }
-  const secret = text.trim();
-  if (/^[\x21-\x7e]+$/.test(secret)) return secret;
-  throw CliError.local(
-    "Usage",
-    `--secret-from-stdin: expected one line of printable characters on stdin, got ${secret === "" ? "nothing" : "others"}`,
-    'printf %s "$AWS_SECRET_ACCESS_KEY" | lambda keys create --id ID --secret-from-stdin',
-  );
 }
