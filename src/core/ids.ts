@@ -23,12 +23,15 @@ export type HookId = string & { readonly __brand: "HookId" };
 
 /** Names a delivery to a hook: `dlv_` and 11 characters of `0-9 a-z`. Later ones sort behind earlier ones. */
 export type DeliveryId = string & { readonly __brand: "DeliveryId" };
+/** Names a route: `rt_` and 12 characters of `0-9 a-z`. */
+export type RouteId = string & { readonly __brand: "RouteId" };
 
 const FUNCTION_NAME = /^[A-Za-z0-9-][A-Za-z0-9-_]{0,63}$/;
 const KEY_ID = /^[A-Z0-9]{16,32}$/;
 const EVENT_ID = /^evt_[0-9a-z]{11}$/;
 const HOOK_ID = /^hk_[0-9a-z]{26}$/;
 const DELIVERY_ID = /^dlv_[0-9a-z]{11}$/;
+const ROUTE_ID = /^rt_[0-9a-z]{12}$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The grammar in words, for error messages. */
@@ -68,8 +71,12 @@ export function parseDeliveryId(text: string): DeliveryId | undefined {
 
 export function newHookId(): HookId {
   let id = "hk_";
-  for (const byte of randomBytes(26)) id += HOOK_LETTERS[byte % HOOK_LETTERS.length];
+  for (const byte of randomBytes(26)) id += LETTERS[byte % LETTERS.length];
   return id as HookId;
+}
+
+export function parseRouteId(text: string): RouteId | undefined {
+  return ROUTE_ID.test(text) ? (text as RouteId) : undefined;
 }
 
 export function newInvocationId(): InvocationId {
@@ -80,7 +87,7 @@ export function newSandboxId(): SandboxId {
   return `sb-${randomBytes(8).toString("hex")}` as SandboxId;
 }
 
-const HOOK_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
+const LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
 
 const KEY_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
@@ -89,4 +96,10 @@ export function newKeyId(prefix: "LK" | "LT" = "LK"): KeyId {
   let id: string = prefix;
   for (const byte of randomBytes(18)) id += KEY_LETTERS[byte % KEY_LETTERS.length];
   return id as KeyId;
+}
+
+export function newRouteId(): RouteId {
+  let id = "rt_";
+  for (const byte of randomBytes(12)) id += LETTERS[byte % LETTERS.length];
+  return id as RouteId;
 }

@@ -79,6 +79,9 @@ export const HOOK_IDS_KEPT_MS = 30 * 24 * 3_600_000;
 export const HOOK_DELIVERIES_KEPT_MAX = 1_000;
 export const HOOK_REFUSALS_KEPT_MAX = 200;
 
+/** Routes of the gateway; the next one is refused. */
+export const ROUTES_MAX = 10_000;
+
 /** Instances of one function when it sets no limit of its own; calls beyond wait in the queue. */
 export const INSTANCES_PER_FUNCTION_DEFAULT = 10;
 /** Calls that wait for an instance of one function; the next one gets 429. */
