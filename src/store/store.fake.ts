@@ -1,9 +1,11 @@
 import { systemClock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, LayerVersion, Version } from "../core/function.ts";
+import type { FunctionName } from "../core/ids.ts";
 import { fakeEvents } from "./event-queue.fake.ts";
 import { fakeHooks } from "./hooks.fake.ts";
 import { fakeProjects } from "./projects.fake.ts";
+import { fakeRoutes } from "./routes.fake.ts";
 import { fakeSchedules } from "./schedules.fake.ts";
 import { fakeSources } from "./sources.fake.ts";
 import type { KeyRecord, KeyStore, Layers, Registry, Store } from "./store.ts";
@@ -13,7 +15,8 @@ export function fakeStore(): Store {
   const layers = fakeLayers();
   const registry = fakeRegistry(layers.all);
   const events = fakeEvents(systemClock);
-  const schedules = fakeSchedules(events, async (name) => (await registry.findFunction(name)) !== undefined);
+  const isFunction = async (name: FunctionName) => (await registry.findFunction(name)) !== undefined;
+  const schedules = fakeSchedules(events, isFunction);
   const { hooks, deployments, functionDeleted } = fakeHooks(
     events,
     async (name) => (await registry.findFunction(name)) !== undefined,
@@ -31,8 +34,9 @@ export function fakeStore(): Store {
     deployments,
     schedules,
     rules: schedules.rules,
-    sources: fakeSources(async (name) => (await registry.findFunction(name)) !== undefined),
+    sources: fakeSources(isFunction),
     projects: fakeProjects(registry, schedules),
+    routes: fakeRoutes(isFunction),
     keys: fakeKeys(),
     layers,
     async [Symbol.asyncDispose]() {},

@@ -3,6 +3,7 @@ import type { FunctionName, KeyId } from "../core/ids.ts";
 import type { EventLedger, EventQueue } from "./event-queue.ts";
 import type { Deployments, Hooks } from "./hooks.ts";
 import type { Projects } from "./projects.ts";
+import type { Routes } from "./routes.ts";
 import type { Rules, Schedules } from "./schedules.ts";
 import type { Sources } from "./sources.ts";
 
@@ -18,6 +19,7 @@ export interface Store extends AsyncDisposable {
   readonly projects: Projects;
   readonly hooks: Hooks;
   readonly deployments: Deployments;
+  readonly routes: Routes;
 }
 
 /**

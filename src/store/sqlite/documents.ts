@@ -17,6 +17,7 @@ import {
 import { type FunctionSettings, SETTINGS_DEFAULT } from "../../core/function-settings.ts";
 import type { Hook, RepoCredential } from "../../core/hook.ts";
 import type { ProjectRecord, Release } from "../../core/release.ts";
+import type { HttpRoute } from "../../core/route.ts";
 import type { Rule, Schedule } from "../../core/schedule.ts";
 import type { Source } from "../../core/source.ts";
 import type { KeyRecord } from "../store.ts";
@@ -289,7 +290,7 @@ function parseUrl(stored: FunctionUrl): FunctionUrl {
   return { ...stored, qualifier: stored.qualifier, cors: stored.cors };
 }
 
-function newDocument(
+export function newDocument(
   value:
     | FunctionRecord
     | Version
@@ -300,7 +301,8 @@ function newDocument(
     | Source
     | ProjectRecord
     | Release
-    | Hook,
+    | Hook
+    | HttpRoute,
   columns: Columns,
 ): Document {
   const text = JSON.stringify(value);
@@ -308,7 +310,7 @@ function newDocument(
 }
 
 /** @throws PlatformError `StoreUnavailable` if the row is not what was saved. */
-function checkedText(row: Row, columns: readonly string[]): string {
+export function checkedText(row: Row, columns: readonly string[]): string {
   const { document, checksum } = row;
   const values = columns.map((column) => String(row[column]));
   if (typeof document === "string" && checksumOf(values, document) === checksum) return document;

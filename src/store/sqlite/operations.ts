@@ -7,6 +7,7 @@ import { type LayerOperations, layerOperations } from "./layer-operations.ts";
 import type { Performers } from "./performers.ts";
 import { type ProjectOperations, projectOperations } from "./project-operations.ts";
 import { type RegistryOperations, registryOperations } from "./registry-operations.ts";
+import { type RouteOperations, routeOperations } from "./route-operations.ts";
 import { type ScheduleOperations, scheduleOperations } from "./schedule-operations.ts";
 import { type SourceOperations, sourceOperations } from "./source-operations.ts";
 
@@ -23,7 +24,8 @@ export interface Operations
     ScheduleOperations,
     SourceOperations,
     ProjectOperations,
-    HookOperations {}
+    HookOperations,
+    RouteOperations {}
 
 export type OperationName = keyof Operations;
 
@@ -37,6 +39,7 @@ const PERFORMERS: Performers<Operations> = {
   ...sourceOperations,
   ...projectOperations,
   ...hookOperations,
+  ...routeOperations,
 };
 
 export const OPERATION_NAMES: readonly string[] = Object.keys(PERFORMERS);

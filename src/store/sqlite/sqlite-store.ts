@@ -18,6 +18,7 @@ import { openKeys } from "./sqlite-keys.ts";
 import { openLayers } from "./sqlite-layers.ts";
 import { openProjects } from "./sqlite-projects.ts";
 import { openRegistry } from "./sqlite-registry.ts";
+import { openRoutes } from "./sqlite-routes.ts";
 import { openRules, openSchedules } from "./sqlite-schedules.ts";
 import { openSources } from "./sqlite-sources.ts";
 import { storeError } from "./store-error.ts";
@@ -74,6 +75,7 @@ export async function openSqliteStore(parts: {
       sources: openSources(access),
       projects: openProjects(access),
       ...openHooks(access, events, clock),
+      routes: openRoutes(access),
       failed,
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };
