@@ -57,6 +57,8 @@ export function openFunctions(parts: {
   readonly releases: Pick<Projects, "findRelease">;
   readonly clock: Clock;
   readonly changed: (name: FunctionName) => void;
+  /** Called after a removal, before its promise resolves; must not throw. */
+  readonly removed?: (name: FunctionName) => void;
   readonly random?: () => number;
   /** Functions kept in memory for routing. */
   readonly cacheMax?: number;
@@ -85,6 +87,7 @@ class FunctionRegistry implements Functions, FunctionsTogether {
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #changed: (name: FunctionName) => void;
+  readonly #removed: (name: FunctionName) => void;
   readonly #router: Router;
   readonly #turns = new Turns();
 
@@ -93,6 +96,7 @@ class FunctionRegistry implements Functions, FunctionsTogether {
     this.#registry = registry;
     this.#clock = clock;
     this.#changed = changed;
+    this.#removed = parts.removed ?? (() => undefined);
     this.#router = new Router({ registry, releases, random, max: cacheMax });
   }
 
@@ -193,6 +197,7 @@ class FunctionRegistry implements Functions, FunctionsTogether {
       if (current && release !== undefined && project !== options?.ofProject) refuseMember(current);
       const wasThere = await this.#registry.deleteFunction(name);
       this.#router.remove(name);
+      this.#removed(name);
       if (!wasThere) throw functionNotFound(name);
       this.#changed(name);
     });

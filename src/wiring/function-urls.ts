@@ -7,6 +7,7 @@ export function functionUrls(config: Config, gatewayPort: number) {
   const domain = config.domains[0] ?? "localhost";
   const port = gatewayPort === 80 ? "" : `:${gatewayPort}`;
   return {
+    ofHost: (host: string | undefined) => `http://${host ?? domain}${port}`,
     ofFunction: (name: FunctionName) => `http://${name}.${domain}${port}`,
     ofRelease: ({ project, number }: ReleaseRef) => `http://r${number}--${project}.${domain}${port}`,
     ofUrlId: (urlId: string) => `http://${urlId}.lambda-url.${config.region}.${domain}${port}/`,
