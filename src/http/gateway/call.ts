@@ -13,7 +13,6 @@ import type { HttpResponse } from "../message.ts";
 import { rawInput } from "../raw-invoke.ts";
 import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";
 import { type Failure, failureOf, invalidResponse } from "./function-failure.ts";
-import { answerOf, eventOf } from "./payload-v2.ts";
 import { callerGone, hasBody, readBody, streamBody } from "./request-body.ts";
 import { forwardedHeaders, headerOf, provenanceHeaders } from "./request-headers.ts";
 import { BufferedResponse } from "./response-buffer.ts";
@@ -30,8 +29,8 @@ const ONE_WRITE_BYTES_MAX = 16 * 1024;
 
 /** @throws PlatformError when the call did not run. */
 export async function callFunction(parts: ServingParts, exchange: Exchange): Promise<void> {
-  const { response, head, reply, target } = exchange;
-  if (head.prefersAsync) {
+  const { response, reply, target } = exchange;
+  if (exchange.isAsync) {
     await acceptEvent(parts, exchange);
     return;
   }
@@ -140,13 +139,13 @@ async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): 
 
 /** The body as the entry takes it: what is kept in memory is at most `bytesMax`, and only servers get a stream. */
 function bodyOf(
-  { request, response, head, target, signed }: Exchange,
+  { request, response, head, target, signed, isAsync }: Exchange,
   bytesMax: number,
 ): AsyncIterable<Uint8Array> | Promise<Buffer | undefined> | Buffer | undefined {
   if (signed) return signed.body;
   if (!hasBody(head)) return undefined;
   const { kind } = target.version.config.entry;
-  const takesStream = (kind === "server" || kind === "lifecycle") && !head.prefersAsync;
+  const takesStream = (kind === "server" || kind === "lifecycle") && !isAsync;
   if (takesStream && !isSmall(head.contentLength)) return streamBody(request, response, head);
   return readBody(request, response, head, bytesMax);
 }
@@ -165,7 +164,7 @@ export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallI
     const contentType = head.contentType ?? "application/octet-stream";
     return { kind: "event", payload: body ?? new Uint8Array(0), contentType };
   }
-  const payload = eventOf({
+  const payload = exchange.format.eventOf({
     invocationId,
     method,
     protocol: request.httpVersion === "1.0" ? "HTTP/1.0" : "HTTP/1.1",
@@ -178,6 +177,7 @@ export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallI
     body,
     apiId: exchange.apiId,
     caller: signed?.caller,
+    routed: exchange.routed,
     receivedAt: Date.now(),
   });
   return { kind: "event", payload, contentType: "application/json" };
@@ -185,7 +185,16 @@ export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallI
 
 type InputFacts = Pick<
   Exchange,
-  "request" | "head" | "route" | "target" | "invocationId" | "signed" | "provenance" | "apiId"
+  | "request"
+  | "head"
+  | "route"
+  | "target"
+  | "invocationId"
+  | "signed"
+  | "provenance"
+  | "apiId"
+  | "format"
+  | "routed"
 >;
 
 function isSmall(contentLength: number | undefined): boolean {
@@ -208,7 +217,7 @@ function answer(exchange: Exchange, outcome: InvocationOutcome, sink: StreamedRe
   }
   switch (target.version.config.entry.kind) {
     case "handler": {
-      const { status, headers, body } = answerOf(payload, reply);
+      const { status, headers, body } = exchange.format.answerOf(payload, reply);
       sendWhole(response, status, headers, body);
       return;
     }

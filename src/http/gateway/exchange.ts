@@ -3,15 +3,15 @@ import type { InvocationId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { Functions } from "../../registry/functions.ts";
+import type { RoutesByHost } from "../../registry/route-table.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventIntake } from "../event-intake.ts";
 import type { ReceiveHook } from "../hooks/receive.ts";
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import type { Callers } from "./callers.ts";
-import type { SignedCaller } from "./payload-v2.ts";
+import type { HandlerFormat, RoutedFacts, SignedCaller } from "./http-event.ts";
 import { type Provenance, type RequestHead, withoutHeader } from "./request-headers.ts";
 import type { ReplyHeaders } from "./response-headers.ts";
-import type { Route } from "./routing.ts";
 
 /** What the gateway works with. */
 export interface GatewayPorts {
@@ -27,6 +27,14 @@ export interface GatewayPorts {
   readonly urlPermissions: UrlPermissions;
   /** Answers what comes to addresses below `/_hooks/`; without it there are none. */
   readonly receiveHook?: ReceiveHook | undefined;
+  /** Where routes lead; without it there are none. */
+  readonly routes: GatewayRoutes | undefined;
+}
+
+export interface GatewayRoutes {
+  readonly table: RoutesByHost;
+  /** Twelve digits. */
+  readonly account: string;
 }
 
 /** @throws PlatformError `SignatureInvalid`, `Unauthenticated`, `Forbidden`. */
@@ -47,16 +55,32 @@ export type VerifySignature = (request: {
  */
 export type UrlPermissions = "off" | "required" | "both";
 
+/** A request whose headers have been read. */
+export interface Arrival {
+  readonly request: HttpRequest;
+  readonly response: HttpResponse;
+  readonly invocationId: InvocationId;
+  readonly head: RequestHead;
+  /** What every answer to it has: names and values in turn. It grows on the way. */
+  readonly added: string[];
+}
+
 /** One request on its way to a function. */
 export interface Exchange {
   readonly request: HttpRequest;
   readonly response: HttpResponse;
   readonly invocationId: InvocationId;
   readonly head: RequestHead;
-  readonly route: FunctionRoute;
+  readonly route: Addressed;
   readonly target: Target;
-  /** Id of the function URL, or the function's name. */
+  /** Id of the function URL, the function's name, or the host of a route. */
   readonly apiId: string;
+  /** How a handler is handed the request, and what it returns is read. */
+  readonly format: HandlerFormat;
+  /** Of the route that it came by. */
+  readonly routed: RoutedFacts | undefined;
+  /** It becomes an event, and is answered 202. */
+  readonly isAsync: boolean;
   readonly reply: ReplyHeaders;
   readonly provenance: Provenance;
   /** Set on a signed request, whose body has been read by then. */
@@ -65,7 +89,15 @@ export interface Exchange {
   readonly isBuffered: boolean;
 }
 
-export type FunctionRoute = Exclude<Route, { readonly kind: "own" }>;
+/** What a function is told of the address that led to it. */
+export interface Addressed {
+  readonly path: string;
+  /** Without `?`; empty if there is none. */
+  readonly query: string;
+  readonly host: string;
+  /** What was cut off the path. */
+  readonly prefix?: string;
+}
 
 export interface SignedRequest {
   readonly caller: SignedCaller;
@@ -80,19 +112,19 @@ export interface ServingParts extends GatewayPorts {
 export function provenanceOf(
   request: HttpRequest,
   head: RequestHead,
-  route: FunctionRoute,
+  route: Addressed,
   invocationId: InvocationId,
 ): Provenance {
   return {
     sourceIp: sourceIpOf(request),
     port: request.socket.localPort ?? 0,
     traceId: head.traceId ?? newTraceId(invocationId),
-    prefix: route.kind === "function" ? route.prefix : "",
+    prefix: route.prefix ?? "",
   };
 }
 
 /** Path and query as the function is to see them. */
-export function targetOf(route: FunctionRoute): string {
+export function targetOf(route: Addressed): string {
   return route.query === "" ? route.path : `${route.path}?${route.query}`;
 }
 
@@ -105,7 +137,7 @@ export async function verified(
   verify: VerifySignature | undefined,
   request: HttpRequest,
   head: RequestHead,
-  route: FunctionRoute,
+  route: Addressed,
   body: Buffer | undefined,
   target: Target,
 ): Promise<{ readonly head: RequestHead; readonly signed: SignedRequest }> {

@@ -144,6 +144,7 @@ export async function startGateway(facts: TestGatewayFacts = {}): Promise<TestGa
     events: undefined,
     verifySignature: undefined,
     urlPermissions: "off",
+    routes: undefined,
     ...parts,
     functions: fakeFunctions(functions),
     invocations,

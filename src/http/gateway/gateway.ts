@@ -15,6 +15,7 @@ import type { HttpRequest, HttpResponse } from "../message.ts";
 import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
 import {
+  type Arrival,
   type Exchange,
   type GatewayPorts,
   iamForbidden,
@@ -23,9 +24,10 @@ import {
   verified,
 } from "./exchange.ts";
 import { checkOpenUrl, corsHeaders, isPreflight, preflightHeaders, resolveUrl } from "./function-url.ts";
+import { FORMAT_V2 } from "./payload-v2.ts";
 import { readBody } from "./request-body.ts";
 import { readRequestHead } from "./request-headers.ts";
-import { newRouter, type Router } from "./routing.ts";
+import { type DirectRoute, newRouter, type Router } from "./routing.ts";
 import { serveUpgrade } from "./upgrade.ts";
 
 export interface GatewayParts extends GatewayPorts {
@@ -47,7 +49,7 @@ const REQUEST_MS_MAX = TIMEOUT_MS_MAX + 30_000;
 
 /** @throws PlatformError of `listen`. */
 export async function openGateway(parts: GatewayParts): Promise<Listener> {
-  const router = newRouter(parts.domains);
+  const router = newRouter(parts.domains, parts.routes?.table);
   const serving: ServingParts = { ...parts, callers: new Callers() };
   return await listen({
     host: parts.host,
@@ -71,54 +73,19 @@ async function serve(
   response: HttpResponse,
 ): Promise<void> {
   const invocationId = newInvocationId();
-  let added: readonly string[] = ["x-amzn-requestid", invocationId];
+  const added = ["x-amzn-requestid", invocationId];
   try {
     const head = readRequestHead(request.rawHeaders);
-    const route = router.route(request.url ?? "/", head.host);
-    if (route.kind === "own") {
-      if (parts.receiveHook && route.path.startsWith(HOOKS_PATH)) {
-        await parts.receiveHook({ request, response, head, path: route.path, invocationId });
-        return;
-      }
-      answerOwn(route.path, request, response);
-      return;
+    const arrival = { request, response, invocationId, head, added };
+    let route = router.route(request.url ?? "/", head.host);
+    if (route.kind === "routed") {
+      routedModule ??= await import("./routed.ts");
+      const next = await routedModule.serveRouted(parts, arrival, route);
+      if (!next) return;
+      route = next;
     }
-    const provenance = provenanceOf(request, head, route, invocationId);
-    const common = {
-      request,
-      response,
-      invocationId,
-      head,
-      route,
-      provenance,
-      signed: undefined,
-      isBuffered: false,
-    };
-    switch (route.kind) {
-      case "function": {
-        const target =
-          parts.functions.resolveCached(route.name, route.qualifier) ??
-          (await parts.functions.resolve(route.name, route.qualifier));
-        const reply = { added, replacesCors: false };
-        const apiId = route.name;
-        const exchange: Exchange = { ...common, target, apiId, reply };
-        await (route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange));
-        return;
-      }
-      case "url": {
-        const { target, url } = await resolveUrl(parts.functions, route.urlId);
-        added = [...added, ...corsHeaders(url, head)];
-        if (url.cors && isPreflight(request.method, head)) {
-          sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(url, head)]);
-          return;
-        }
-        const reply = { added, replacesCors: url.cors !== undefined };
-        const isBuffered = url.invokeMode === "BUFFERED";
-        const open: Exchange = { ...common, target, apiId: route.urlId, reply, isBuffered };
-        if (url.authType === "NONE") checkOpenUrl(parts.urlPermissions, target);
-        await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
-      }
-    }
+    if (route.kind === "own") await serveOwn(parts, arrival, route.path);
+    else await serveAddressed(parts, arrival, route);
   } catch (error) {
     if (response.destroyed || request.socket.destroyed) return;
     // Who sends what can be misread is not trusted with more on this connection.
@@ -126,6 +93,61 @@ async function serve(
     if (closes) ignoreFurther(request);
     else discardRest(request);
     sendError(response, error, { log: parts.log, requestId: invocationId, headers: added, closes });
+  }
+}
+
+async function serveOwn(parts: ServingParts, arrival: Arrival, path: string): Promise<void> {
+  const { request, response, head, invocationId } = arrival;
+  if (parts.receiveHook && path.startsWith(HOOKS_PATH))
+    await parts.receiveHook({ request, response, head, path, invocationId });
+  else answerOwn(path, request, response);
+}
+
+/** What serves routes, loaded with the first request to a host that has any. */
+let routedModule: typeof import("./routed.ts") | undefined;
+
+/** A request whose address names a function or a function URL. */
+async function serveAddressed(
+  parts: ServingParts,
+  { request, response, invocationId, head, added }: Arrival,
+  route: Exclude<DirectRoute, { readonly kind: "own" }>,
+): Promise<void> {
+  const common = {
+    request,
+    response,
+    invocationId,
+    head,
+    route,
+    provenance: provenanceOf(request, head, route, invocationId),
+    signed: undefined,
+    isBuffered: false,
+    isAsync: head.prefersAsync,
+    format: FORMAT_V2,
+    routed: undefined,
+  };
+  switch (route.kind) {
+    case "function": {
+      const target =
+        parts.functions.resolveCached(route.name, route.qualifier) ??
+        (await parts.functions.resolve(route.name, route.qualifier));
+      const reply = { added, replacesCors: false };
+      const exchange: Exchange = { ...common, target, apiId: route.name, reply };
+      await (route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange));
+      return;
+    }
+    case "url": {
+      const { target, url } = await resolveUrl(parts.functions, route.urlId);
+      added.push(...corsHeaders(url, head));
+      if (url.cors && isPreflight(request.method, head)) {
+        sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(url, head)]);
+        return;
+      }
+      const reply = { added, replacesCors: url.cors !== undefined };
+      const isBuffered = url.invokeMode === "BUFFERED";
+      const open: Exchange = { ...common, target, apiId: route.urlId, reply, isBuffered };
+      if (url.authType === "NONE") checkOpenUrl(parts.urlPermissions, target);
+      await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
+    }
   }
 }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { newInvocationId } from "../../core/ids.ts";
-import { answerOf, eventOf, type HttpEvent, isTextual, preludeOf } from "./payload-v2.ts";
+import type { HttpEvent } from "./http-event.ts";
+import { answerOf, eventOf, isTextual, preludeOf } from "./payload-v2.ts";
 import { readRequestHead } from "./request-headers.ts";
 import { InvalidFunctionResponse } from "./response-headers.ts";
 
@@ -24,6 +25,7 @@ function parsed(rawHeaders: readonly string[], facts: Partial<HttpEvent> = {}): 
     body: undefined,
     apiId: "greet",
     caller: undefined,
+    routed: undefined,
     receivedAt: RECEIVED_AT,
     ...facts,
   });

@@ -12,7 +12,8 @@
  * The event is put together as text, in one pass: parsing or building objects for it would cost more than all else.
  */
 import { isUtf8 } from "node:buffer";
-import type { InvocationId } from "../../core/ids.ts";
+import { hostnameOf } from "../../core/host-meaning.ts";
+import type { HandlerFormat, HttpAnswer, HttpEvent, RoutedFacts, SignedCaller } from "./http-event.ts";
 import type { RequestHead } from "./request-headers.ts";
 import {
   checkedStatus,
@@ -21,58 +22,44 @@ import {
   type ReplyHeaders,
   ResponseHeaders,
 } from "./response-headers.ts";
-import { hostnameOf } from "./routing.ts";
-
-export interface HttpEvent {
-  readonly invocationId: InvocationId;
-  readonly method: string;
-  /** `HTTP/1.1`. */
-  readonly protocol: string;
-  readonly path: string;
-  readonly query: string;
-  readonly host: string;
-  readonly head: RequestHead;
-  /** Headers that we add: names in lower case and values in turn. */
-  readonly addedHeaders: readonly string[];
-  readonly sourceIp: string;
-  readonly body: Buffer | undefined;
-  /** Id of the function URL, or the function's name. */
-  readonly apiId: string;
-  readonly caller: SignedCaller | undefined;
-  /** Ms since epoch. */
-  readonly receivedAt: number;
-}
-
-/** Who signed a request to a function URL with IAM authentication. */
-export interface SignedCaller {
-  readonly accessKey: string;
-  readonly accountId: string;
-  readonly userArn: string;
-  readonly userId: string;
-}
 
 /** The event as UTF-8 JSON. */
 export function eventOf(facts: HttpEvent): Buffer {
-  const { head, body, caller } = facts;
+  const { head, body, caller, routed } = facts;
   const path = JSON.stringify(facts.path);
   const hostname = hostnameOf(facts.host);
   const isText = body !== undefined && isTextual(head.contentType) && isUtf8(body);
 
-  let json = `{"version":"2.0","routeKey":"$default","rawPath":${path},"rawQueryString":${JSON.stringify(facts.query)}`;
+  const routeKey = routed ? JSON.stringify(routed.key) : '"$default"';
+  let json = `{"version":"2.0","routeKey":${routeKey},"rawPath":${path},"rawQueryString":${JSON.stringify(facts.query)}`;
   if (head.cookie !== undefined) json += `,"cookies":${cookiesJson(head.cookie)}`;
   json += `,"headers":${headersJson(head, facts.addedHeaders)}`;
   if (facts.query !== "") json += queryJson(facts.query);
-  json += `,"requestContext":{"accountId":${JSON.stringify(caller?.accountId ?? "anonymous")}`;
+  const accountId = caller?.accountId ?? routed?.accountId ?? "anonymous";
+  json += `,"requestContext":{"accountId":${JSON.stringify(accountId)}`;
   json += `,"apiId":${JSON.stringify(facts.apiId)}`;
   if (caller) json += `,"authorizer":{"iam":${callerJson(caller)}}`;
   json += `,"domainName":${JSON.stringify(hostname)},"domainPrefix":${JSON.stringify(firstLabel(hostname))}`;
   json += `,"http":{"method":"${facts.method}","path":${path},"protocol":"${facts.protocol}"`;
   json += `,"sourceIp":"${facts.sourceIp}","userAgent":${JSON.stringify(head.userAgent ?? "")}}`;
-  json += `,"requestId":"${facts.invocationId}","routeKey":"$default","stage":"$default"`;
+  json += `,"requestId":"${facts.invocationId}","routeKey":${routeKey},"stage":"$default"`;
   json += `,"time":"${commonLogTime(facts.receivedAt)}","timeEpoch":${facts.receivedAt}}`;
+  if (routed) json += routedJson(routed);
   if (body !== undefined) json += isText ? `,"body":${JSON.stringify(body.toString())}` : base64Json(body);
   json += `,"isBase64Encoded":${body !== undefined && !isText}}`;
   return Buffer.from(json);
+}
+
+function routedJson({ parameters, stageVariables }: RoutedFacts): string {
+  let json = "";
+  if (parameters.length > 0) json += `,"pathParameters":${pairsJson(parameters)}`;
+  if (stageVariables.length > 0) json += `,"stageVariables":${pairsJson(stageVariables)}`;
+  return json;
+}
+
+/** An object with these members, whatever they are called. */
+export function pairsJson(pairs: readonly (readonly [name: string, value: string])[]): string {
+  return `{${pairs.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`;
 }
 
 /** Whether Lambda treats that content type as text. */
@@ -173,13 +160,6 @@ function commonLogTime(at: number): string {
     timeOfSecond = { second, text };
   }
   return timeOfSecond.text;
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  /** For `writeHead`, without a length. */
-  readonly headers: string[];
-  readonly body: string | Uint8Array;
 }
 
 /**
@@ -284,3 +264,5 @@ function parse(payload: Uint8Array): unknown {
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+export const FORMAT_V2: HandlerFormat = { eventOf, answerOf };

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { isPlatformError } from "../../core/errors.ts";
-import { hostnameOf, newRouter } from "./routing.ts";
+import { hostnameOf } from "../../core/host-meaning.ts";
+import { newRouter } from "./routing.ts";
 
 const router = newRouter(["localhost", "example.com", "fn.example.com"]);
 
@@ -10,7 +11,7 @@ const router = newRouter(["localhost", "example.com", "fn.example.com"]);
 function routed(target: string, host: string | undefined): string {
   try {
     const route = router.route(target, host);
-    if (route.kind === "own") return `own ${route.path}`;
+    if (route.kind === "own" || route.kind === "routed") return `${route.kind} ${route.path}`;
     if (route.kind === "url") return `url ${route.urlId} ${route.path}`;
     const { name, qualifier, path, query, prefix, isRawInvoke } = route;
     const named = qualifier === undefined ? name : `${name}:${qualifier}`;

@@ -3,20 +3,28 @@
  *
  * | address | reaches |
  * |---|---|
+ * | a host that has routes, `/_…` | us |
+ * | a host that has routes | its routes, then those without a host; of base domains also what is below |
  * | `NAME.DOMAIN` | the function, with the whole path |
  * | `QUALIFIER--NAME.DOMAIN` | its alias or version; the first `--` divides |
  * | `URLID.lambda-url.REGION.DOMAIN` | the function URL with that id |
- * | any other host, `/NAME[:QUALIFIER]/rest` | the function, with `/rest` |
  * | any other host, `/_…` | us |
+ * | any other host | routes without a host, then what is below |
+ * | any other host, `/NAME[:QUALIFIER]/rest` | the function, with `/rest` |
  *
  * Hosts are compared in lower case, so a name with capitals is reached by path only. What a proxy in front could read
  * differently (encoded letters in a name, dot segments on a path that we cut, an absolute-form target for another
  * host) is refused rather than guessed.
  */
 import { PlatformError } from "../../core/errors.ts";
+import { type HostMeaning, meaningOfHost, parseHost, sortedDomains } from "../../core/host-meaning.ts";
 import { type FunctionName, parseFunctionName } from "../../core/ids.ts";
+import type { HostRoutes, RoutesByHost } from "../../registry/route-table.ts";
 
-export type Route =
+export type Route = DirectRoute | RoutedRequest;
+
+/** Where an address leads by itself. */
+export type DirectRoute =
   | {
       readonly kind: "function";
       readonly name: FunctionName;
@@ -41,10 +49,16 @@ export type Route =
   /** Ours; `path` begins with `/_`, or is `/`. */
   | { readonly kind: "own"; readonly path: string };
 
-type HostMeaning =
-  | { readonly kind: "function"; readonly name: FunctionName; readonly qualifier: string | undefined }
-  | { readonly kind: "url"; readonly urlId: string }
-  | { readonly kind: "any" };
+/** A request to a host that has routes, before they are looked at. */
+export interface RoutedRequest {
+  readonly kind: "routed";
+  readonly routes: HostRoutes;
+  readonly path: string;
+  readonly query: string;
+  readonly host: string;
+  /** Where it leads if no route has its path; undefined: nowhere. */
+  readonly orElse: (() => DirectRoute) | undefined;
+}
 
 export interface Router {
   /**
@@ -54,9 +68,7 @@ export interface Router {
   route(target: string, host: string | undefined): Route;
 }
 
-const HOST = /^(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/;
 const QUALIFIER = /^(?:\$LATEST|[A-Za-z0-9-_]{1,128})$/;
-const URL_LABELS = /^([a-z0-9]{1,64})\.lambda-url\.[a-z0-9-]{1,32}$/;
 const DOT_SEGMENT = /(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:$|[/\\;]|%2f|%5c|%3b)/i;
 /** The two characters of `NAME:$LATEST` that careful clients encode; nothing else in a name needs it. */
 const ENCODED_SEPARATOR = /%(?:3a|24)/gi;
@@ -65,19 +77,45 @@ const RAW_INVOKE_PATH = "/2015-03-31/functions/function/invocations";
 /** Hosts repeat: their meaning is kept for so many, then forgotten all at once. */
 const HOSTS_REMEMBERED_MAX = 1_000;
 
-/** `domains` are the base domains in lower case, like `localhost`. */
-export function newRouter(domains: readonly string[]): Router {
-  // The longest first, so that `lambda.example.com` wins over `example.com`.
-  const suffixes = domains.map((domain) => `.${domain.toLowerCase()}`).sort((a, b) => b.length - a.length);
-  const meanings = new Map<string, HostMeaning>();
+/** What a host was found to mean, so that a call finds it by one look into a map. */
+interface KnownHost {
+  readonly meaning: HostMeaning;
+  /** Undefined if no route concerns it. */
+  readonly routes: HostRoutes | undefined;
+  readonly servesPaths: boolean;
+}
 
-  function meaningOf(host: string): HostMeaning {
-    const known = meanings.get(host);
-    if (known) return known;
-    const meaning = readHost(host, suffixes);
-    if (meanings.size >= HOSTS_REMEMBERED_MAX) meanings.clear();
-    meanings.set(host, meaning);
-    return meaning;
+/** `domains` are the base domains, like `localhost`. */
+export function newRouter(domains: readonly string[], routes: RoutesByHost = NO_ROUTES): Router {
+  const sorted = sortedDomains(domains);
+  const hosts = new Map<string, KnownHost>();
+  let generation = routes.generation;
+
+  function known(host: string | undefined): KnownHost {
+    if (generation !== routes.generation) {
+      hosts.clear();
+      generation = routes.generation;
+    }
+    const key = host ?? NO_HOST;
+    const before = hosts.get(key);
+    if (before) return before;
+    const found = host === undefined ? knownHost(undefined, ANY_HOST) : look(host);
+    if (hosts.size >= HOSTS_REMEMBERED_MAX) hosts.clear();
+    hosts.set(key, found);
+    return found;
+  }
+
+  function look(host: string): KnownHost {
+    const hostname = parseHost(host);
+    if (hostname === undefined) throw ambiguous(`"${shown(host)}" is not a host name`);
+    return knownHost(hostname, meaningOfHost(hostname, sorted));
+  }
+
+  function knownHost(hostname: string | undefined, meaning: HostMeaning): KnownHost {
+    const { own, anyHost } = routes.ofHost(hostname);
+    const isFree = meaning.kind === "any" || meaning.kind === "domain";
+    const concerned = own || (isFree && anyHost) ? { own, anyHost } : undefined;
+    return { meaning, routes: concerned, servesPaths: meaning.kind === "domain" || (isFree && !own) };
   }
 
   return {
@@ -86,10 +124,15 @@ export function newRouter(domains: readonly string[]): Router {
       if (authority !== undefined && authority.toLowerCase() !== host?.toLowerCase()) {
         throw ambiguous(`the request is for "${authority}" and its Host is "${host ?? ""}"`);
       }
-      const meaning = host === undefined ? ANY_HOST : meaningOf(host);
+      const { meaning, routes: concerned, servesPaths } = known(host);
       const mark = origin.indexOf("?");
       const path = mark === -1 ? origin : origin.slice(0, mark);
       const query = mark === -1 ? "" : origin.slice(mark + 1);
+      if (concerned) {
+        if (path.startsWith("/_")) return { kind: "own", path };
+        const orElse = servesPaths ? () => routeByPath(path, query, host ?? "") : undefined;
+        return { kind: "routed", routes: concerned, path, query, host: host ?? "", orElse };
+      }
       switch (meaning.kind) {
         case "function":
           return {
@@ -104,6 +147,9 @@ export function newRouter(domains: readonly string[]): Router {
           };
         case "url":
           return { kind: "url", urlId: meaning.urlId, path, query, host: host ?? "" };
+        case "nothing":
+          throw notFound(meaning.labels);
+        case "domain":
         case "any":
           return routeByPath(path, query, host ?? "");
       }
@@ -111,14 +157,10 @@ export function newRouter(domains: readonly string[]): Router {
   };
 }
 
-/** `localhost` of `localhost:8080`, `[::1]` of `[::1]:8080`. */
-export function hostnameOf(host: string): string {
-  const colon = host.lastIndexOf(":");
-  return colon > host.lastIndexOf("]") ? host.slice(0, colon) : host;
-}
-
+/** No host is spelled like that. */
+const NO_HOST = "\0";
 const ANY_HOST: HostMeaning = { kind: "any" };
-
+const NO_ROUTES: RoutesByHost = { generation: 0, ofHost: () => ({ own: undefined, anyHost: undefined }) };
 /** A request target is a path, or a whole URL (RFC 9112 section 3.2.2) whose authority then counts. */
 function originForm(target: string): { readonly origin: string; readonly authority: string | undefined } {
   if (target.includes("#")) throw ambiguous("a request target has no fragment (#)");
@@ -129,25 +171,7 @@ function originForm(target: string): { readonly origin: string; readonly authori
   return { origin: rest.startsWith("/") ? rest : `/${rest}`, authority: absolute[1] ?? "" };
 }
 
-function readHost(host: string, suffixes: readonly string[]): HostMeaning {
-  const lower = host.toLowerCase();
-  if (!HOST.test(lower) || lower.includes("..")) throw ambiguous(`"${shown(host)}" is not a host name`);
-  const hostname = hostnameOf(lower);
-  if (suffixes.includes(`.${hostname}`)) return ANY_HOST;
-  const suffix = suffixes.find((candidate) => hostname.endsWith(candidate));
-  if (suffix === undefined) return ANY_HOST;
-  const labels = hostname.slice(0, -suffix.length);
-
-  const url = URL_LABELS.exec(labels);
-  if (url?.[1]) return { kind: "url", urlId: url[1] };
-  const divider = labels.indexOf("--");
-  const qualifier = divider > 0 ? labels.slice(0, divider) : undefined;
-  const name = parseFunctionName(divider > 0 ? labels.slice(divider + 2) : labels);
-  if (!name) throw notFound(labels);
-  return { kind: "function", name, qualifier };
-}
-
-function routeByPath(path: string, query: string, host: string): Route {
+function routeByPath(path: string, query: string, host: string): DirectRoute {
   if (path === "/" || path.startsWith("/_")) return { kind: "own", path };
   const slash = path.indexOf("/", 1);
   const written = slash === -1 ? path.slice(1) : path.slice(1, slash);

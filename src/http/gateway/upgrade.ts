@@ -5,7 +5,7 @@ import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { newInvocationId } from "../../core/ids.ts";
 import type { Target } from "../../registry/target.ts";
 import { endWithError, explainError } from "../error-response.ts";
-import { type FunctionRoute, provenanceOf, type ServingParts, targetOf, verified } from "./exchange.ts";
+import { type Addressed, provenanceOf, type ServingParts, targetOf, verified } from "./exchange.ts";
 import { checkOpenUrl, resolveUrl } from "./function-url.ts";
 import { hasBody } from "./request-body.ts";
 import { forwardedHeaders, type RequestHead, readRequestHead } from "./request-headers.ts";
@@ -38,7 +38,7 @@ export async function serveUpgrade(
 
 interface AdmittedUpgrade {
   readonly requestHead: RequestHead;
-  readonly route: FunctionRoute;
+  readonly route: Addressed;
   readonly target: Target;
 }
 
@@ -50,7 +50,15 @@ async function admit(
   const requestHead = readRequestHead(request.rawHeaders);
   if (hasBody(requestHead))
     throw new PlatformError("InvalidRequest", "an upgrade request must not have a body");
-  const route = router.route(request.url ?? "/", requestHead.host);
+  const routed = router.route(request.url ?? "/", requestHead.host);
+  const route =
+    routed.kind === "routed"
+      ? await (await import("./routed.ts")).admitUpgrade(parts, request.method ?? "GET", requestHead, routed)
+      : routed;
+  if (route.kind === "admitted") {
+    requireServer(route.target);
+    return { requestHead: route.head, route: route.address, target: route.target };
+  }
   if (route.kind === "own")
     throw new PlatformError("RouteNotFound", `nothing can be upgraded at ${route.path}`);
   if (route.kind === "function") {

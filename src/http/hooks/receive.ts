@@ -20,7 +20,8 @@ import { NO_MARKS } from "../../store/hooks.ts";
 import { sendError, sendJson, sendText } from "../error-response.ts";
 import { wholeInput } from "../event-intake.ts";
 import { inputOf } from "../gateway/call.ts";
-import { type FunctionRoute, provenanceOf } from "../gateway/exchange.ts";
+import { provenanceOf } from "../gateway/exchange.ts";
+import { FORMAT_V2 } from "../gateway/payload-v2.ts";
 import { readBody } from "../gateway/request-body.ts";
 import { type RequestHead, withoutHeader } from "../gateway/request-headers.ts";
 import { discardRest } from "../listener.ts";
@@ -55,6 +56,8 @@ export type ReceiveHook = (request: HookRequest) => Promise<void>;
 export const HOOKS_PATH = "/_hooks/";
 
 const TEXT_LENGTH_MAX = 200;
+/** Nobody signed it for us, and it came by no route. */
+const PLAIN = { signed: undefined, routed: undefined, format: FORMAT_V2 };
 
 export function newHookReceiver(parts: HookParts): ReceiveHook {
   const { hooks, clock, log } = parts;
@@ -171,21 +174,17 @@ async function eventOf(
 ): Promise<Pick<NewDelivery, "outcome" | "note" | "event">> {
   const { request, head, invocationId } = arrived;
   const target = await targetOf(functions, hook);
-  const route: FunctionRoute = {
-    kind: "function",
-    name: hook.functionName,
-    qualifier: hook.qualifier,
+  const route = {
     path: rest,
     query: (request.url ?? "").split("?").slice(1).join("?"),
     prefix: `${HOOKS_PATH}${hook.id}`,
     host: head.host ?? "",
-    isRawInvoke: false,
   };
   const body = message.body.byteLength === 0 ? undefined : Buffer.from(message.body);
   const provenance = provenanceOf(request, head, route, invocationId);
   const seen = withHook(withoutHeader(head, "x-gitlab-token"), hook);
   const parts = { request, head: seen, route, target, invocationId, provenance };
-  const input = inputOf({ ...parts, signed: undefined, apiId: hook.functionName }, body);
+  const input = inputOf({ ...parts, ...PLAIN, apiId: hook.functionName }, body);
   if (input.kind === "event" && input.payload.byteLength > PAYLOAD_BYTES_MAX) {
     throw new PlatformError(
       "PayloadTooLarge",

@@ -1,0 +1,169 @@
+/**
+ * Requests to hosts that have routes: finds the route, and calls what it leads to. Loaded with the first of them.
+ *
+ *   path in normal form ─► route ─► function, as its action says
+ */
+
+import { PlatformError } from "../../core/errors.ts";
+import {
+  type CallAction,
+  type HttpRoute,
+  type ResponseAction,
+  type RouteMethod,
+  routeKeyText,
+} from "../../core/route.ts";
+import type { FoundRoute } from "../../core/route-matcher.ts";
+import { parseRequestPath, parseRoutePath, type RequestPath } from "../../core/route-path.ts";
+import type { Target } from "../../registry/target.ts";
+import type { HttpResponse } from "../message.ts";
+import { callFunction } from "./call.ts";
+import { type Addressed, type Arrival, provenanceOf, type ServingParts } from "./exchange.ts";
+import type { RoutedFacts } from "./http-event.ts";
+import { FORMAT_V2 } from "./payload-v2.ts";
+import type { RequestHead } from "./request-headers.ts";
+import { isBodiless } from "./response-headers.ts";
+import type { DirectRoute, RoutedRequest } from "./routing.ts";
+
+/**
+ * Answers the request, or gives where else it leads.
+ *
+ * @throws PlatformError `InvalidRequest` for a path that could be read in two ways, `RouteNotFound`, `MethodNotAllowed`;
+ * `FunctionNotFound` and the like for what the route leads to; those of `callFunction`.
+ */
+export async function serveRouted(
+  parts: ServingParts,
+  arrival: Arrival,
+  routed: RoutedRequest,
+): Promise<DirectRoute | undefined> {
+  const { request, response, head, added, invocationId } = arrival;
+  const method = request.method ?? "GET";
+  const path = parseRequestPath(routed.path);
+  const found = findRoute(routed, method, path, added);
+  if (!found) return orElse(routed);
+
+  const { route } = found;
+  const { action } = route;
+  if (action.kind === "response") {
+    sendFixed(response, action, added);
+    return undefined;
+  }
+  const target = await targetOfRoute(parts, action);
+  const address = addressFor(action, routed, path);
+  await callFunction(parts, {
+    request,
+    response,
+    invocationId,
+    head,
+    route: address,
+    target,
+    apiId: route.host ?? "default",
+    format: FORMAT_V2,
+    routed: factsOf(found, parts),
+    isAsync: action.isAsync,
+    reply: { added, replacesCors: false },
+    provenance: provenanceOf(request, head, address, invocationId),
+    signed: undefined,
+    isBuffered: false,
+  });
+  return undefined;
+}
+
+/** An upgraded connection that a route leads to a function. */
+export interface AdmittedUpgrade {
+  readonly kind: "admitted";
+  /** As the function is to see it. */
+  readonly head: RequestHead;
+  readonly address: Addressed;
+  readonly target: Target;
+}
+
+/** The same for an upgrade, of which only the beginning is a request. @throws PlatformError as `serveRouted`. */
+export async function admitUpgrade(
+  parts: ServingParts,
+  method: string,
+  head: RequestHead,
+  routed: RoutedRequest,
+): Promise<AdmittedUpgrade | DirectRoute> {
+  const path = parseRequestPath(routed.path);
+  const found = findRoute(routed, method, path, []);
+  if (!found) return orElse(routed);
+  const { action } = found.route;
+  if (action.kind === "response" || action.isAsync) {
+    throw new PlatformError("InvalidRequest", "what this route answers with cannot be upgraded");
+  }
+  const target = await targetOfRoute(parts, action);
+  return { kind: "admitted", head, address: addressFor(action, routed, path), target };
+}
+
+/** Undefined if no route has the path. Methods that are allowed go into `added`. */
+export function findRoute(
+  routed: RoutedRequest,
+  method: string,
+  path: RequestPath,
+  added: string[],
+): FoundRoute | undefined {
+  const { own, anyHost } = routed.routes;
+  const allowed = new Set<RouteMethod>();
+  // However it is spelled, what begins with _ is ours, and never somebody's catch-all.
+  const isOurs = path.segments[0]?.startsWith("_");
+  const found = isOurs
+    ? undefined
+    : (own?.find(method, path, allowed) ?? anyHost?.find(method, path, allowed));
+  if (found) return found;
+  if (allowed.size > 0) {
+    const methods = [...allowed].sort().join(", ");
+    added.push("allow", methods);
+    throw new PlatformError("MethodNotAllowed", `${method} is not allowed here, but ${methods}`);
+  }
+  if (!isOurs) return undefined;
+  throw new PlatformError("RouteNotFound", `there is nothing at ${routed.path.slice(0, 80)}`);
+}
+
+function orElse(routed: RoutedRequest): DirectRoute {
+  if (routed.orElse) return routed.orElse();
+  throw new PlatformError("RouteNotFound", `no route for ${routed.path.slice(0, 80)}`);
+}
+
+/** @throws PlatformError `FunctionNotFound`, `AliasNotFound`, `VersionNotFound`. */
+export async function targetOfRoute(parts: ServingParts, action: CallAction): Promise<Target> {
+  const { functionName, qualifier } = action;
+  return (
+    parts.functions.resolveCached(functionName, qualifier) ??
+    (await parts.functions.resolve(functionName, qualifier))
+  );
+}
+
+/** The address as the function is to see it. */
+export function addressFor(
+  { stripPrefix }: CallAction,
+  { path, query, host }: RoutedRequest,
+  { raw, ending }: RequestPath,
+): Addressed {
+  if (stripPrefix === undefined) return { path, query, host };
+  const cut = parseRoutePath(stripPrefix).length;
+  const rest = raw.slice(cut).join("/");
+  const prefix = `/${raw.slice(0, cut).join("/")}`;
+  return { path: `/${rest}${rest === "" ? "" : ending}`, query, host, prefix };
+}
+
+/** The length is that of the body, also where the method or the status keeps it from being sent. */
+function sendFixed(response: HttpResponse, action: ResponseAction, added: readonly string[]): void {
+  const { status, headers, body } = action;
+  const length = isBodiless(status) ? [] : ["content-length", String(Buffer.byteLength(body))];
+  response.writeHead(status, [...headers, ...length, ...added]);
+  response.end(isBodiless(status) ? undefined : body);
+}
+
+function factsOf({ route, parameters }: FoundRoute, { routes }: ServingParts): RoutedFacts {
+  return {
+    key: routeKeyText(route),
+    resource: route.path,
+    parameters,
+    stageVariables: stageVariablesOf(route),
+    accountId: routes?.account ?? "",
+  };
+}
+
+function stageVariablesOf({ action }: HttpRoute): [string, string][] {
+  return action.kind === "function" ? Object.entries(action.stageVariables) : [];
+}
