@@ -40,6 +40,7 @@ import {
 } from "./wiring/host.ts";
 import { startImageUpkeep } from "./wiring/images.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
+import { openRouting } from "./wiring/routes.ts";
 
 export interface Server extends AsyncDisposable {
   readonly gatewayUrl: string;
@@ -127,7 +128,9 @@ export async function startServer(parts: {
       releases: store.projects,
       clock,
       changed: (name) => void tellOfChange([invoker, provisioned, images.keeper], functions, name, log),
+      removed: (name) => routing.book.functionRemoved(name),
     });
+    const routing = await openRouting({ config, store, functions, clock });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
@@ -184,6 +187,7 @@ export async function startServer(parts: {
           clock,
           log,
         }),
+        routes: routing.served,
         log,
       }),
     );
@@ -219,6 +223,8 @@ export async function startServer(parts: {
         rules: store.rules,
         hooks: store.hooks,
         deploymentWaits,
+        routeBook: routing.book,
+        domains: config.domains,
         keys,
         runtimes: {
           resolve: (runtime) => runtimes.resolve(runtime, "handler"),

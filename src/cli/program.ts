@@ -20,6 +20,7 @@ import { addDeployOptions, collect } from "./deploy-options.ts";
 import { addHooks } from "./hook-program.ts";
 import type { Host } from "./host.ts";
 import { addImages, addImageUpkeep } from "./image-program.ts";
+import { addRoutes } from "./route-program.ts";
 import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
 import { TEMPLATE_NAMES } from "./templates.ts";
@@ -93,6 +94,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addEvents(program, run);
   addSchedules(program, run);
   addHooks(program, run);
+  addRoutes(program, run);
   addChanging(program, run);
   addImageUpkeep(program, run);
   addMachine(program, run);

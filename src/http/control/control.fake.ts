@@ -18,6 +18,7 @@ import type { Metrics } from "../../records/metrics/metrics.ts";
 import type { LogLine, LogQuery } from "../../records/records.ts";
 import { openFunctions } from "../../registry/function-registry.ts";
 import type { Functions } from "../../registry/functions.ts";
+import { openRouteBook } from "../../registry/route-book.ts";
 import type { Target } from "../../registry/target.ts";
 import { openSqliteStore } from "../../store/sqlite/sqlite-store.ts";
 import type { Store } from "../../store/store.ts";
@@ -85,7 +86,11 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     registry: store.registry,
     clock: systemClock,
     changed: () => undefined,
+    removed: (name) => routeBook.functionRemoved(name),
   });
+  const domains = ["localhost"];
+  const { routes } = store;
+  const routeBook = await openRouteBook({ routes, functions, domains, clock: systemClock });
   const depot = await openDepot({ dir: join(dir, "depot"), log: silentLog, clock: systemClock });
   const keys = await openKeyRing({ dir, keys: store.keys, clock: systemClock });
   const token = (await readFile(join(dir, "admin.key"), "utf8")).trim();
@@ -122,6 +127,8 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     rules: store.rules,
     hooks: store.hooks,
     deploymentWaits: () => undefined,
+    routeBook,
+    domains,
     keys,
     runtimes: {
       resolve(runtime) {
@@ -163,6 +170,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     provisioned: (name, qualifier) => control.provisioned(name, qualifier),
     quotas: { concurrencyMax: undefined, unreservedMin: 0, requestsPerSecondMax: undefined },
     urls: {
+      ofHost: (host) => `http://${host ?? "localhost"}:8080`,
       ofFunction: (name) => `http://${name}.localhost:8080`,
       ofRelease: ({ project, number }) => `http://r${number}--${project}.localhost:8080`,
       ofUrlId: (id) => `http://${id}.lambda-url.eu-central-1.localhost:8080/`,

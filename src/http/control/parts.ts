@@ -14,6 +14,7 @@ import type { MetricReader } from "../../records/metrics/metrics.ts";
 import type { Records } from "../../records/records.ts";
 import type { Functions, FunctionsTogether } from "../../registry/functions.ts";
 import type { ReleaseListener } from "../../registry/projects.ts";
+import type { RouteBook } from "../../registry/route-book.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventLedger } from "../../store/event-queue.ts";
 import type { Hooks } from "../../store/hooks.ts";
@@ -54,6 +55,9 @@ export interface ControlParts {
   readonly hooks: Hooks;
   /** Told when there is something to deploy. */
   deploymentWaits(): void;
+  readonly routeBook: RouteBook;
+  /** Base domains below which each function has a host of its own. */
+  readonly domains: readonly string[];
   readonly keys: KeyRing;
   readonly runtimes: Runtimes;
   readonly prepare: PrepareCode;
@@ -217,6 +221,8 @@ export interface InstanceCounts {
 }
 
 export interface FunctionUrls {
+  /** What a route's path is put behind: `http://api.localhost:8080`; undefined stands for every host. */
+  ofHost(host: string | undefined): string;
   /** Where a function is called: `http://greet.localhost:8080`. */
   ofFunction(name: FunctionName): string;
   /** Where a release of a project is called, functions by their path. */

@@ -9,6 +9,7 @@ import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
 import * as functions from "./functions.ts";
 import { hookHandlers } from "./hooks.ts";
+import { routeHandlers } from "./http-routes.ts";
 import * as images from "./images.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -64,6 +65,7 @@ export function v1Handlers(
     listImages: withParts(images.listImages),
     refreshImages: withParts(images.refreshImages),
     ...hookHandlers(parts),
+    ...routeHandlers(parts),
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

@@ -1,12 +1,23 @@
 /** The OpenAPI 3.1 document of our own API, made of its route table and of the schemas that requests are checked with. */
 import * as z from "zod";
 import { CreateHook, RotateHook } from "./hook-wire.ts";
+import { ChangeRoute, CreateRoute, TestRoute } from "./http-route-wire.ts";
 import { MakeRelease, SwitchRelease } from "./project-wire.ts";
 import { V1_ROWS, type V1Name } from "./routes.ts";
 import { PutSchedule } from "./schedule-wire.ts";
 import { V1_SCHEMAS } from "./wire.ts";
 
-const SCHEMAS = { ...V1_SCHEMAS, PutSchedule, MakeRelease, SwitchRelease, CreateHook, RotateHook };
+const SCHEMAS = {
+  ...V1_SCHEMAS,
+  PutSchedule,
+  MakeRelease,
+  SwitchRelease,
+  CreateHook,
+  RotateHook,
+  CreateRoute,
+  ChangeRoute,
+  TestRoute,
+};
 
 const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   changeFunction: "Change",
@@ -20,6 +31,9 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   refreshImages: "RefreshImages",
   createHook: "CreateHook",
   rotateHook: "RotateHook",
+  createRoute: "CreateRoute",
+  changeRoute: "ChangeRoute",
+  testRoute: "TestRoute",
 };
 
 /** Names of query parameters; each is text. */
@@ -40,6 +54,7 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listImages: ["function"],
   listHooks: ["function", "after", "limit"],
   listHookDeliveries: ["before", "limit"],
+  listRoutes: ["function", "host", "after", "limit"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -50,6 +65,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "revokeKey",
   "deleteSchedule",
   "deleteHook",
+  "deleteRoute",
 ]);
 const LINES: ReadonlySet<V1Name> = new Set([
   "deployFunction",
@@ -159,7 +175,7 @@ function answer(name: V1Name): Record<string, unknown> {
 
 function statusOf(name: V1Name): "200" | "201" | "202" {
   if (name === "redeliverHook") return "202";
-  return name === "createKey" || name === "createHook" ? "201" : "200";
+  return name === "createKey" || name === "createHook" || name === "createRoute" ? "201" : "200";
 }
 
 function reference(schema: string): Record<string, string> {

@@ -40,6 +40,7 @@ const F = "/v1/functions/{name}";
 const S = "/v1/schedules/{schedule}";
 const P = "/v1/projects/{project}";
 const H = "/v1/hooks/{hook}";
+const R = "/v1/routes/{route}";
 
 export const V1_ROWS = [
   row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
@@ -150,6 +151,12 @@ export const V1_ROWS = [
     "Does again what followed from a delivery.",
     JSON_BODY,
   ),
+  row("listRoutes", "GET /v1/routes", "read", "Routes by id."),
+  row("createRoute", "POST /v1/routes", "deploy", "A new route.", JSON_BODY),
+  row("testRoute", "POST /v1/routes/test", "read", "What a request would reach, and why.", JSON_BODY),
+  row("getRoute", `GET ${R}`, "read", "One route."),
+  row("changeRoute", `PATCH ${R}`, "deploy", "Changes what is given of a route.", JSON_BODY),
+  row("deleteRoute", `DELETE ${R}`, "deploy", "Removes a route."),
   row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
   row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
   row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),
