@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { projectJsonSchema } from "../src/cli/project/project-schema.ts";
 import { CONFIG_KEYS, environmentName } from "../src/config.ts";
 import { ERROR_CODES, errorFacts } from "../src/core/errors.ts";
 
@@ -28,6 +29,11 @@ describe("docs/errors.md", () => {
       );
     }
   });
+});
+
+it("docs/lambda.schema.json says what is read of a lambda.yaml", () => {
+  const written = JSON.parse(readFileSync(join(docs, "lambda.schema.json"), "utf8"));
+  assert.deepEqual(written, projectJsonSchema(), "npm run schema writes it anew");
 });
 
 describe("docs/configuration.md", () => {

@@ -20,6 +20,7 @@ import { addDeployOptions, collect } from "./deploy-options.ts";
 import { addHooks } from "./hook-program.ts";
 import type { Host } from "./host.ts";
 import { addImages, addImageUpkeep } from "./image-program.ts";
+import { addProjects, type ProjectOptions } from "./project-program.ts";
 import { addRoutes } from "./route-program.ts";
 import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
@@ -95,6 +96,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addSchedules(program, run);
   addHooks(program, run);
   addRoutes(program, run);
+  addProjects(program, run);
   addChanging(program, run);
   addImageUpkeep(program, run);
   addMachine(program, run);
@@ -102,6 +104,13 @@ export function buildProgram(parts: ProgramParts): Program {
 }
 
 const HELP_WIDTH = 110;
+
+const DEPLOY_EXAMPLES = `
+Examples:
+  lambda deploy ./hello                   one function, named hello
+  lambda deploy                           of this folder: a function, or all functions of its lambda.yaml
+  lambda deploy shop --env prod           a project, with the overrides of "environments: prod:"
+  lambda deploy shop --preview            a release that is reached by its number, beside what is live`;
 
 function addWriting(program: Program, run: Runner): void {
   program.commandsGroup("Write and deploy:");
@@ -120,9 +129,17 @@ function addWriting(program: Program, run: Runner): void {
       .description("build a folder, archive or single file and make it live as a new version")
       .option("--image <reference>", "an image of the container engine instead of a path")
       .option("--name <name>", "name of the function [name of the folder, file or image]"),
-  ).action((path: string | undefined, options: DeployOptions) =>
-    run(async (command) => (await import("./commands/deploy.ts")).deploy(command, path, options)),
-  );
+  )
+    .option("--preview", "of a project (lambda.yaml): reach the release, and leave live what is live")
+    .option("--dry-run", "of a project: say what would change, and change nothing")
+    .option("--prune", "of a project: take out functions that lambda.yaml no longer has, without asking")
+    .option("-y, --yes", "the same as --prune")
+    .option("--adopt", "of a project: take in functions of these names that exist already")
+    .option("--rebuild", "of a project: build all functions, changed or not")
+    .addHelpText("after", DEPLOY_EXAMPLES)
+    .action((path: string | undefined, options: DeployOptions) =>
+      run(async (command) => (await import("./commands/deploy.ts")).deploy(command, path, options)),
+    );
   addDeployOptions(
     program
       .command("run [folder]")
@@ -270,11 +287,18 @@ function addChanging(program: Program, run: Runner): void {
       run(async (command) => (await import("./commands/versions.ts")).listVersions(command, name)),
     );
   program
-    .command("rollback <name>")
-    .description("make the version before the live one live again, code and configuration")
-    .option("--to <n>", "this version instead")
-    .action((name: string, options: RollbackOptions) =>
-      run(async (command) => (await import("./commands/versions.ts")).rollBack(command, name, options)),
+    .command("rollback [name]")
+    .description(
+      "make what was live before live again: a function's version, or (without a name) a project's release",
+    )
+    .option("--to <n>", "this version or release instead")
+    .option("--project <name>", "of this project [that of this folder's lambda.yaml]")
+    .action((name: string | undefined, options: RollbackOptions & ProjectOptions) =>
+      run(async (command) =>
+        name === undefined
+          ? (await import("./commands/releases.ts")).rollBackProject(command, options)
+          : (await import("./commands/versions.ts")).rollBack(command, name, options),
+      ),
     );
   program
     .command("delete <name>")

@@ -3,7 +3,7 @@ import type { Target } from "../registry/target.ts";
 
 /**
  * Which calls share instances: those of one revision and, where the function can call others, of one release, since
- * what an instance calls is to stay in its release and nothing else tells which one that is (decision 0014).
+ * what an instance calls is to stay in its release and nothing else tells which one that is (decision 0017).
  */
 export function poolKey(target: Target): string {
   const { revisionId, label } = target.version;

@@ -29,8 +29,6 @@ export function startImageUpkeep(scope: Scope, parts: ImageUpkeepParts) {
     new ImageKeeper({
       tags: containers.images,
       functions,
-      versionsMax: config.imageVersionsMax,
-      diskBytesMax: config.imageDiskBytesMax,
       foundImages: async () => void (await driver.forImages()).isolation(),
       clock,
       log,

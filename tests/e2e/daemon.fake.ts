@@ -88,7 +88,11 @@ export interface CallOptions {
 
 /** A daemon as users start it, on ports of its own; with `dataDir` on a folder that outlives it. */
 export async function startDaemon(
-  options: { readonly dataDir?: string; readonly flags?: readonly string[] } = {},
+  options: {
+    readonly dataDir?: string;
+    readonly flags?: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<TestDaemon> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "lambdad-e2e-data-"));
   const args = [
@@ -102,6 +106,7 @@ export async function startDaemon(
   ];
   const child = spawn(join(ROOT, "bin/lambdad"), [...args, ...(options.flags ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
   });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));

@@ -1,6 +1,6 @@
-import { createInterface } from "node:readline/promises";
 import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { confirm } from "../confirm.ts";
 import { functionName, functionPath } from "../names.ts";
 
 export interface DeleteOptions {
@@ -22,13 +22,4 @@ export async function deleteFunction(command: Command, name: string, options: De
   await api.json("DELETE", path);
   if (output.isJson) await output.json({ deleted: name });
   else output.note(`deleted ${name}`);
-}
-
-async function confirm({ host }: Command, question: string): Promise<boolean> {
-  const dialog = createInterface({ input: host.stdin, output: host.stderr });
-  try {
-    return /^y(es)?$/i.test((await dialog.question(question, { signal: host.signal })).trim());
-  } finally {
-    dialog.close();
-  }
 }

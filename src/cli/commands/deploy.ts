@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { basename, extname, resolve } from "node:path";
+import { basename, extname, join, resolve } from "node:path";
 import { CliError, usageError } from "../cli-error.ts";
 import type { CallOptions } from "../client.ts";
 import type { Command } from "../command.ts";
@@ -39,6 +39,13 @@ export interface DeployOptions {
   readonly allowScripts?: boolean;
   /** False for --no-build. */
   readonly build: boolean;
+  /** Of a project. */
+  readonly preview?: boolean;
+  readonly dryRun?: boolean;
+  readonly prune?: boolean;
+  readonly yes?: boolean;
+  readonly adopt?: boolean;
+  readonly rebuild?: boolean;
 }
 
 /** Installing dependencies or compiling may take long without a word. */
@@ -50,7 +57,17 @@ export async function deploy(
   path: string | undefined,
   options: DeployOptions,
 ): Promise<void> {
-  const { output } = command;
+  const { host, output } = command;
+  const folder = resolve(host.workingDir, path ?? ".");
+  if (options.image === undefined && (await isProject(folder))) {
+    const [{ deployProject }, { projectOptions }] = await Promise.all([
+      import("../project/deploy-project.ts"),
+      import("../project/deploy-options.ts"),
+    ]);
+    await deployProject(command, folder, projectOptions(options));
+    return;
+  }
+  refuseProjectOptions(options);
   const { name, event, line } = await runDeploy(command, path, options);
   if (output.isJson) await output.json({ name, ...withoutType(line) });
   else await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
@@ -61,6 +78,23 @@ export async function deploy(
       "yellow",
     );
   }
+}
+
+async function isProject(folder: string): Promise<boolean> {
+  return stat(join(folder, "lambda.yaml")).then(
+    (facts) => facts.isFile(),
+    () => false,
+  );
+}
+
+function refuseProjectOptions(options: DeployOptions): void {
+  const option = (["preview", "dryRun", "prune", "adopt", "rebuild"] as const).find((name) => options[name]);
+  if (option === undefined) return;
+  const name = option === "dryRun" ? "dry-run" : option;
+  throw usageError(
+    `--${name} is for projects, and there is no lambda.yaml here`,
+    "lambda init FOLDER --template project makes one",
+  );
 }
 
 export interface Deployed {

@@ -1,3 +1,4 @@
+import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
 import { formatTable } from "../table.ts";
@@ -6,6 +7,7 @@ import { Fields, readVersion } from "../wire.ts";
 
 export interface RollbackOptions {
   readonly to?: string;
+  readonly project?: string;
 }
 
 const PAGE = 500;
@@ -50,6 +52,8 @@ export async function rollBack(
   name: string,
   options: RollbackOptions,
 ): Promise<void> {
+  if (options.project !== undefined)
+    throw usageError(`--project ${options.project} and ${name}: roll back one of them`);
   const to = options.to === undefined ? undefined : countOption("--to", options.to, 1);
   const path = functionPath(functionName(name), "/rollback");
   const answer = await (await client()).json("POST", path, { body: to === undefined ? {} : { to } });

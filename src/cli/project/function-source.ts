@@ -1,0 +1,81 @@
+import { stat } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { CliError } from "../cli-error.ts";
+import type { CallOptions } from "../client.ts";
+import { packageFolder } from "../package-folder.ts";
+import { isCode, messageOf } from "../settings.ts";
+import { plural } from "../units.ts";
+import { splitWords } from "../words.ts";
+import { hashInputs } from "./content-hash.ts";
+import type { FunctionSections } from "./project-schema.ts";
+
+/** What a function of a project is built of. */
+export interface FunctionSource {
+  readonly name: string;
+  /** See `hashInputs`. */
+  readonly inputs: string;
+  /** `2 files` */
+  readonly detail: string;
+  /** What the server is told with the upload (docs/api.md). */
+  readonly options: Readonly<Record<string, unknown>>;
+  open(): Promise<NonNullable<CallOptions["upload"]>>;
+}
+
+/** @throws CliError `FileUnusable`, `Usage` naming the function. */
+export async function openFunctionSource(
+  folder: string,
+  name: string,
+  section: FunctionSections,
+): Promise<FunctionSource> {
+  const { command } = section;
+  const settings = {
+    runtime: section.runtime,
+    kind: section.kind,
+    handler: section.handler,
+    module: section.module,
+    command: typeof command === "string" ? splitWords(`functions.${name}.command`, command) : command,
+    package: section.package,
+    allowScripts: section.allowScripts,
+    build: section.build,
+    image: section.image,
+  };
+  if (section.image !== undefined) {
+    const inputs = await hashInputs([], settings);
+    return { name, inputs, detail: section.image, options: settings, open: async () => new Uint8Array() };
+  }
+  const given = section.path ?? name;
+  const path = resolve(folder, given);
+  const facts = await stat(path).catch((error: unknown) => {
+    const reason = isCode(error, "ENOENT") ? `there is no ${given}` : messageOf(error);
+    throw CliError.local(
+      "FileUnusable",
+      `function ${name}: ${reason}`,
+      `its code is in the folder of its name, or where "path:" says`,
+    );
+  });
+  if (facts.isDirectory()) {
+    const packaged = await packageFolder(path);
+    const inputs = await hashInputs(packaged.files, settings);
+    return {
+      name,
+      inputs,
+      detail: plural(packaged.files.length, "file"),
+      options: settings,
+      open: packaged.openZip,
+    };
+  }
+  const file = {
+    path: basename(path),
+    source: path,
+    bytes: facts.size,
+    isExecutable: (facts.mode & 0o111) !== 0,
+  };
+  const { createReadStream } = await import("node:fs");
+  return {
+    name,
+    inputs: await hashInputs([file], settings),
+    detail: file.path,
+    options: { ...settings, fileName: file.path },
+    open: async () => createReadStream(path),
+  };
+}

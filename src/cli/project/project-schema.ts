@@ -1,0 +1,186 @@
+/**
+ * What may be in a lambda.yaml. The JSON Schema for editors is made of this (docs/lambda.schema.json), so both say the
+ * same.
+ */
+import * as z from "zod";
+import { FUNCTION_NAME_RULE, parseFunctionName } from "../../core/ids.ts";
+import { PROJECT_NAME_RULE, parseProjectName } from "../../core/release.ts";
+import { isScheduleName, OVERLAPS, SCHEDULE_NAME_RULE } from "../../core/schedule.ts";
+import { CliError } from "../cli-error.ts";
+import { mibOption, spanOption } from "../units.ts";
+
+/** A number or text that `read` understands; it throws a CliError that says what it expected. */
+function quantity(read: (name: string, text: string) => number, description: string) {
+  return z
+    .union([z.number(), z.string()])
+    .describe(description)
+    .transform((given, context) => {
+      try {
+        return read("", String(given));
+      } catch (error) {
+        const message = error instanceof CliError ? error.message.replace(/^: /, "") : String(error);
+        context.addIssue({ code: "custom", message });
+        return z.NEVER;
+      }
+    });
+}
+
+const size = (description: string) => quantity(mibOption, `${description}: MiB, or 256M, 1G.`);
+const span = (description: string) =>
+  quantity(spanOption, `${description}: seconds, or 500ms, 3s, 2m, 1h30m.`);
+
+const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected letters, digits and _");
+
+const Variables = z
+  .record(VariableName, z.union([z.string(), z.number(), z.boolean()]).transform(String))
+  .describe(
+    `Environment variables. $\{env:NAME} and $\{env:NAME:-default} are taken from the environment of whoever deploys.`,
+  );
+
+const Secrets = z
+  .array(VariableName)
+  .describe(
+    "Names of variables whose values are taken from the environment of whoever deploys, or from --env-file.",
+  );
+
+const FunctionKey = z
+  .string()
+  .refine((name) => parseFunctionName(name) !== undefined, { error: `expected ${FUNCTION_NAME_RULE}` });
+
+const FunctionSection = z
+  .strictObject({
+    path: z
+      .string()
+      .min(1)
+      .describe("Folder, archive or file with the code, from lambda.yaml on. Default: the function's name."),
+    image: z.string().min(1).max(512).describe("An image of the container engine instead of a path."),
+    runtime: z
+      .string()
+      .min(1)
+      .max(64)
+      .describe("nodejs24.x, python3.13, provided.al2023 … Default: detected."),
+    kind: z
+      .enum(["handler", "lifecycle", "server", "filter"])
+      .describe("The way it is written. Default: detected."),
+    handler: z.string().min(1).max(128).describe("What to call: FILE.FUNCTION. Default: detected."),
+    module: z.string().min(1).max(256).describe("Lifecycle module. Default: detected."),
+    command: z
+      .union([z.string().min(1), z.array(z.string()).min(1)])
+      .describe("Program of a server or filter: words, or a list of them."),
+    package: z
+      .enum(["zip", "image"])
+      .describe("What to make of a folder. Default: image if it has a Dockerfile."),
+    build: z.boolean().describe("false takes the code as it is."),
+    allowScripts: z.boolean().describe("Lets dependencies run their install scripts."),
+    memory: size("Memory limit"),
+    cpus: z.number().min(0.05).max(64).describe("Limits CPU time. Default: follows the memory."),
+    timeout: span("Longest call"),
+    tmp: size("Size of /tmp"),
+    network: z.enum(["host", "none", "public"]).describe("What it can reach."),
+    slots: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .describe("Calls that one instance serves at the same time (lifecycle, server)."),
+    concurrency: z
+      .strictObject({
+        max: z
+          .int()
+          .min(0)
+          .max(1_000_000)
+          .describe("Most calls at the same time, over all instances; 0 refuses all."),
+        min: z.int().min(0).max(1_000).describe("Instances that are kept started, called or not."),
+      })
+      .partial(),
+    environment: Variables,
+    secrets: Secrets,
+    calls: z
+      .array(
+        z
+          .string()
+          .regex(/^[A-Za-z0-9_*-]{1,64}$/, "expected the name of a function, in which * stands for anything"),
+      )
+      .max(20)
+      .describe(
+        "Functions that it may invoke by the AWS API: it finds endpoint and credentials in its environment.",
+      ),
+    description: z.string().max(256),
+  })
+  .partial();
+
+const ScheduleKey = z.string().refine(isScheduleName, { error: `expected ${SCHEDULE_NAME_RULE}` });
+
+const ScheduleSection = z
+  .strictObject({
+    cron: z.string().min(1).describe("Five fields, or AWS's cron(…)."),
+    rate: z.string().min(1).describe("5 minutes, 1 hour …"),
+    at: z.string().min(1).describe("Once: 2026-12-24T18:00."),
+    timezone: z.string().min(1).describe("Europe/Berlin … Default: UTC."),
+    input: z
+      .unknown()
+      .describe("What the function gets instead of EventBridge's event: text as it is, all else as JSON."),
+    overlap: z.enum(OVERLAPS).describe("What happens while an earlier event has not ended."),
+    catchUp: z.int().min(0).max(100).describe("Missed instants that are made up for."),
+    jitter: span("Share of this by which each instant is put off"),
+    paused: z.boolean(),
+    description: z.string().max(512),
+  })
+  .partial()
+  .extend({ function: z.string().min(1).describe("A function of this project.") });
+
+const sections = {
+  environment: Variables,
+  secrets: Secrets,
+  functions: z.record(FunctionKey, FunctionSection).describe("By name."),
+  schedules: z.record(ScheduleKey, ScheduleSection).describe("By name."),
+};
+
+const ProjectName = z
+  .string()
+  .refine((name) => parseProjectName(name) !== undefined, { error: `expected ${PROJECT_NAME_RULE}` })
+  .describe(`Name of the project: ${PROJECT_NAME_RULE}.`);
+
+/** A lambda.yaml with the overrides of one environment applied. */
+export const ProjectFile = z
+  .strictObject(sections)
+  .partial()
+  .extend({ project: ProjectName, functions: sections.functions });
+
+export type ProjectSections = z.output<typeof ProjectFile>;
+export type FunctionSections = ProjectSections["functions"][string];
+export type ScheduleSections = NonNullable<ProjectSections["schedules"]>[string];
+
+/** With overrides, which may leave out what is there already, and take something away with null. */
+const WholeFile = ProjectFile.extend({
+  environments: z
+    .record(
+      z.string(),
+      z
+        .strictObject({
+          ...sections,
+          functions: z.record(z.string(), FunctionSection.nullable()),
+          schedules: z.record(z.string(), ScheduleSection.partial().nullable()),
+        })
+        .partial(),
+    )
+    .describe("What is otherwise in an environment: lambda deploy --env NAME. null takes something away.")
+    .optional(),
+});
+
+export function projectJsonSchema(): Record<string, unknown> {
+  return {
+    title: "lambda.yaml",
+    ...z.toJSONSchema(WholeFile, { io: "input" }),
+  };
+}
+
+/** What may be at a place; undefined where anything may. */
+export function keysAt(path: readonly PropertyKey[]): readonly string[] | undefined {
+  let at: unknown = projectJsonSchema();
+  for (const key of path) {
+    const { properties, additionalProperties } = Object(at);
+    at = Object(properties)[key] ?? additionalProperties;
+  }
+  const { properties } = Object(at);
+  return properties === undefined ? undefined : Object.keys(properties);
+}

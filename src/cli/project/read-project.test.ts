@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { CliError } from "../cli-error.ts";
+import { nearest } from "./nearest.ts";
+import { readProject } from "./read-project.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "lambda-project-"));
+after(() => rm(folder, { recursive: true, force: true }));
+
+async function read(text: string, environment?: string, variables: Record<string, string> = {}) {
+  await writeFile(join(folder, "lambda.yaml"), text);
+  return (await readProject(folder, environment, variables)).sections;
+}
+
+/** What is said about a file that is wrong, line by line. */
+async function complaints(text: string, variables: Record<string, string> = {}): Promise<string[]> {
+  try {
+    await read(text, undefined, variables);
+  } catch (error) {
+    assert.ok(error instanceof CliError, String(error));
+    assert.equal(error.code, "ConfigurationInvalid");
+    return error.message.split("\n");
+  }
+  return [];
+}
+
+const SHOP = `
+project: shop
+environment: { STAGE: dev, RETRIES: 3, VERBOSE: true }
+functions:
+  orders:
+    calls: [prices]
+    memory: 1G
+    timeout: 1m30s
+    concurrency: { max: 10, min: 1 }
+  prices:
+    path: lib/prices
+    timeout: 5
+schedules:
+  nightly: { function: orders, cron: "0 3 * * *", input: { all: true }, jitter: 2m }
+environments:
+  prod:
+    environment: { STAGE: prod }
+    functions:
+      prices: { memory: 512, timeout: null }
+    schedules:
+      nightly: null
+`;
+
+describe("lambda.yaml", () => {
+  it("is read in the units that the API has", async () => {
+    const { functions, environment, schedules } = await read(SHOP);
+    assert.deepEqual(environment, { STAGE: "dev", RETRIES: "3", VERBOSE: "true" });
+    assert.deepEqual(functions.orders, {
+      calls: ["prices"],
+      memory: 1_024,
+      timeout: 90_000,
+      concurrency: { max: 10, min: 1 },
+    });
+    assert.deepEqual(functions.prices, { path: "lib/prices", timeout: 5_000 });
+    assert.equal(schedules?.nightly?.jitter, 120_000);
+  });
+
+  it("is overridden member by member in an environment, and null takes away", async () => {
+    const { functions, environment, schedules } = await read(SHOP, "prod");
+    assert.deepEqual(environment, { STAGE: "prod", RETRIES: "3", VERBOSE: "true" });
+    assert.deepEqual(functions.prices, { path: "lib/prices", memory: 512 });
+    assert.deepEqual(schedules, {});
+  });
+
+  it("takes values from the environment, or their defaults, and reads plain ones as what they are", async () => {
+    const text = `
+project: shop
+functions:
+  a:
+    memory: \${env:MEM:-256}M
+    concurrency:
+      max: \${env:MAX:-7}
+    environment: { URL: "http://\${env:HOST}/x", QUOTED: "\${env:MAX:-7}", EMPTY: "\${env:NONE:-}" }
+`;
+    const { functions } = await read(text, undefined, { HOST: "example.org" });
+    assert.deepEqual(functions.a, {
+      memory: 256,
+      concurrency: { max: 7 },
+      environment: { URL: "http://example.org/x", QUOTED: "7", EMPTY: "" },
+    });
+    assert.deepEqual(await complaints(text), [
+      `lambda.yaml:8:25: $\{env:HOST}: HOST is not set; set it, or give a default: $\{env:HOST:-value}`,
+    ]);
+  });
+
+  it("has nothing of other environments looked up", async () => {
+    const text = `
+project: shop
+functions: { a: {} }
+environments:
+  prod: { environment: { KEY: "\${env:PROD_KEY}" } }
+`;
+    assert.deepEqual(await complaints(text), []);
+    await assert.rejects(read(text, "prod"), /PROD_KEY is not set/);
+    await assert.rejects(read(text, "prd"), (error: unknown) => {
+      assert.ok(error instanceof CliError);
+      assert.equal(error.hint, "did you mean --env prod?");
+      return true;
+    });
+  });
+
+  it("is complained about all at once, each with its place and the nearest word", async () => {
+    const found = await complaints(`project: Shop
+functions:
+  orders:
+    memroy: 256M
+    timeout: soon
+    network: hots
+    calls: [price]
+  prices:
+    concurrency: 5
+scheduls: {}
+`);
+    assert.deepEqual(found, [
+      'lambda.yaml:1:10: expected 1 to 40 characters of a-z, 0-9 and -, with no - at an end and no two in a row, got "Shop"',
+      'lambda.yaml:4:5: unknown key "memroy"; did you mean memory?',
+      'lambda.yaml:5:14: expected a span like 500ms, 3s, 2m or 1h30m, got "soon"',
+      'lambda.yaml:6:14: expected host, none, public, got "hots"; did you mean host?',
+      "lambda.yaml:9:18: expected a map, got 5",
+      'lambda.yaml:10:1: unknown key "scheduls"; did you mean schedules?',
+    ]);
+  });
+
+  it("is complained about where names do not fit each other", async () => {
+    const found = await complaints(`project: shop
+secrets: [API_KEY]
+functions:
+  orders: { calls: [price, "stock*"], path: x, image: y }
+  prices: { secrets: [DB] }
+schedules:
+  a: { function: order, cron: "* * * * *" }
+  b: { function: orders }
+  c: { function: orders, cron: "* * * * *", rate: 5 minutes }
+`);
+    const secret =
+      "is not set: set it in the environment of this command, or in a file that --env-file names";
+    assert.deepEqual(found, [
+      `lambda.yaml:2:11: secret API_KEY ${secret}`,
+      'lambda.yaml:4:21: there is no function "price" in this project; did you mean prices?',
+      "lambda.yaml:4:48: image and path: give one of them",
+      `lambda.yaml:5:23: secret DB ${secret}`,
+      'lambda.yaml:7:18: there is no function "order" in this project; did you mean orders?',
+      "lambda.yaml:8:3: give one of cron, rate and at",
+      "lambda.yaml:9:3: give one of cron, rate and at",
+    ]);
+  });
+
+  for (const [why, text, expected] of [
+    ["nothing at all", "", /1:1: expected "project:"/],
+    ["a list", "- a", /1:1: expected "project:"/],
+    ["no project", "functions: { a: {} }", /1:1: "project:" is missing/],
+    ["no functions", "project: shop", /"functions:" is missing/],
+    ["an empty map of functions", "project: shop\nfunctions: {}", /at least one function/],
+    ["what is no YAML", "project: shop\nfunctions: [", /lambda.yaml:2:/],
+    ["a key twice", "project: a\nproject: b\nfunctions: { a: {} }", /2:1: Map keys must be unique/],
+    ["aliases that go round", "project: shop\nfunctions: &x { a: *x }", /lambda.yaml:/],
+    [
+      "a function that cannot be called that",
+      "project: shop\nfunctions: { a b: {} }",
+      /2:14: "a b": expected 1 to 64/,
+    ],
+    ["a variable with a bad name", "project: a\nenvironment: { 9x: 1 }\nfunctions: { a: {} }", /2:16: "9x"/],
+    [
+      "too many slots",
+      "project: a\nfunctions: { a: { slots: 1001 } }",
+      /2:26: expected at most 1000, got 1001/,
+    ],
+    ["half a slot", "project: a\nfunctions: { a: { slots: 1.5 } }", /expected a whole number, got 1.5/],
+  ] as const) {
+    it(`refuses ${why}`, async () => {
+      const found = await complaints(text);
+      assert.match(found.join("\n"), expected);
+    });
+  }
+});
+
+it("guesses the nearest word, if any is near", () => {
+  const words = ["memory", "timeout", "environment"];
+  assert.equal(nearest("memroy", words), "memory");
+  assert.equal(nearest("TimeOut", words), "timeout");
+  assert.equal(nearest("enviroment", words), "environment");
+  assert.equal(nearest("x", words), undefined);
+});

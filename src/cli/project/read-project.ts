@@ -1,0 +1,208 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { CliError, usageError } from "../cli-error.ts";
+import { messageOf } from "../settings.ts";
+import { interpolate } from "./interpolate.ts";
+import { nearest } from "./nearest.ts";
+import { PROJECT_FILE } from "./project-name.ts";
+import { keysAt, ProjectFile, type ProjectSections } from "./project-schema.ts";
+import { type Problem, problemsOf } from "./schema-problems.ts";
+
+/** A project as its file says it, with the overrides of an environment. */
+export interface Project {
+  readonly folder: string;
+  /** `prod` of `--env prod`. */
+  readonly environmentName: string | undefined;
+  readonly sections: ProjectSections;
+}
+
+/** All that is wrong, each with its line, so that it is mended in one go. */
+class Problems {
+  readonly #file: string;
+  readonly #lines: LineCounter;
+  readonly #found = new Map<string, { readonly line: number; readonly col: number }>();
+
+  constructor(file: string, lines: LineCounter) {
+    this.#file = file;
+    this.#lines = lines;
+  }
+
+  add(offset: number | undefined, message: string): void {
+    const { line, col } = this.#lines.linePos(offset ?? 0);
+    this.#found.set(`${this.#file}:${line}:${col}: ${message}`, { line, col });
+  }
+
+  /** @throws CliError `ConfigurationInvalid` */
+  throwIfAny(): void {
+    if (this.#found.size === 0) return;
+    const sorted = [...this.#found].sort(([, a], [, b]) => a.line - b.line || a.col - b.col);
+    throw CliError.local("ConfigurationInvalid", sorted.map(([text]) => text).join("\n"));
+  }
+}
+
+/**
+ * Reads `lambda.yaml` in a folder. `variables` are what `${env:NAME}` and secrets are looked up in.
+ *
+ * @throws CliError `ConfigurationInvalid` with a line for each problem: `lambda.yaml:12:5: …`.
+ */
+export async function readProject(
+  folder: string,
+  environmentName: string | undefined,
+  variables: Readonly<Record<string, string | undefined>>,
+): Promise<Project> {
+  const file = join(folder, PROJECT_FILE);
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    throw CliError.local("FileUnusable", `cannot read ${file}: ${messageOf(error)}`);
+  });
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problems = new Problems(PROJECT_FILE, lines);
+  for (const { pos, message } of document.errors) problems.add(pos[0], message);
+  problems.throwIfAny();
+  const root = document.contents;
+  if (!isMap(root)) {
+    problems.add(0, 'expected "project:" and "functions:"; docs/projects.md has an example');
+    problems.throwIfAny();
+  }
+
+  const environments = document.get("environments");
+  const overlay =
+    environmentName === undefined ? undefined : document.getIn(["environments", environmentName]);
+  if (environmentName !== undefined && !isMap(overlay)) {
+    const known = isMap(environments) ? environments.items.map(({ key }) => String(key)) : [];
+    const guess = nearest(environmentName, known);
+    throw usageError(
+      `--env ${environmentName}: ${PROJECT_FILE} has ${known.length === 0 ? "no environments" : `the environments ${known.join(", ")}`}`,
+      guess === undefined ? undefined : `did you mean --env ${guess}?`,
+    );
+  }
+  const missing = (name: string, at: Node) =>
+    problems.add(
+      at.range?.[0],
+      `\${env:${name}}: ${name} is not set; set it, or give a default: \${env:${name}:-value}`,
+    );
+  if (isMap(root)) {
+    for (const { key, value } of root.items) {
+      if (String(key) !== "environments") interpolate(value, variables, missing);
+    }
+  }
+  interpolate(overlay, variables, missing);
+
+  const whole = plainOf(document, problems);
+  const { environments: overrides, ...base } = Object(whole);
+  const merged = merge(base, environmentName === undefined ? {} : Object(overrides)[environmentName]);
+  const place = (path: readonly PropertyKey[], isKey: boolean) => {
+    const inOverlay = environmentName === undefined ? undefined : offsetOf(overlay, path, isKey);
+    return inOverlay ?? offsetOf(root, path, isKey);
+  };
+  const result = ProjectFile.safeParse(merged);
+  const report = ({ path, message, isKey }: Problem) => problems.add(place(path, isKey), message);
+  if (!result.success) for (const issue of result.error.issues) problemsOf(issue, merged, keysAt).map(report);
+  else {
+    for (const problem of crossCheck(result.data, variables)) report(problem);
+  }
+  problems.throwIfAny();
+  if (!result.success) throw CliError.local("ConfigurationInvalid", `${file} cannot be understood`);
+  return { folder, environmentName, sections: result.data };
+}
+
+/** What no schema can say: whether names that are mentioned are there. */
+function* crossCheck(
+  { functions, schedules = {}, secrets = [] }: ProjectSections,
+  variables: Readonly<Record<string, string | undefined>>,
+): Generator<Problem> {
+  const names = Object.keys(functions);
+  const unknown = (name: string, path: readonly PropertyKey[]): Problem => {
+    const guess = nearest(name, names);
+    const hint = guess === undefined ? `it has ${names.join(", ")}` : `did you mean ${guess}?`;
+    return {
+      path,
+      message: `there is no function ${JSON.stringify(name)} in this project; ${hint}`,
+      isKey: false,
+    };
+  };
+  const unset = (name: string, path: readonly PropertyKey[]): Problem => ({
+    path,
+    message: `secret ${name} is not set: set it in the environment of this command, or in a file that --env-file names`,
+    isKey: false,
+  });
+  if (names.length === 0)
+    yield { path: ["functions"], message: "a project has at least one function", isKey: true };
+  for (const [index, name] of secrets.entries()) {
+    if (variables[name] === undefined) yield unset(name, ["secrets", index]);
+  }
+  for (const [name, each] of Object.entries(functions)) {
+    const at = ["functions", name];
+    for (const [index, secret] of (each.secrets ?? []).entries()) {
+      if (variables[secret] === undefined) yield unset(secret, [...at, "secrets", index]);
+    }
+    for (const [index, called] of (each.calls ?? []).entries()) {
+      if (!called.includes("*") && !names.includes(called)) yield unknown(called, [...at, "calls", index]);
+    }
+    if (each.path !== undefined && each.image !== undefined) {
+      yield { path: [...at, "image"], message: "image and path: give one of them", isKey: true };
+    }
+  }
+  for (const [name, { function: called, cron, rate, at }] of Object.entries(schedules)) {
+    if (!names.includes(called)) yield unknown(called, ["schedules", name, "function"]);
+    if ([cron, rate, at].filter((time) => time !== undefined).length !== 1) {
+      yield { path: ["schedules", name], message: "give one of cron, rate and at", isKey: true };
+    }
+  }
+}
+
+/** Aliases may go round, or stand for more than anybody meant. */
+function plainOf(document: Pick<Document, "toJS">, problems: Problems): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    problems.add(0, messageOf(error));
+    problems.throwIfAny();
+    return undefined;
+  }
+}
+
+/** Maps are merged, all else is replaced, and null takes away. */
+function merge(base: unknown, over: unknown): unknown {
+  if (!isRecord(base) || !isRecord(over)) return over === undefined ? base : over;
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    if (value === null) delete merged[key];
+    else merged[key] = merge(base[key], value);
+  }
+  return merged;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Where a path is in the file: the key, or what it stands for; as far as it goes. */
+function offsetOf(from: unknown, path: readonly PropertyKey[], isKey: boolean): number | undefined {
+  let offset: number | undefined;
+  let at = from;
+  for (const [index, key] of path.entries()) {
+    const isLast = index === path.length - 1;
+    if (isMap(at)) {
+      const pair = at.items.find((item) => isPair(item) && String(item.key) === String(key));
+      if (!pair) return index === 0 ? undefined : offset;
+      const wanted = isLast && !isKey && isScalar(pair.value) ? pair.value : pair.key;
+      offset = rangeOf(wanted) ?? rangeOf(pair.key) ?? offset;
+      at = pair.value;
+      continue;
+    }
+    const item =
+      typeof key === "number" && at !== null && typeof at === "object" && "items" in at
+        ? Object(at).items[key]
+        : undefined;
+    offset = rangeOf(item) ?? offset;
+    at = item;
+  }
+  return offset;
+}
+
+function rangeOf(node: unknown): number | undefined {
+  const range: unknown = Object(node).range;
+  return Array.isArray(range) && typeof range[0] === "number" ? range[0] : undefined;
+}

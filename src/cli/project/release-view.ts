@@ -1,0 +1,136 @@
+import { formatFacts, formatTable } from "../table.ts";
+import { formatInstant, plural } from "../units.ts";
+import { Fields } from "../wire.ts";
+
+/** A release, as tables and plans show it. */
+export interface ReleaseView {
+  readonly number: number;
+  readonly state: string;
+  readonly url: string;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly commit: string;
+  readonly description: string;
+  readonly functions: readonly { readonly name: string; readonly version: number; readonly inputs: string }[];
+  readonly schedules: readonly {
+    readonly name: string;
+    readonly function: string;
+    readonly expression: string;
+  }[];
+}
+
+export function readRelease(value: unknown): ReleaseView {
+  const fields = new Fields("release", value);
+  return {
+    number: fields.number("number"),
+    state: fields.text("state"),
+    url: fields.text("url"),
+    createdAt: fields.number("createdAt"),
+    createdBy: fields.text("createdBy"),
+    commit: fields.optionalText("commit") ?? "",
+    description: fields.optionalText("description") ?? "",
+    functions: fields.list("functions").map((each) => {
+      const released = new Fields("function", each);
+      const [name, version, inputs] = [
+        released.text("name"),
+        released.number("version"),
+        released.text("inputs"),
+      ];
+      return { name, version, inputs };
+    }),
+    schedules: fields.list("schedules").map((each) => {
+      const schedule = new Fields("schedule", each);
+      const [name, expression] = [schedule.text("name"), schedule.text("expression")];
+      return { name, function: schedule.text("function"), expression };
+    }),
+  };
+}
+
+export function releaseTable(releases: readonly ReleaseView[]): string {
+  return formatTable(
+    ["RELEASE", "STATE", "MADE", "BY", "COMMIT", "FUNCTIONS", "DESCRIPTION"],
+    releases.map((release) => [
+      String(release.number),
+      release.state,
+      formatInstant(release.createdAt),
+      release.createdBy,
+      release.commit,
+      String(release.functions.length),
+      release.description,
+    ]),
+  );
+}
+
+export function releaseFacts(release: ReleaseView, environment: Readonly<Record<string, string[]>>): string {
+  return formatFacts([
+    ["release", `${release.number} (${release.state})`],
+    ["made", `${formatInstant(release.createdAt)} by ${release.createdBy}`],
+    ["commit", release.commit],
+    ["description", release.description],
+    ["url", release.url],
+    ...release.functions.map(({ name, version }): [string, string] => {
+      const names = environment[name] ?? [];
+      return [`  ${name}`, `version ${version}${names.length > 0 ? `, ${names.join(", ")}` : ""}`];
+    }),
+    ...release.schedules.map((each): [string, string] => [
+      `  ${each.name}`,
+      `${each.expression} calls ${each.function}`,
+    ]),
+  ]);
+}
+
+export interface DifferenceView {
+  readonly functions: readonly {
+    readonly name: string;
+    readonly change: string;
+    readonly from: number | undefined;
+    readonly to: number | undefined;
+    readonly members: readonly string[];
+  }[];
+  readonly schedules: readonly { readonly name: string; readonly change: string }[];
+}
+
+export function readDifference(value: unknown): DifferenceView {
+  const fields = new Fields("difference", value);
+  return {
+    functions: fields.list("functions").map((each) => {
+      const changed = new Fields("function", each);
+      return {
+        name: changed.text("name"),
+        change: changed.text("change"),
+        from: changed.optionalNumber("from"),
+        to: changed.optionalNumber("to"),
+        members: changed.list("members").map(String),
+      };
+    }),
+    schedules: fields.list("schedules").map((each) => {
+      const changed = new Fields("schedule", each);
+      return { name: changed.text("name"), change: changed.text("change") };
+    }),
+  };
+}
+
+const MARKS: Readonly<Record<string, string>> = { added: "+", changed: "~", removed: "-" };
+
+/** A line for each thing that differs: `~ orders  3 → 4 (code, memoryMib)`. */
+export function differenceLines({ functions, schedules }: DifferenceView): string {
+  const width = Math.max(0, ...[...functions, ...schedules].map(({ name }) => name.length));
+  const lines = [
+    ...functions.map(({ name, change, from, to, members }) => {
+      const versions = [from, to].filter((version) => version !== undefined).join(" → ");
+      const what = members.length > 0 ? ` (${members.join(", ")})` : "";
+      return `${MARKS[change] ?? "?"} ${name.padEnd(width)}  version ${versions}${what}`;
+    }),
+    ...schedules.map(({ name, change }) => `${MARKS[change] ?? "?"} ${name.padEnd(width)}  schedule`),
+  ];
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** `2 functions, 1 schedule` */
+export function differenceSummary({ functions, schedules }: DifferenceView): string {
+  const parts = [
+    ...(functions.length > 0 ? [plural(functions.length, "function")] : []),
+    ...(schedules.length > 0 ? [plural(schedules.length, "schedule")] : []),
+  ];
+  return parts.length === 0 ? "nothing" : parts.join(", ");
+}

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { makeFolder, type Ran, ROOT, run, startDaemon, type TestDaemon } from "./daemon.fake.ts";
+
+const HANDLER = (answer: string) => `export const handler = async () => ${JSON.stringify(answer)};\n`;
+const FILE = `project: shop
+functions:
+  orders: { calls: [prices] }
+  prices: {}
+schedules:
+  nightly: { function: orders, cron: "0 3 * * *" }
+`;
+
+function makeProject(name = "shop", file = FILE) {
+  return makeFolder({
+    "lambda.yaml": file.replace("project: shop", `project: ${name}`),
+    "orders/index.mjs": HANDLER("orders 1"),
+    "prices/index.mjs": HANDLER("prices 1"),
+  });
+}
+
+function deployed(ran: Ran): Ran {
+  assert.equal(ran.code, 0, ran.stderr + ran.stdout);
+  return ran;
+}
+
+describe("a project on a real daemon", () => {
+  let daemon: TestDaemon;
+  const folder = makeProject();
+  const write = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
+  const deploy = (...flags: string[]) => daemon.lambda("deploy", folder.path, ...flags);
+  const answer = async (name: string) => (await daemon.call(name)).text;
+  before(async () => {
+    daemon = await startDaemon();
+  });
+  after(async () => {
+    await daemon[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  it("says what it would do, does it, and does nothing the second time", async () => {
+    const plan = deployed(await deploy("--dry-run"));
+    assert.match(plan.stdout, /release 1 would go live\n\+ orders .*\n\+ prices .*\n\+ nightly/);
+    assert.equal((await daemon.call("orders")).status, 404);
+    const first = deployed(await deploy());
+    assert.match(first.stdout, /shop: release 1 is live/);
+    assert.deepEqual([await answer("orders"), await answer("prices")], ["orders 1", "prices 1"]);
+    assert.match(deployed(await deploy()).stdout, /release 1 is live already; nothing has changed/);
+    assert.match((await daemon.lambda("schedule", "list")).stdout, /nightly +orders/);
+  });
+
+  it("changes only what has changed, and goes back to all of what was", async () => {
+    write("orders/index.mjs", HANDLER("orders 2"));
+    write("lambda.yaml", FILE.replace(/schedules:[\s\S]*/, ""));
+    const second = deployed(await deploy());
+    assert.match(second.stdout, /^~ orders +version 1 → 2 \(code\)\n- nightly +schedule\n/);
+    assert.deepEqual([await answer("orders"), await answer("prices")], ["orders 2", "prices 1"]);
+    const back = deployed(await daemon.lambda("rollback", "--project", "shop"));
+    assert.equal(back.stdout, "shop: release 1 is live (was 2)\n");
+    assert.equal(await answer("orders"), "orders 1");
+    assert.match((await daemon.lambda("schedule", "list")).stdout, /nightly +orders/);
+    const listed = deployed(await daemon.lambda("releases", "--project", "shop")).stdout;
+    assert.match(listed, /2 +earlier[\s\S]*1 +live/);
+    const diff = deployed(await daemon.lambda("releases", "diff", "1", "2", "--project", "shop"));
+    assert.match(diff.stdout, /~ orders +version 1 → 2 \(code\)/);
+    deployed(await daemon.lambda("releases", "promote", "2", "--project", "shop"));
+    assert.equal(await answer("orders"), "orders 2");
+  });
+
+  it("leaves everything as it is when one function does not start, and says why", async () => {
+    write("orders/index.mjs", HANDLER("orders 3"));
+    write(
+      "prices/index.mjs",
+      'console.log("looking for the database");\nthrow new Error("no database");\nexport const handler = () => 1;\n',
+    );
+    const failed = await deploy();
+    assert.equal(failed.code, 7, failed.stderr);
+    assert.match(failed.stderr, /"prices" does not start, so release 2 stays live: .*no database/);
+    assert.match(failed.stderr, /looking for the database/);
+    assert.deepEqual([await answer("orders"), await answer("prices")], ["orders 2", "prices 1"]);
+    write("prices/index.mjs", HANDLER("prices 1"));
+  });
+
+  it("leaves everything as it is when one function cannot be built", async () => {
+    write("prices/package.json", '{"dependencies":{"left-pad":"not a version"}}');
+    const failed = await deploy();
+    assert.notEqual(failed.code, 0);
+    assert.match(failed.stderr, /prices: /);
+    assert.equal(await answer("orders"), "orders 2");
+    rmSync(join(folder.path, "prices/package.json"));
+  });
+
+  it("asks before it takes a function out", async () => {
+    write("lambda.yaml", "project: shop\nfunctions: { orders: {} }\n");
+    const refused = await deploy();
+    assert.deepEqual([refused.code, /no longer has prices/.test(refused.stderr)], [2, true], refused.stderr);
+    deployed(await deploy("--prune"));
+    assert.equal((await daemon.call("prices")).status, 404);
+    deployed(await daemon.lambda("rollback", "--project", "shop"));
+    assert.deepEqual([await answer("orders"), await answer("prices")], ["orders 2", "prices 1"]);
+  });
+
+  it("does not let one of its functions be changed alone", async () => {
+    const alone = await daemon.lambda("deploy", join(folder.path, "orders"));
+    assert.deepEqual([alone.code, /belongs to project "shop"/.test(alone.stderr)], [5, true], alone.stderr);
+    const back = await daemon.lambda("rollback", "orders");
+    assert.equal(back.code, 5, back.stderr);
+  });
+
+  it("refuses options that are not for it", async () => {
+    for (const [flags, expected] of [
+      [["--memory", "1G"], /--memory: this is a project/],
+      [["--env", "A=b"], /--env A=…: this is a project/],
+      [["--env", "prod"], /no environments/],
+    ] as const) {
+      const refused = await deploy(...flags);
+      assert.deepEqual([refused.code, expected.test(refused.stderr)], [2, true], refused.stderr);
+    }
+    using single = makeFolder({ "index.mjs": HANDLER("x") });
+    const preview = await daemon.lambda("deploy", single.path, "--name", "x", "--preview");
+    assert.deepEqual([preview.code, /--preview is for projects/.test(preview.stderr)], [2, true]);
+    const nowhere = await run(join(ROOT, "bin/lambda"), ["rollback"], { cwd: single.path });
+    assert.deepEqual([nowhere.code, /which project/.test(nowhere.stderr)], [2, true], nowhere.stderr);
+  });
+});
