@@ -74,17 +74,22 @@ async function* mergedLines(
       )
       [Symbol.asyncIterator](),
   );
-  const heads = await Promise.all(sources.map((source) => source.next()));
-  for (;;) {
-    let first = -1;
-    for (const [index, head] of heads.entries()) {
-      const best = heads[first];
-      if (!head.done && (best === undefined || best.done || head.value.at < best.value.at)) first = index;
+  try {
+    const heads = await Promise.all(sources.map((source) => source.next()));
+    for (;;) {
+      let first = -1;
+      for (const [index, head] of heads.entries()) {
+        const best = heads[first];
+        if (!head.done && (best === undefined || best.done || head.value.at < best.value.at)) first = index;
+      }
+      const [head, source] = [heads[first], sources[first]];
+      if (!head || head.done || !source) return;
+      yield head.value;
+      heads[first] = await source.next();
     }
-    const [head, source] = [heads[first], sources[first]];
-    if (!head || head.done || !source) return;
-    yield head.value;
-    heads[first] = await source.next();
+  } finally {
+    // Whoever has a page reads no further, and a file that is left open ends the process when it is collected.
+    await Promise.all(sources.map((source) => source.return?.()));
   }
 }
 

@@ -9,6 +9,8 @@ const STREAM = "2026/11/20/[$LATEST]00000000000000aa";
 
 let control: TestControl;
 let lines: LogLine[] = [];
+/** Logs that are being read. */
+let opened = 0;
 before(async () => {
   control = await startControl();
   for (const name of ["greet", "other", "shares"]) await makeFunction(control, name);
@@ -16,9 +18,14 @@ before(async () => {
   const logging = { ...latest.config.logging, group: "/aws/lambda/other" };
   await control.functions.update(named("shares"), { config: { ...latest.config, logging } });
   control.logs = async function* ({ functionName, sinceAt = 0, untilAt = Number.MAX_SAFE_INTEGER }) {
-    yield* lines.filter(
-      (line) => line.functionName === functionName && line.at >= sinceAt && line.at <= untilAt,
-    );
+    opened += 1;
+    try {
+      yield* lines.filter(
+        (line) => line.functionName === functionName && line.at >= sinceAt && line.at <= untilAt,
+      );
+    } finally {
+      opened -= 1;
+    }
   };
 });
 beforeEach(() => {
@@ -59,6 +66,11 @@ const group = { logGroupName: "/aws/lambda/greet" };
 const messages = (value: { events: { message: string }[] }) => value.events.map(({ message }) => message);
 
 describe("FilterLogEvents", () => {
+  it("closes what it has read a page of", async () => {
+    const { value } = await call("FilterLogEvents", { ...group, limit: 1 });
+    assert.deepEqual([messages(value), opened], [["line 0"], 0]);
+  });
+
   it("gives every line once over pages of any size, each with an id of its own", async () => {
     for (const limit of [1, 2, 3, 100]) {
       const found: { message: string; eventId: string; timestamp: number; logStreamName: string }[] = [];
