@@ -4,6 +4,7 @@ import { totalmem, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type * as Yaml from "yaml";
+import { type Address, isLoopback, parseAddress, parseHttpOrigin } from "./core/address.ts";
 import { PlatformError } from "./core/errors.ts";
 import { type Fault, parseFault } from "./core/fault.ts";
 import { type ImageBases, parseImageBases } from "./core/image-bases.ts";
@@ -38,6 +39,11 @@ export interface Config {
   readonly eventResultsMs: number;
   readonly deadLettersMs: number;
   readonly privateDestinations: boolean;
+  /** Without a path; undefined: AWS's own. */
+  readonly sqsEndpoint: string | undefined;
+  readonly sqsAccessKeyId: string | undefined;
+  /** Absolute. */
+  readonly sqsSecretFile: string | undefined;
   readonly logLevel: LogLevel;
   /** From `LAMBDAD_FAULT`, which is no setting: tests of durability use it. */
   readonly fault: Fault | undefined;
@@ -54,12 +60,6 @@ export interface Config {
   readonly imageRefreshGoesLive: boolean;
   /** What folders without a Dockerfile are put on when they are made images. */
   readonly imageBases: ImageBases;
-}
-
-export interface Address {
-  readonly host: string;
-  /** 0 lets the system choose. */
-  readonly port: number;
 }
 
 interface ConfigKey {
@@ -156,6 +156,19 @@ export const CONFIG_KEYS = [
     "private-destinations",
     "Lets destinations of events be on this machine and inside its networks; otherwise only public addresses are told.",
   ),
+  key(
+    "sqs-endpoint",
+    "URL",
+    "(AWS's own)",
+    "Where the queues of event source mappings are that name none of their own, such as http://127.0.0.1:9324.",
+  ),
+  key(
+    "sqs-access-key-id",
+    "ID",
+    "(none)",
+    "With which requests to SQS are signed, together with sqs-secret-file.",
+  ),
+  key("sqs-secret-file", "FILE", "(none)", "A file with the secret of sqs-access-key-id, and nothing else."),
   key("log-level", "LEVEL", "info", "debug, info, warn or error."),
   key(
     "concurrency-max",
@@ -407,6 +420,10 @@ function toConfig(
     return parsed ?? { flavour: "aws", ofRuntime: new Map() };
   };
 
+  const sqsEndpoint = parseHttpOrigin(text("sqs-endpoint", ""));
+  if (given["sqs-endpoint"] && !sqsEndpoint) complain("sqs-endpoint", "http://HOST:PORT or https://HOST");
+  if (!given["sqs-access-key-id"] !== !given["sqs-secret-file"])
+    problems.push("sqs-access-key-id and sqs-secret-file belong together: set both");
   const gateway = address("gateway", { host: "127.0.0.1", port: 8080 });
   const control = address("control", { host: "127.0.0.1", port: 8081 });
   if (!isLoopback(control.host) && !isOn("remote-control")) {
@@ -438,6 +455,9 @@ function toConfig(
     deadLettersMs: number("dead-letters", 14, 1, 3_650) * 24 * 3_600_000,
     privateDestinations: isOn("private-destinations"),
     fault: faultIn(env, problems),
+    sqsEndpoint,
+    sqsAccessKeyId: given["sqs-access-key-id"]?.text,
+    sqsSecretFile: given["sqs-secret-file"] && resolve(given["sqs-secret-file"].text),
     logLevel: oneOf("log-level", ["debug", "info", "warn", "error"], "info"),
     concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
     unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
@@ -463,18 +483,6 @@ function readyMibDefault(): number {
 }
 
 const MIB = 2 ** 20;
-
-/** `HOST:PORT`, `[V6]:PORT` or `:PORT` (loopback); undefined if it is none of them. */
-export function parseAddress(text: string): Address | undefined {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s/]*)):(\d{1,5})$/.exec(text);
-  if (!match) return undefined;
-  const port = Number(match[3]);
-  return port <= 65_535 ? { host: match[1] ?? (match[2] || "127.0.0.1"), port } : undefined;
-}
-
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
 
 /** `$XDG_DATA_HOME/lambdad`, for root `/var/lib/lambdad`. */
 export function defaultDataDir(env: Readonly<Record<string, string | undefined>>): string {

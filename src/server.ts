@@ -41,6 +41,7 @@ import {
 import { startImageUpkeep } from "./wiring/images.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
 import { openRouting } from "./wiring/routes.ts";
+import { openSources } from "./wiring/sources.ts";
 
 export interface Server extends AsyncDisposable {
   readonly gatewayUrl: string;
@@ -127,8 +128,9 @@ export async function startServer(parts: {
       registry: store.registry,
       releases: store.projects,
       clock,
-      changed: (name) => void tellOfChange([invoker, provisioned, images.keeper], functions, name, log),
       removed: (name) => routing.book.functionRemoved(name),
+      changed: (name) =>
+        void tellOfChange([invoker, provisioned, images.keeper, sources], functions, name, log),
     });
     const routing = await openRouting({ config, store, functions, clock });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
@@ -162,6 +164,19 @@ export async function startServer(parts: {
     );
 
     const deploymentWaits = () => undefined;
+    const sources = scope.own(
+      openSources({
+        config,
+        store,
+        keys: openingKeys,
+        functions,
+        invocations: invoker,
+        identity,
+        clock,
+        log,
+      }),
+    );
+
     const gateway = scope.own(
       await openGateway({
         ...config.gateway,
@@ -225,6 +240,8 @@ export async function startServer(parts: {
         deploymentWaits,
         routeBook: routing.book,
         domains: config.domains,
+        sources: store.sources,
+        sourceWork: sources,
         keys,
         runtimes: {
           resolve: (runtime) => runtimes.resolve(runtime, "handler"),
@@ -269,6 +286,7 @@ export async function startServer(parts: {
       failed: Promise.race([
         store.failed,
         eventWork.failed,
+        sources.failed,
         invoker.failed,
         provisioned.failed,
         retention.failed,

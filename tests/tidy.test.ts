@@ -59,6 +59,8 @@ const ADAPTERS = [
   "protocol/lambda",
   "protocol/http",
   "protocol/stdio",
+  "events/sqs",
+  "events/nats",
 ];
 
 /** npm packages, and where they may be imported. */
@@ -66,7 +68,9 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   cborg: ["http/control"],
   commander: ["cli"],
   croner: ["core/cron-calendar.ts"],
-  undici: ["protocol/http", "cli"],
+  undici: ["protocol/http", "cli", "events/sqs"],
+  "@nats-io/jetstream": ["events/nats"],
+  "@nats-io/transport-node": ["events/nats"],
   zod: ["http/control", "cli/project"],
   yauzl: ["code"],
   yazl: ["code", "cli", "http/control"],

@@ -77,6 +77,8 @@ const CATALOG = {
   IsolationUnavailable: platform(503, 500),
   /** The container engine is absent, stopped, not for this user, slow, or gone in the middle. */
   EngineUnavailable: platform(503, 500),
+  /** The server of a queue cannot be reached, or refuses us. */
+  SourceUnavailable: caller(502, "InvalidParameterValueException", 400),
   StoreUnavailable: platform(503, 500),
   ShuttingDown: platform(503, 500),
   StorageFull: platform(507, 500),

@@ -54,8 +54,8 @@ export interface NatsOrigin {
   readonly subject: string | undefined;
   /** Where it begins, if the consumer is made here. */
   readonly startsAt: "first" | "new";
-  /** How often a message is handed to the function before it is given up. */
-  readonly attemptsMax: number;
+  /** How often a message is handed to the function before it is given up; undefined: until it succeeds. */
+  readonly attemptsMax: number | undefined;
   readonly login: NatsLogin | undefined;
 }
 

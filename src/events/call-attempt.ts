@@ -1,6 +1,6 @@
 /** One attempt of an event that calls a function: what became of it, in the words of the retry rules. */
 import { isPlatformError } from "../core/errors.ts";
-import type { Attempt, EndCondition, QueuedInput } from "../core/event.ts";
+import type { Attempt, EndCondition, EventFacts, EventWork, QueuedInput } from "../core/event.ts";
 import type { EntryKind } from "../core/function.ts";
 import type { CallInput } from "../core/invocation.ts";
 import { EVENT_RESULT_BYTES_MAX } from "../core/limits.ts";
@@ -9,7 +9,6 @@ import type { Invocations } from "../invoker/invocations.ts";
 import { rawOutcome } from "../invoker/raw-outcome.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { Target } from "../registry/target.ts";
-import type { ClaimedEvent } from "../store/event-queue.ts";
 
 /** What an attempt came to, apart from when. */
 export type Verdict =
@@ -40,10 +39,16 @@ export interface CallAttemptParts {
   readonly log: Log;
 }
 
+/** What an attempt has to know of what it calls with. */
+export interface CallOrder {
+  readonly facts: Pick<EventFacts, "functionName" | "invocationId" | "traceId">;
+  readonly work: EventWork;
+}
+
 /** Finds the function and calls it, unless it is known not to be callable. Never throws. */
 export async function attemptCall(
   parts: CallAttemptParts,
-  { facts, work }: ClaimedEvent,
+  { facts, work }: CallOrder,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<{ readonly verdict: Verdict; readonly target: Target | undefined }> {
   let target: Target | undefined;

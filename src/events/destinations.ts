@@ -17,7 +17,9 @@ export interface Identity {
 
 /** How an event that calls a function ended. */
 export interface CallEnd {
-  readonly facts: EventFacts;
+  readonly facts: Pick<EventFacts, "functionName" | "qualifier" | "invocationId" | "traceId" | "depth"> & {
+    readonly id: string;
+  };
   readonly work: EventWork;
   /** Lambda's word. */
   readonly condition: string;

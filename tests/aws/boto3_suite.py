@@ -7,13 +7,14 @@ be are printed as JSON.
 import io
 import json
 import sys
+import time
 import zipfile
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-ENDPOINT, KEY, SECRET = sys.argv[1:4]
+ENDPOINT, KEY, SECRET, QUEUE = sys.argv[1:5]
 ROLE = "arn:aws:iam::000000000000:role/service"
 
 
@@ -123,7 +124,18 @@ aws.get_layer_version_by_arn(Arn=layer["LayerVersionArn"])
 assert len(aws.list_layer_versions(LayerName="l")["LayerVersions"]) == 1
 assert len(aws.list_layers()["Layers"]) == 1
 aws.delete_layer_version(LayerName="l", VersionNumber=1)
-assert aws.list_event_source_mappings()["EventSourceMappings"] == []
+mapping = aws.create_event_source_mapping(**F, EventSourceArn=QUEUE, FunctionResponseTypes=["ReportBatchItemFailures"])
+uuid = mapping["UUID"]
+assert mapping["State"] == "Creating" and mapping["BatchSize"] == 10
+deadline = time.monotonic() + 60
+while aws.get_event_source_mapping(UUID=uuid).get("LastProcessingResult") != "OK":
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+assert aws.update_event_source_mapping(UUID=uuid, BatchSize=2)["BatchSize"] == 2
+pages = aws.get_paginator("list_event_source_mappings").paginate(**F, PaginationConfig={"PageSize": 1})
+assert [one["UUID"] for page in pages for one in page["EventSourceMappings"]] == [uuid]
+assert aws.delete_event_source_mapping(UUID=uuid)["State"] == "Deleting"
+refused("ResourceNotFoundException", aws.get_event_source_mapping, UUID=uuid)
 assert aws.list_code_signing_configs()["CodeSigningConfigs"] == []
 
 logs = client("logs")

@@ -4,23 +4,27 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { makeZip } from "../../src/code/archive-maker.fake.ts";
 import { AWS_OPERATIONS } from "../../src/http/control/aws/routes.ts";
-import { makeFolder, run, skipWithout, startDaemon, type TestDaemon } from "../e2e/daemon.fake.ts";
+import { makeFolder, run, skipWithout, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 import { PROOF } from "./proof.ts";
+import { startQueues } from "./queue.ts";
 
 /** Debian's, which is version 2: another `aws` may be first on PATH. */
 const AWS = "/usr/bin/aws";
 
 describe("the AWS CLI", { skip: skipWithout("awscli", existsSync(AWS)) }, () => {
   let daemon: TestDaemon;
+  let queues: Awaited<ReturnType<typeof startQueues>>;
   const folder = makeFolder();
   const proved = new Set<string>();
   before(async () => {
-    daemon = await startDaemon();
+    queues = await startQueues();
+    daemon = await startDaemon({ flags: queues.flags });
     const code = "export const handler = async (event) => { console.log('seen', event.a); return event; };";
     writeFileSync(join(folder.path, "code.zip"), makeZip([{ name: "index.mjs", data: code }]));
   });
   after(async () => {
     await daemon[Symbol.asyncDispose]();
+    await queues[Symbol.asyncDispose]();
     folder[Symbol.dispose]();
   });
 
@@ -143,8 +147,28 @@ describe("the AWS CLI", { skip: skipWithout("awscli", existsSync(AWS)) }, () => 
     await lambda("untag-resource", ...resource, "--tag-keys", "a");
     await lambda("get-account-settings");
     await lambda("get-function-code-signing-config", ...F);
-    await lambda("list-event-source-mappings");
     await lambda("list-code-signing-configs");
+  });
+
+  it("calls it for a queue", async () => {
+    const { sqs } = queues;
+    const arn = sqs.create("orders");
+    const { UUID } = await lambda(
+      "create-event-source-mapping",
+      ...F,
+      "--event-source-arn",
+      arn,
+      "--filter-criteria",
+      '{"Filters":[{"Pattern":"{\\"body\\":{\\"kind\\":[\\"order\\"]}}"}]}',
+    );
+    const uuid = ["--uuid", String(UUID)];
+    sqs.send("orders", '{"kind":"order"}');
+    await until(async () => sqs.bodies("orders").length === 0);
+    await until(async () => (await lambda("get-event-source-mapping", ...uuid)).State === "Enabled");
+    assert.equal((await lambda("update-event-source-mapping", ...uuid, "--batch-size", "3")).BatchSize, 3);
+    const listed = await lambda("list-event-source-mappings", ...F, "--event-source-arn", arn);
+    assert.equal(Object(listed.EventSourceMappings).length, 1);
+    assert.equal((await lambda("delete-event-source-mapping", ...uuid)).State, "Deleting");
   });
 
   it("publishes a layer", async () => {

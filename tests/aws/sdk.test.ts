@@ -6,6 +6,7 @@ import { makeZip } from "../../src/code/archive-maker.fake.ts";
 import { AWS_OPERATIONS } from "../../src/http/control/aws/routes.ts";
 import { send, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 import { PROOF } from "./proof.ts";
+import { startQueues } from "./queue.ts";
 
 const ROLE = "arn:aws:iam::000000000000:role/service";
 const zip = (code: string) => makeZip([{ name: "index.mjs", data: code }]);
@@ -16,17 +17,20 @@ const CSC = "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-01234
 const DURABLE = "arn:aws:lambda:us-east-1:000000000000:function:f:1/durable-execution/x/y";
 
 let daemon: TestDaemon;
+let queues: Awaited<ReturnType<typeof startQueues>>;
 let client: sdk.LambdaClient;
 /** Operations that were answered as they should be. */
 const proved = new Set<string>();
 
 before(async () => {
-  daemon = await startDaemon();
+  queues = await startQueues();
+  daemon = await startDaemon({ flags: queues.flags });
   client = clientOf(daemon.key);
 });
 after(async () => {
   client.destroy();
   await daemon[Symbol.asyncDispose]();
+  await queues[Symbol.asyncDispose]();
 });
 
 function clientOf(token: string): sdk.LambdaClient {
@@ -193,17 +197,115 @@ describe("the official SDK", () => {
     await call("DeleteLayerVersion", { ...layer, VersionNumber: 1 });
   });
 
-  it("is told what there is not here", async () => {
-    const UUID = "00000000-0000-4000-8000-000000000000";
-    assert.deepEqual((await call("ListEventSourceMappings")).EventSourceMappings, []);
-    await refused(
-      "CreateEventSourceMapping",
-      { ...F, EventSourceArn: "arn:aws:sqs:us-east-1:000000000000:q" },
-      "InvalidParameterValueException",
-    );
+  it("calls a function for a queue, with AWS's records, states and errors", async () => {
+    const { sqs } = queues;
+    const EventSourceArn = sqs.create("orders");
+    const Patterns = ['{"body":{"kind":["order"]}}'];
+    const made = await call("CreateEventSourceMapping", {
+      ...F,
+      EventSourceArn,
+      BatchSize: 5,
+      FilterCriteria: { Filters: Patterns.map((Pattern) => ({ Pattern })) },
+      FunctionResponseTypes: ["ReportBatchItemFailures"],
+      ScalingConfig: { MaximumConcurrency: 2 },
+      Tags: { team: "a" },
+    });
+    const { UUID, LastModified, $metadata, ...shape } = made;
+    assert.ok(LastModified instanceof Date);
+    assert.equal(Object($metadata).httpStatusCode, 202);
+    const EventSourceMappingArn = `arn:aws:lambda:us-east-1:000000000000:event-source-mapping:${String(UUID)}`;
+    assert.deepEqual(shape, {
+      BatchSize: 5,
+      EventSourceArn,
+      EventSourceMappingArn,
+      FilterCriteria: { Filters: [{ Pattern: Patterns[0] }] },
+      FunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:f",
+      FunctionResponseTypes: ["ReportBatchItemFailures"],
+      MaximumBatchingWindowInSeconds: 0,
+      ScalingConfig: { MaximumConcurrency: 2 },
+      State: "Creating",
+      StateTransitionReason: "USER_INITIATED",
+    });
+    const state = async () => (await call("GetEventSourceMapping", { UUID })).State;
+    await until(async () => (await state()) === "Enabled");
+    sqs.send("orders", '{"kind":"order"}');
+    sqs.send("orders", '{"kind":"other"}');
+    await until(async () => sqs.bodies("orders").length === 0);
+    const done = await call("GetEventSourceMapping", { UUID });
+    assert.equal(done.LastProcessingResult, "OK");
+
+    const changed = await call("UpdateEventSourceMapping", { UUID, Enabled: false, ScalingConfig: {} });
+    assert.deepEqual([changed.State, changed.ScalingConfig, changed.BatchSize], ["Updating", undefined, 5]);
+    await until(async () => (await state()) === "Disabled", 60_000);
+    sqs.send("orders", '{"kind":"order"}');
+    await call("UpdateEventSourceMapping", { UUID, Enabled: true, FilterCriteria: { Filters: [] } });
+    await until(async () => sqs.bodies("orders").length === 0);
+
+    assert.deepEqual((await call("ListTags", { Resource: EventSourceMappingArn })).Tags, { team: "a" });
+    await call("TagResource", { Resource: EventSourceMappingArn, Tags: { b: "c" } });
+    await call("UntagResource", { Resource: EventSourceMappingArn, TagKeys: ["team"] });
+    assert.deepEqual((await call("ListTags", { Resource: EventSourceMappingArn })).Tags, { b: "c" });
+    const listed = async (input: object) =>
+      Object((await call("ListEventSourceMappings", input)).EventSourceMappings).length;
+    assert.equal(await listed({}), 1);
+    assert.equal(await listed({ ...F, EventSourceArn }), 1);
+    assert.equal(await listed({ FunctionName: "f:live" }), 0);
+    assert.equal(await listed({ EventSourceArn: `${EventSourceArn}2` }), 0);
+
+    const short = sqs.create("short", { visibilitySeconds: 1 });
+    const refusals: readonly (readonly [error: string, message: RegExp, input: object])[] = [
+      ["ResourceConflictException", /already exists.*existing mapping with UUID/, { EventSourceArn }],
+      ["InvalidParameterValueException", /NonExistentQueue/, { EventSourceArn: `${EventSourceArn}2` }],
+      [
+        "InvalidParameterValueException",
+        /^Queue visibility timeout: 1 seconds is less than Function timeout: \d+ seconds$/,
+        { EventSourceArn: short },
+      ],
+      ["InvalidParameterValueException", /^Function does not exist$/, { FunctionName: "g", EventSourceArn }],
+      ["InvalidParameterValueException", /^Unrecognized event source\.$/, {}],
+      [
+        "InvalidParameterValueException",
+        /^Invalid filter pattern definition\./,
+        { EventSourceArn: short, FilterCriteria: { Filters: [{ Pattern: '{"body":1}' }] } },
+      ],
+      [
+        "InvalidParameterValueException",
+        /^Unsupported DestinationConfig parameter for given event source mapping type\.$/,
+        { EventSourceArn: short, DestinationConfig: { OnFailure: { Destination: EventSourceArn } } },
+      ],
+      [
+        "InvalidParameterValueException",
+        /^Maximum batch window in seconds must be greater than 0/,
+        { EventSourceArn: short, BatchSize: 11 },
+      ],
+      [
+        "ValidationException",
+        /Value '10001' at 'batchSize' failed to satisfy constraint: Member must have value less than or equal to 10000/,
+        { EventSourceArn: short, BatchSize: 10_001 },
+      ],
+      [
+        "ValidationException",
+        /at 'scalingConfig.maximumConcurrency' failed to satisfy constraint: Member must have value greater than or equal to 2/,
+        { EventSourceArn: short, ScalingConfig: { MaximumConcurrency: 1 } },
+      ],
+      [
+        "InvalidParameterValueException",
+        /not supported by lambdad/,
+        { EventSourceArn: "arn:aws:kinesis:us-east-1:000000000000:stream/s" },
+      ],
+    ];
+    for (const [name, message, input] of refusals) {
+      await assert.rejects(call("CreateEventSourceMapping", { ...F, ...input }), { name, message });
+    }
+
+    const deleted = await call("DeleteEventSourceMapping", { UUID });
+    assert.equal(deleted.State, "Deleting");
     for (const name of ["Get", "Update", "Delete"]) {
       await refused(`${name}EventSourceMapping`, { UUID }, "ResourceNotFoundException");
     }
+  });
+
+  it("is told what there is not here", async () => {
     assert.deepEqual((await call("ListCodeSigningConfigs")).CodeSigningConfigs, []);
     const AllowedPublishers = {
       SigningProfileVersionArns: ["arn:aws:signer:us-east-1:000000000000:/signing-profiles/p/v"],

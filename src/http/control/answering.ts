@@ -60,9 +60,10 @@ async function load(parts: ControlParts): Promise<(route: Route) => Handler> {
     import("./cloudwatch/handler.ts"),
   ]);
   const schedules = await loadScheduleHandlers(parts);
+  const sources = await loadSourceHandlers(parts);
   const links = newCodeLinks(parts.clock);
-  const aws = awsHandlers(parts, links);
-  const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links, schedules.own)));
+  const aws = awsHandlers(parts, links, sources.mappings);
+  const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links, schedules.own, sources.own)));
   const cloudWatch = cloudWatchHandler(parts);
   return (route) => {
     if (route.dialect === "cloudwatch") return schedules.orRules(cloudWatch);
@@ -99,6 +100,25 @@ async function loadScheduleHandlers(parts: ControlParts) {
       (request) =>
         isForRules(request) ? ruled(request) : others(request),
   };
+}
+
+/** What answers about sources, by whichever API: they share one book, as schedules do. */
+async function loadSourceHandlers(parts: ControlParts) {
+  const [{ openSourceBook }, { mappingHandlers }, { sourceHandlers }] = await Promise.all([
+    import("../../registry/source-book.ts"),
+    import("./aws/sources.ts"),
+    import("./v1/sources.ts"),
+  ]);
+  const { sources, functions, clock, sourceWork } = parts;
+  const book = openSourceBook({
+    sources,
+    functions,
+    clock,
+    inspect: (source) => sourceWork.inspect(source),
+    seal: (id, secret) => sourceWork.seal(id, secret),
+    changed: (id) => sourceWork.changed(id),
+  });
+  return { mappings: mappingHandlers(parts, book), own: sourceHandlers(parts, book) };
 }
 
 const answerHealth: Handler = async () => jsonReply(200, { status: "ok" });

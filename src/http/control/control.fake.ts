@@ -129,6 +129,16 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     deploymentWaits: () => undefined,
     routeBook,
     domains,
+    sources: store.sources,
+    sourceWork: {
+      inspect: async ({ origin }) =>
+        origin.kind === "sqs"
+          ? { kind: "sqs", visibilityMs: 30_000, isFifo: false }
+          : { kind: "nats", ackWaitMs: 30_000 },
+      seal: async (id, secret) => keys.sealerFor("tests").seal(id, secret),
+      status: () => undefined,
+      changed: () => undefined,
+    },
     keys,
     runtimes: {
       resolve(runtime) {

@@ -251,8 +251,10 @@ function referenceFromPath(
   route: Route,
   params: Readonly<Record<string, string>>,
   account: Account,
-): FunctionReference {
+): FunctionReference | undefined {
   const [text = ""] = Object.values(params);
+  // Tags are on mappings too; who answers looks up whose they are.
+  if (route.path.includes("/tags/") && text.includes(":event-source-mapping:")) return undefined;
   if (route.dialect === "aws") return parseFunctionReference(text, account);
   const name = parseFunctionName(text);
   if (!name) {

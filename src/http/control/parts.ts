@@ -5,9 +5,10 @@ import type { ImageRefresh } from "../../code/image-refresh.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
-import type { FunctionName, HookId } from "../../core/ids.ts";
+import type { FunctionName, HookId, SourceId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { ReleaseRef } from "../../core/release.ts";
+import type { OriginFacts, Source, SourceStatus } from "../../core/source.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { HostLoad } from "../../records/host-load.ts";
 import type { MetricReader } from "../../records/metrics/metrics.ts";
@@ -20,6 +21,7 @@ import type { EventLedger } from "../../store/event-queue.ts";
 import type { Hooks } from "../../store/hooks.ts";
 import type { Projects } from "../../store/projects.ts";
 import type { Rules, Schedules } from "../../store/schedules.ts";
+import type { Sources } from "../../store/sources.ts";
 import type { Layers, Registry } from "../../store/store.ts";
 import type { EventIntake } from "../event-intake.ts";
 import type { KeyRing } from "./keys.ts";
@@ -58,6 +60,8 @@ export interface ControlParts {
   readonly routeBook: RouteBook;
   /** Base domains below which each function has a host of its own. */
   readonly domains: readonly string[];
+  readonly sources: Sources;
+  readonly sourceWork: SourceWork;
   readonly keys: KeyRing;
   readonly runtimes: Runtimes;
   readonly prepare: PrepareCode;
@@ -88,6 +92,18 @@ export interface ControlParts {
   readonly urls: FunctionUrls;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** The pollers of sources, as far as the API has to do with them. */
+export interface SourceWork {
+  /** Connects to the queue and looks at it. @throws PlatformError `SourceUnavailable`, `InvalidRequest`. */
+  inspect(source: Pick<Source, "id" | "origin" | "createdAt">): Promise<OriginFacts>;
+  /** Encrypts what may lie in the store. */
+  seal(id: SourceId, secret: string): Promise<string>;
+  /** Undefined if it is not polled. */
+  status(id: SourceId): SourceStatus | undefined;
+  /** Tells that the source was created, changed or removed. */
+  changed(id: SourceId): void;
 }
 
 /** Why the events of a function that is deleted end. */

@@ -118,7 +118,12 @@ export function parseSource(row: Row): Source {
 function parseOrigin(stored: Source["origin"]): Source["origin"] {
   if (stored.kind === "sqs") return { ...stored, endpoint: stored.endpoint, login: stored.login };
   const { login } = stored;
-  return { ...stored, subject: stored.subject, login: login && { ...login, user: login.user } };
+  return {
+    ...stored,
+    subject: stored.subject,
+    attemptsMax: stored.attemptsMax,
+    login: login && { ...login, user: login.user },
+  };
 }
 
 export function projectDocument(project: ProjectRecord): Document {

@@ -16,12 +16,6 @@ type Answer = (parts: ControlParts, request: ControlRequest) => Promise<Reply>;
 const NOT_FOUND = "The resource you requested does not exist.";
 
 export const ABSENT: Readonly<Record<AbsentOperation, Answer>> = {
-  CreateEventSourceMapping: refused("there are no pollers for event sources yet"),
-  ListEventSourceMappings: emptyList("EventSourceMappings"),
-  GetEventSourceMapping: notFound,
-  UpdateEventSourceMapping: notFound,
-  DeleteEventSourceMapping: notFound,
-
   GetLayerVersionPolicy: noLayerPolicy,
   AddLayerVersionPermission: refused("layers are for the functions of this account only"),
   RemoveLayerVersionPermission: noLayerPolicy,

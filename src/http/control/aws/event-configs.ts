@@ -6,7 +6,7 @@ import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { type EventConfigChange, parseEventConfig } from "./event-config-wire.ts";
 import { namedBy } from "./lookup.ts";
-import { functionArn } from "./names.ts";
+import { type Account, functionArn } from "./names.ts";
 import { pageOf } from "./paging.ts";
 import { parsePage } from "./wire.ts";
 
@@ -108,8 +108,8 @@ function configShape(
   };
 }
 
-function destinationShape(
-  parts: ControlParts,
+export function destinationShape(
+  parts: Account,
   destination: Destination | undefined,
 ): Record<string, unknown> {
   switch (destination?.kind) {

@@ -20,13 +20,25 @@ import * as resourcePolicies from "./resource-policies.ts";
 import { isAbsent, isSupported, type SupportedOperation } from "./routes.ts";
 import * as runtimeSettings from "./runtime-settings.ts";
 import * as settings from "./settings.ts";
+import { type MappingHandlers, mappingIn } from "./sources.ts";
 import * as urls from "./urls.ts";
 import * as versions from "./versions.ts";
 
 type Operation = (parts: ControlParts, request: ControlRequest) => Promise<Reply>;
 
 /** The handler of an AWS operation; those that are not supported refuse by name. */
-export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: string) => Handler {
+export function awsHandlers(
+  parts: ControlParts,
+  links: CodeLinks,
+  mappings: MappingHandlers,
+): (operation: string) => Handler {
+  /** Tags are on functions and on mappings. */
+  const onEither =
+    (ofFunction: Operation, ofMapping: Handler): Operation =>
+    (own, request) =>
+      mappingIn(request.params.Resource ?? "") ? ofMapping(request) : ofFunction(own, request);
+  const { CreateEventSourceMapping, GetEventSourceMapping, ListEventSourceMappings } = mappings.operations;
+  const { UpdateEventSourceMapping, DeleteEventSourceMapping } = mappings.operations;
   const operations: Readonly<Record<SupportedOperation, Operation>> = {
     CreateFunction: images.createAnyFunction,
     GetFunction: (own, request) => functions.getFunction(own, links, request),
@@ -53,9 +65,9 @@ export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: 
     PutFunctionConcurrency: settings.putFunctionConcurrency,
     GetFunctionConcurrency: settings.getFunctionConcurrency,
     DeleteFunctionConcurrency: settings.deleteFunctionConcurrency,
-    TagResource: settings.tagResource,
-    UntagResource: settings.untagResource,
-    ListTags: settings.listTags,
+    TagResource: onEither(settings.tagResource, mappings.tags.set),
+    UntagResource: onEither(settings.untagResource, mappings.tags.remove),
+    ListTags: onEither(settings.listTags, mappings.tags.list),
     GetAccountSettings: settings.getAccountSettings,
     PublishLayerVersion: (own, request) => layers.publishLayerVersion(own, links, request),
     GetLayerVersion: (own, request) => layers.getLayerVersion(own, links, request),
@@ -80,6 +92,11 @@ export function awsHandlers(parts: ControlParts, links: CodeLinks): (operation: 
     GetFunctionEventInvokeConfig: eventConfigs.getEventConfig,
     DeleteFunctionEventInvokeConfig: eventConfigs.deleteEventConfig,
     ListFunctionEventInvokeConfigs: eventConfigs.listEventConfigs,
+    CreateEventSourceMapping: (_, request) => CreateEventSourceMapping(request),
+    GetEventSourceMapping: (_, request) => GetEventSourceMapping(request),
+    ListEventSourceMappings: (_, request) => ListEventSourceMappings(request),
+    UpdateEventSourceMapping: (_, request) => UpdateEventSourceMapping(request),
+    DeleteEventSourceMapping: (_, request) => DeleteEventSourceMapping(request),
     GetResourcePolicy: resourcePolicies.getResourcePolicy,
     PutResourcePolicy: resourcePolicies.putResourcePolicy,
     DeleteResourcePolicy: resourcePolicies.deleteResourcePolicy,

@@ -176,15 +176,15 @@ const SUPPORTED = [
     "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
     "read",
   ),
-] as const;
-
-/** Operations of features that there are not here: answered as for an account that has none of them (absent.ts). */
-const ABSENT = [
   operation("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", "deploy"),
   operation("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", "read"),
   operation("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", "read"),
   operation("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", "deploy"),
   operation("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", "deploy"),
+] as const;
+
+/** Operations of features that there are not here: answered as for an account that has none of them (absent.ts). */
+const ABSENT = [
   operation(
     "GetLayerVersionPolicy",
     "GET",
@@ -348,6 +348,9 @@ const BODIES: Partial<Record<AwsOperationName, BodyRule>> = {
   InvokeAsync: { kind: "bytes", bytesMax: PAYLOAD_BYTES_MAX },
 };
 
+/** Operations whose request names its function in the body. */
+const NAMED_IN_BODY: ReadonlySet<AwsOperationName> = new Set(["CreateFunction", "CreateEventSourceMapping"]);
+
 export const AWS_ROUTES: readonly Route[] = [
   ...SUPPORTED.map((row) => routeOf(row, { kind: "json", bytesMax: JSON_BYTES_MAX })),
   ...ABSENT.map((row) => routeOf(row, { kind: "json", bytesMax: JSON_BYTES_MAX })),
@@ -377,7 +380,7 @@ function routeOf(row: Operation<AwsOperationName>, usualBody: BodyRule): Route {
     path,
     ...(query !== undefined && { query }),
     access: row.access,
-    subject: namesFunction ? "path" : row.name === "CreateFunction" ? "body" : "none",
+    subject: namesFunction ? "path" : NAMED_IN_BODY.has(row.name) ? "body" : "none",
     body: BODIES[row.name] ?? (hasBody ? usualBody : { kind: "none" }),
   };
 }

@@ -17,6 +17,7 @@ import { projectHandlers } from "./projects.ts";
 import type { V1Name } from "./routes.ts";
 import type { ScheduleOperation } from "./schedules.ts";
 import { keyShape } from "./shapes.ts";
+import type { SourceOperation } from "./sources.ts";
 import { getFunctionStats, getStats } from "./stats.ts";
 import { parseCreateKey } from "./wire.ts";
 
@@ -25,6 +26,7 @@ export function v1Handlers(
   parts: ControlParts,
   links: CodeLinks,
   schedules: Readonly<Record<ScheduleOperation, Handler>>,
+  sources: Readonly<Record<SourceOperation, Handler>>,
 ): Readonly<Record<V1Name, Handler>> {
   const withParts =
     (act: (parts: ControlParts, request: ControlRequest) => Promise<Reply>): Handler =>
@@ -66,6 +68,7 @@ export function v1Handlers(
     refreshImages: withParts(images.refreshImages),
     ...hookHandlers(parts),
     ...routeHandlers(parts),
+    ...sources,
     listKeys: async () => jsonReply(200, { keys: (await parts.keys.list()).map(keyShape) }),
     createKey: async (request) => {
       const { key, secret, token } = await parts.keys.create(parseCreateKey(request.json));

@@ -5,6 +5,7 @@ import { ChangeRoute, CreateRoute, TestRoute } from "./http-route-wire.ts";
 import { MakeRelease, SwitchRelease } from "./project-wire.ts";
 import { V1_ROWS, type V1Name } from "./routes.ts";
 import { PutSchedule } from "./schedule-wire.ts";
+import { ChangeSource, CreateSource } from "./source-wire.ts";
 import { V1_SCHEMAS } from "./wire.ts";
 
 const SCHEMAS = {
@@ -17,6 +18,8 @@ const SCHEMAS = {
   CreateRoute,
   ChangeRoute,
   TestRoute,
+  CreateSource,
+  ChangeSource,
 };
 
 const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
@@ -34,6 +37,8 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   createRoute: "CreateRoute",
   changeRoute: "ChangeRoute",
   testRoute: "TestRoute",
+  createSource: "CreateSource",
+  changeSource: "ChangeSource",
 };
 
 /** Names of query parameters; each is text. */
@@ -47,6 +52,7 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   getEventResult: ["wait"],
   listDeadLetters: ["after", "limit"],
   listSchedules: ["function", "after", "limit"],
+  listSources: ["function", "after", "limit"],
   upcomingOfSchedule: ["count"],
   historyOfSchedule: ["before", "limit"],
   listProjects: ["after", "limit"],
@@ -66,6 +72,7 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "deleteSchedule",
   "deleteHook",
   "deleteRoute",
+  "deleteSource",
 ]);
 const LINES: ReadonlySet<V1Name> = new Set([
   "deployFunction",
@@ -74,6 +81,7 @@ const LINES: ReadonlySet<V1Name> = new Set([
   "makeRelease",
   "refreshImages",
 ]);
+const CREATES: ReadonlySet<V1Name> = new Set(["createKey", "createHook", "createRoute", "createSource"]);
 
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
@@ -175,7 +183,7 @@ function answer(name: V1Name): Record<string, unknown> {
 
 function statusOf(name: V1Name): "200" | "201" | "202" {
   if (name === "redeliverHook") return "202";
-  return name === "createKey" || name === "createHook" || name === "createRoute" ? "201" : "200";
+  return CREATES.has(name) ? "201" : "200";
 }
 
 function reference(schema: string): Record<string, string> {

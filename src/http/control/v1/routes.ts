@@ -41,6 +41,7 @@ const S = "/v1/schedules/{schedule}";
 const P = "/v1/projects/{project}";
 const H = "/v1/hooks/{hook}";
 const R = "/v1/routes/{route}";
+const Q = "/v1/sources/{source}";
 
 export const V1_ROWS = [
   row("getHealth", "GET /health", "open", "Whether the daemon serves; needs no key."),
@@ -157,6 +158,13 @@ export const V1_ROWS = [
   row("getRoute", `GET ${R}`, "read", "One route."),
   row("changeRoute", `PATCH ${R}`, "deploy", "Changes what is given of a route.", JSON_BODY),
   row("deleteRoute", `DELETE ${R}`, "deploy", "Removes a route."),
+  row("listSources", "GET /v1/sources", "read", "Queues that functions are called for, by id."),
+  row("getSource", `GET ${Q}`, "read", "One of them, and how it is doing."),
+  row("createSource", "POST /v1/sources", "deploy", "Calls a function for a queue.", JSON_BODY),
+  row("changeSource", `PATCH ${Q}`, "deploy", "Changes how it is called.", JSON_BODY),
+  row("deleteSource", `DELETE ${Q}`, "deploy", "Calls it no more; what is in the queue stays there."),
+  row("pauseSource", `POST ${Q}/pause`, "deploy", "Calls it no more until it is resumed.", JSON_BODY),
+  row("resumeSource", `POST ${Q}/resume`, "deploy", "Calls it again.", JSON_BODY),
   row("listKeys", "GET /v1/keys", "admin", "Keys, without their secrets."),
   row("createKey", "POST /v1/keys", "admin", "A new key, or one that exists elsewhere.", JSON_BODY),
   row("revokeKey", "DELETE /v1/keys/{id}", "admin", "Revokes a key at once."),
