@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError, PlatformError } from "../core/errors.ts";
 import type { EventInvokeConfig } from "../core/event.ts";
@@ -377,7 +378,10 @@ class FunctionRegistry implements Functions, FunctionsTogether {
 
   async setTags(name: FunctionName, tags: Readonly<Record<string, string>>): Promise<FunctionRecord> {
     checkTags(tags);
-    return (await this.#change(name, (current) => changeRecord(current, { tags }))).record;
+    const { record } = await this.#change(name, (current) =>
+      isDeepStrictEqual(current.tags, tags) ? undefined : changeRecord(current, { tags }),
+    );
+    return record;
   }
 
   async changeSettings(

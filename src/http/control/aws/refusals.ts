@@ -3,7 +3,9 @@
  * sentence; one that asks for nothing (empty, or AWS's default) is fine. Members that we do not know are ignored, as
  * AWS does.
  */
+import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
+import { optional, parse } from "./validation.ts";
 
 interface Refusal {
   /** Whether the value asks for what we do not have. */
@@ -49,6 +51,56 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   PublishTo: { asks: isFilled, why: "leave it out" },
 };
 
+const Text = optional(z.string());
+const Texts = optional(z.array(z.string()));
+
+/** What is refused for what it asks has to be of the right type all the same: `{}` is no empty text. */
+const TYPES = z.object({
+  DeadLetterConfig: optional(z.object({ TargetArn: Text })),
+  FileSystemConfigs: optional(
+    z.array(
+      z.object({
+        Arn: Text,
+        LocalMountPath: Text,
+        S3FilesConfig: optional(z.object({ DirectS3Read: Text })),
+      }),
+    ),
+  ),
+  ImageConfig: optional(z.object({ EntryPoint: Texts, Command: Texts, WorkingDirectory: Text })),
+  PackageType: Text,
+  CodeSigningConfigArn: Text,
+  SnapStart: optional(z.object({ ApplyOn: Text })),
+  TenancyConfig: optional(z.object({ TenantIsolationMode: Text })),
+  CapacityProviderConfig: optional(
+    z.object({
+      LambdaManagedInstancesCapacityProviderConfig: optional(
+        z.object({
+          CapacityProviderArn: Text,
+          PerExecutionEnvironmentMaxConcurrency: optional(z.int()),
+          ExecutionEnvironmentMemoryGiBPerVCpu: optional(z.number()),
+        }),
+      ),
+    }),
+  ),
+  DurableConfig: optional(
+    z.object({
+      KMSKeyArn: Text,
+      RetentionPeriodInDays: optional(z.int()),
+      ExecutionTimeout: optional(z.int()),
+    }),
+  ),
+  PublishTo: Text,
+});
+
+const CODE_TYPES = z.object({
+  S3Bucket: Text,
+  S3Key: Text,
+  S3ObjectVersion: Text,
+  S3ObjectStorageMode: Text,
+  ImageUri: Text,
+  SourceKMSKeyArn: Text,
+});
+
 /** Where `Code`'s members may come from: inside `Code` on create, at the top on update. */
 const CODE_REFUSALS: Readonly<Record<string, string>> = {
   S3Bucket: "there is no object store: send the archive as ZipFile",
@@ -59,15 +111,20 @@ const CODE_REFUSALS: Readonly<Record<string, string>> = {
   SourceKMSKeyArn: "there is no key service",
 };
 
-/** @throws PlatformError `UnsupportedMember` for the first member that asks for what we do not have. */
+/**
+ * @throws PlatformError `UnsupportedMember` for the first member that asks for what we do not have, `InvalidPayload` for
+ * one of another type.
+ */
 export function refuseUnsupported(request: unknown, functionName: string): void {
+  parse(TYPES, request);
   for (const [name, { asks, why }] of Object.entries(REFUSALS)) {
     if (asks(member(request, name), functionName)) throw unsupported(name, why);
   }
 }
 
-/** @throws PlatformError `UnsupportedMember` for code that does not come as an archive. */
+/** @throws PlatformError as `refuseUnsupported`, for code that does not come as an archive. */
 export function refuseCodeSource(code: unknown): void {
+  parse(CODE_TYPES, code);
   for (const [name, why] of Object.entries(CODE_REFUSALS)) {
     if (isFilled(member(code, name))) throw unsupported(name, why);
   }
