@@ -40,6 +40,11 @@ export function addDeployOptions(program: Program): Program {
       "credentials for this server in its environment: invoke:PATTERN, again for more; nothing takes them away",
       collect,
     )
+    .option(
+      "--layer <name[:n]>",
+      "a layer at /opt, again for more; none takes them away [those it had]",
+      collect,
+    )
     .option("--description <text>", "what it is for")
     .option("--allow-scripts", "let dependencies run their install scripts")
     .addOption(

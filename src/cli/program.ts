@@ -20,6 +20,7 @@ import { addDeployOptions, collect } from "./deploy-options.ts";
 import { addHooks } from "./hook-program.ts";
 import type { Host } from "./host.ts";
 import { addImages, addImageUpkeep } from "./image-program.ts";
+import { addLayers } from "./layer-program.ts";
 import { addProjects, type ProjectOptions } from "./project-program.ts";
 import { addRoutes } from "./route-program.ts";
 import { addSchedules } from "./schedule-program.ts";
@@ -97,6 +98,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addHooks(program, run);
   addRoutes(program, run);
   addProjects(program, run);
+  addLayers(program, run);
   addChanging(program, run);
   addImageUpkeep(program, run);
   addMachine(program, run);

@@ -224,13 +224,21 @@ async function checkHandlerFile(treeDir: string, handler: string, runtime: strin
         "correct --handler or add the file",
       );
   } else if (runtime.startsWith("provided")) {
-    const isThere = (await exists(join(treeDir, "bootstrap"))) || (await exists(join(treeDir, "go.mod")));
+    const isThere =
+      (await exists(join(treeDir, "bootstrap"))) ||
+      (await exists(join(treeDir, "go.mod"))) ||
+      (await isProgramOfGo1(treeDir, handler));
     if (!isThere)
       throw invalid(
         `runtime ${runtime} runs a program called "bootstrap", which is not in the code`,
         "name the program so, or say --kind server|filter --command PROGRAM",
       );
   }
+}
+
+/** With the retired go1.x, the handler was the name of the program. */
+async function isProgramOfGo1(treeDir: string, handler: string): Promise<boolean> {
+  return !/^[./]|\.\./.test(handler) && (await isFile(join(treeDir, handler)));
 }
 
 async function checkCommand(treeDir: string, command: readonly [string, ...string[]]): Promise<void> {

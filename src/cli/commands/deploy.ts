@@ -35,6 +35,7 @@ export interface DeployOptions {
   readonly max?: string;
   readonly min?: string;
   readonly allow?: readonly string[];
+  readonly layer?: readonly string[];
   readonly description?: string;
   readonly allowScripts?: boolean;
   /** False for --no-build. */
@@ -155,7 +156,7 @@ export async function runDeploy(
   );
 }
 
-interface Source {
+export interface Source {
   /** For the progress line. */
   readonly label: string;
   readonly detail: string;
@@ -166,7 +167,8 @@ interface Source {
   open(): Promise<NonNullable<CallOptions["upload"]>>;
 }
 
-async function openSource(path: string, given: string): Promise<Source> {
+/** A folder, which is packed, or a file. @throws CliError `FileUnusable`, `Usage` */
+export async function openSource(path: string, given: string): Promise<Source> {
   const facts = await stat(path).catch((error: unknown) => {
     const reason = isCode(error, "ENOENT")
       ? `there is no ${given}`
@@ -254,6 +256,7 @@ async function readDeploySettings(
     slotsPerInstance: given(options.slots, (text) => countOption("--slots", text, 1)),
     concurrencyMax: given(options.max, (text) => (text === "none" ? null : countOption("--max", text))),
     concurrencyMin: given(options.min, (text) => countOption("--min", text)),
+    layers: options.layer?.includes("none") ? [] : options.layer,
     mayInvoke: options.allow && readAllowed(options.allow),
     description: options.description,
     allowScripts: options.allowScripts ? true : undefined,

@@ -32,11 +32,11 @@ const NOT_EXECUTABLE = 206;
 const NOT_FOUND = 207;
 
 /**
- * Becomes the bootstrap, from where Lambda looks for it. Only inside the sandbox can be seen what is there, and a shell
+ * Becomes the bootstrap, from where Lambda looks for it, or the program that the handler names, as go1.x had it. Only inside the sandbox can be seen what is there, and a shell
  * looks in half a millisecond. Its exit codes are not such as programs use.
  */
 const START_BOOTSTRAP = `
-for file in "$1/bootstrap" "$2/bootstrap"; do
+for file in "$1/bootstrap" "$2/bootstrap" "$1/$_HANDLER"; do
   if [ -f "$file" ]; then
     if [ -x "$file" ]; then exec "$file"; fi
     exit ${NOT_EXECUTABLE}

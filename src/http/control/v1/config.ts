@@ -10,7 +10,7 @@ import {
 } from "../../../core/function.ts";
 import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
 import type { ControlParts, PrepareSettings } from "../parts.ts";
-import type { Settings } from "./wire.ts";
+import type { ConfigurationSettings } from "./wire.ts";
 
 /** Calls at once in one instance of a program that can serve several. */
 const SLOTS_DEFAULT = 10;
@@ -24,12 +24,14 @@ const SERVES_SEVERAL: Readonly<Record<EntryKind, boolean>> = {
 
 /** @throws PlatformError `InvalidRequest` for more slots than the kind can have. */
 export function configOf(
-  settings: Omit<Settings, "prepare">,
+  settings: ConfigurationSettings,
   before: FunctionConfig | undefined,
   made: {
     readonly runtime: string;
     readonly entry: Entry;
     readonly environment: Readonly<Record<string, string>> | undefined;
+    /** Those that it had, if left out. */
+    readonly opt?: Pick<FunctionConfig, "layers" | "optTreeId">;
   },
   parts: Pick<ControlParts, "architecture" | "account">,
 ): FunctionConfig {
@@ -46,8 +48,8 @@ export function configOf(
     slotsPerInstance: slotsOf(settings.slotsPerInstance, before, made.entry.kind),
     architecture: parts.architecture,
     role: before?.role ?? `arn:aws:iam::${parts.account}:role/lambdad`,
-    layers: before?.layers ?? [],
-    optTreeId: before?.optTreeId,
+    layers: (made.opt ?? before)?.layers ?? [],
+    optTreeId: (made.opt ?? before)?.optTreeId,
     logging: before?.logging ?? TEXT_LOGGING,
     mayInvoke: (settings.mayInvoke ?? before?.mayInvoke)?.length
       ? (settings.mayInvoke ?? before?.mayInvoke)

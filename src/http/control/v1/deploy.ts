@@ -15,6 +15,7 @@ import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "
 import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
+import { chooseLayers } from "./layers.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import { keepInstances } from "./min-instances.ts";
 import { functionShape } from "./shapes.ts";
@@ -63,6 +64,9 @@ interface Deployment {
 
 async function deploy(parts: ControlParts, deployment: Deployment): Promise<void> {
   const { name, settings, upload, request, progress } = deployment;
+  for (const warning of settings.warnings) {
+    progress.send({ type: "output", text: `warning: ${warning}` });
+  }
   progress.step(1, "Packaging");
   const options = {
     signal: request.signal,
@@ -85,7 +89,12 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
   const config = configOf(
     settings,
     before?.latest.config,
-    { runtime: prepared.runtime, entry: prepared.entry, environment: settings.environment },
+    {
+      runtime: prepared.runtime,
+      entry: prepared.entry,
+      environment: settings.environment,
+      opt: await chooseLayers(parts, settings.layers, before?.latest.config, prepared.code, request.signal),
+    },
     parts,
   );
   checkMayInvoke(request.caller, before?.latest.config.mayInvoke, config);
@@ -122,6 +131,7 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
     type: "done",
     version: Number(version.label),
     ...started,
+    ...(settings.warnings.length > 0 && { warnings: settings.warnings }),
     url: parts.urls.ofFunction(name),
     function: functionShape(record, parts),
   });

@@ -6,6 +6,7 @@ import { checkEnvironment } from "../environment-rules.ts";
 import { type ControlParts, FUNCTION_DELETED, type PrepareSettings } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedEntry, configOf } from "./config.ts";
+import { chooseLayers } from "./layers.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import { keepInstances } from "./min-instances.ts";
 import { aliasShape, functionShape, versionShape } from "./shapes.ts";
@@ -62,6 +63,7 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
       runtime: prepare.runtime ?? config.runtime,
       entry: changedEntry(config.entry, prepare),
       environment: changedEnvironment(config.environment, change),
+      opt: await chooseLayers(parts, change.layers, config, code, request.signal),
     },
     parts,
   );
@@ -74,7 +76,8 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
     tags: before.tags,
   });
   const record = await keepInstances(parts, name, deployed, change.concurrencyMin);
-  return jsonReply(200, { function: functionShape(record, parts), version: Number(version.label) });
+  const said = change.warnings.length > 0 ? { warnings: change.warnings } : {};
+  return jsonReply(200, { function: functionShape(record, parts), version: Number(version.label), ...said });
 }
 
 /** What an image runs is read from it when it is deployed. */

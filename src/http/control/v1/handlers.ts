@@ -11,6 +11,7 @@ import * as functions from "./functions.ts";
 import { hookHandlers } from "./hooks.ts";
 import { routeHandlers } from "./http-routes.ts";
 import * as images from "./images.ts";
+import * as layers from "./layers.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
 import { projectHandlers } from "./projects.ts";
@@ -54,6 +55,10 @@ export function v1Handlers(
     getMetrics: withParts(getMetrics),
     getStats: withParts(getStats),
     getFunctionStats: withParts(getFunctionStats),
+    listLayers: withParts(layers.listLayers),
+    getLayer: withParts(layers.getLayer),
+    publishLayer: withParts(layers.publishLayer),
+    deleteLayer: withParts(layers.deleteLayer),
     listEvents: withParts(events.listEvents),
     getEvent: withParts(events.getEvent),
     getEventResult: withParts(events.getEventResult),

@@ -47,6 +47,8 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listVersions: ["after", "limit"],
   getStats: ["last"],
   getFunctionStats: ["last", "step", "version", "qualifier"],
+  listLayers: ["after", "limit"],
+  publishLayer: ["description", "fileName"],
   listEvents: ["function", "state", "after", "limit"],
   getEvent: ["wait"],
   getEventResult: ["wait"],
@@ -67,6 +69,7 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
 const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "deleteFunction",
   "deleteVersion",
+  "deleteLayer",
   "deleteAlias",
   "revokeKey",
   "deleteSchedule",
@@ -81,7 +84,13 @@ const LINES: ReadonlySet<V1Name> = new Set([
   "makeRelease",
   "refreshImages",
 ]);
-const CREATES: ReadonlySet<V1Name> = new Set(["createKey", "createHook", "createRoute", "createSource"]);
+const CREATES: ReadonlySet<V1Name> = new Set([
+  "publishLayer",
+  "createKey",
+  "createHook",
+  "createRoute",
+  "createSource",
+]);
 
 export function openApiDocument(): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};

@@ -11,7 +11,7 @@ import {
 import { checkEnvironment } from "../environment-rules.ts";
 import type { ControlRequest } from "../route.ts";
 import { PutSchedule, scheduleOf } from "./schedule-wire.ts";
-import { configuration, configurationOf, parse, type Settings, Variables } from "./wire.ts";
+import { type ConfigurationSettings, configuration, configurationOf, parse, Variables } from "./wire.ts";
 
 const ReleasedFunction = z
   .strictObject({
@@ -43,7 +43,7 @@ export const SwitchRelease = z.strictObject({
   by: z.string().max(128).optional(),
 });
 
-export interface FunctionOfRelease extends Omit<Settings, "prepare"> {
+export interface FunctionOfRelease extends ConfigurationSettings {
   readonly name: FunctionName;
   readonly inputs: string;
   readonly build: string | undefined;

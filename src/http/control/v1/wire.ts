@@ -13,6 +13,7 @@ import {
 import {
   CPUS_MAX,
   CPUS_MIN,
+  LAYERS_MAX,
   MEMORY_MIB_MAX,
   MEMORY_MIB_MIN,
   TIMEOUT_MS_MAX,
@@ -21,6 +22,7 @@ import {
 import { checkEnvironment } from "../environment-rules.ts";
 import type { NewKey } from "../keys.ts";
 import type { PrepareSettings } from "../parts.ts";
+import { chooseRuntime } from "./retired-runtimes.ts";
 
 const SLOTS_MAX = 1_000;
 const CONCURRENCY_MAX = 1_000_000;
@@ -40,6 +42,9 @@ const entry = {
   module: z.string().min(1).max(256),
   command: z.array(z.string().max(4096)).min(1).max(256),
 };
+
+/** In the order in which they are laid over each other: `NAME`, `NAME:NUMBER` or an ARN. */
+const layers = z.array(z.string().min(1).max(256)).max(LAYERS_MAX);
 
 /** What can be changed without looking at the code. */
 export const configuration = {
@@ -79,13 +84,14 @@ const source = {
   allowScripts: z.boolean(),
 };
 
-const DeployOptions = z.strictObject({ ...settings, ...source, environment: Variables }).partial();
+const DeployOptions = z.strictObject({ ...settings, ...source, layers, environment: Variables }).partial();
 
 export const BuildOptions = z.strictObject({ ...entry, ...source }).partial();
 
 const Change = z
   .strictObject({
     ...settings,
+    layers,
     environment: z.strictObject({ set: Variables.default({}), unset: z.array(z.string()).default([]) }),
   })
   .partial();
@@ -162,6 +168,10 @@ export const V1_SCHEMAS = {
 /** Settings that a request gives; what it leaves out is undefined. */
 export interface Settings {
   readonly prepare: PrepareSettings;
+  /** What whoever asked should know of what they asked for. */
+  readonly warnings: readonly string[];
+  /** `NAME`, `NAME:NUMBER` or an ARN. */
+  readonly layers: readonly string[] | undefined;
   readonly memoryMib: number | undefined;
   /** `null` lets it follow the memory again. */
   readonly cpus: number | null | undefined;
@@ -176,6 +186,9 @@ export interface Settings {
   readonly mayInvoke: readonly string[] | undefined;
   readonly description: string | undefined;
 }
+
+/** Of those, what needs nothing but to be put in place. */
+export type ConfigurationSettings = Omit<Settings, "prepare" | "warnings" | "layers">;
 
 export interface DeploySettings extends Settings {
   /** The name of an image instead of an upload. */
@@ -313,7 +326,13 @@ export function wholeNumber(
 }
 
 function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Change>): Settings {
-  return { prepare: prepareOf(given), ...configurationOf(given) };
+  const { runtime, warnings } = chooseRuntime(given.runtime);
+  return {
+    prepare: { ...prepareOf(given), runtime },
+    warnings,
+    layers: given.layers,
+    ...configurationOf(given),
+  };
 }
 
 export function prepareOf(
@@ -333,7 +352,7 @@ export function prepareOf(
 
 const Configuration = z.strictObject(configuration).partial();
 
-export function configurationOf(given: z.output<typeof Configuration>): Omit<Settings, "prepare"> {
+export function configurationOf(given: z.output<typeof Configuration>): ConfigurationSettings {
   return {
     memoryMib: given.memoryMib,
     cpus: given.cpus,
