@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { openDepot } from "./code/depot.ts";
+import { PackStore } from "./code/pack-store.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
-import { IMAGE_RUNTIME } from "./core/function.ts";
+import { type FunctionConfig, IMAGE_RUNTIME } from "./core/function.ts";
 import type { Log } from "./core/log.ts";
 import { inBackground, Scope } from "./core/scope.ts";
 import { runLogRetention } from "./events/log-retention.ts";
@@ -14,6 +15,7 @@ import { newUrlSignatureCheck } from "./http/control/url-signatures.ts";
 import { newEventIntake } from "./http/event-intake.ts";
 import { openGateway } from "./http/gateway/gateway.ts";
 import { Invoker } from "./invoker/invoker.ts";
+import { Packs } from "./invoker/packs.ts";
 import { openProvisioned } from "./invoker/provisioned.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
 import { openRecords } from "./records/file-records.ts";
@@ -99,21 +101,28 @@ export async function startServer(parts: {
     const containers = containerParts(environment, name, log);
     const driver = scope.own(new RoutedDriver(local, containers.openDriver));
     const identity = { accountId: config.accountId, region: config.region };
+    const resolveRuntime = async (config: FunctionConfig) =>
+      config.runtime === IMAGE_RUNTIME
+        ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
+        : await runtimes.resolve(config.runtime, config.entry.kind);
+    const adapterOf = protocolAdapters(config.accountId, log);
+    const packStore = new PackStore(join(config.dataDir, "packs"));
+    const packs = scope.own(
+      new Packs({ driver, depot, store: packStore, resolveRuntime, adapterOf, clock, log }),
+    );
     const invoker = scope.own(
       new Invoker({
         driver,
         depot,
+        packs,
         records,
         meters: metrics.calls,
         identity,
         clock,
         log,
         readyMibMax: config.readyMibMax,
-        resolveRuntime: async (config) =>
-          config.runtime === IMAGE_RUNTIME
-            ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
-            : await runtimes.resolve(config.runtime, config.entry.kind),
-        adapterOf: protocolAdapters(config.accountId, log),
+        resolveRuntime,
+        adapterOf,
         grants: newGrants({ keys: openingKeys, controlUrl: controlUrl.promise }),
         policy: {
           instancesMax: config.instancesMax,
@@ -130,7 +139,7 @@ export async function startServer(parts: {
       clock,
       removed: (name) => routing.book.functionRemoved(name),
       changed: (name) =>
-        void tellOfChange([invoker, provisioned, images.keeper, sources], functions, name, log),
+        void tellOfChange([invoker, packs, provisioned, images.keeper, sources], functions, name, log),
     });
     const routing = await openRouting({ config, store, functions, clock });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));

@@ -27,15 +27,17 @@ async function main() {
     connection.send(FRAME.rehearsed, 0, "", "");
     frame = await connection.nextFrame();
   }
-  await specialise(connection, JSON.parse(frame.label), logDescriptor);
+  await specialise(connection, frame, logDescriptor);
 }
 
 /**
  * @param {any} connection
- * @param {Specialisation} specialisation
+ * @param {import("./connection.cjs").Frame} frame
  * @param {string | undefined} logDescriptor
  */
-async function specialise(connection, specialisation, logDescriptor) {
+async function specialise(connection, { label, body }, logDescriptor) {
+  /** @type {Specialisation} */
+  const specialisation = JSON.parse(label);
   const { handler, taskRoot, runtime, environment, responseBytesMax, awaitsCode } = specialisation;
   // Before Node 24 Lambda had callbacks; which rules hold goes by the runtime's name, not by the binary that runs.
   const hasCallbacks = Number(/^nodejs(\d+)/.exec(runtime)?.[1] ?? 24) < 24;
@@ -50,14 +52,17 @@ async function specialise(connection, specialisation, logDescriptor) {
     report: (error, exitCode) => failInit(connection, error, exitCode),
   };
   watchFailures(failures);
-  if (awaitsCode) await connection.nextFrame();
+  const pack = awaitsCode ? (await connection.nextFrame()).body : body;
   process.chdir(taskRoot);
+  // What is loaded later is read as usual: the pack would stay in memory for it.
+  const endPack = pack.length > 0 ? require("./unpack.cjs").usePack(pack, taskRoot) : undefined;
   // While it loads, only the function's own work keeps the process alive: a wait that nothing can end, ends it.
   connection.unref();
   process.once("beforeExit", failEndlessInit);
   try {
     const loaded = await loadHandler(taskRoot, handler, hasCallbacks);
     process.off("beforeExit", failEndlessInit);
+    endPack?.();
     serve({ connection, loaded, hasCallbacks, failures, responseBytesMax });
   } catch (error) {
     process.off("beforeExit", failEndlessInit);

@@ -26,6 +26,8 @@ export interface Begin {
   readonly runtime: ResolvedRuntime;
   readonly adapter: ProtocolAdapter;
   readonly environment: Readonly<Record<string, string>>;
+  /** What was made of the code beforehand. */
+  readonly pack?: Uint8Array | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -73,7 +75,7 @@ async function beginInReady(parts: BeginParts, begin: Begin): Promise<Begun | un
     const channel = taken.channel.become(version, environment);
     await mounted;
     signal.throwIfAborted();
-    return { sandbox, channel, goOn: () => taken.channel.load() };
+    return { sandbox, channel, goOn: () => taken.channel.load(begin.pack) };
   } catch (error) {
     await sandbox[Symbol.asyncDispose]();
     await taken.channel[Symbol.asyncDispose]();
@@ -92,6 +94,7 @@ async function beginFromNothing(parts: BeginParts, begin: Begin): Promise<Begun>
   const id = newSandboxId();
   const channel = begin.adapter.open(version, begin.runtime, begin.opt?.extensions);
   try {
+    if (begin.pack) channel.bring?.(begin.pack);
     const sandbox = await parts.driver.start(
       {
         id,

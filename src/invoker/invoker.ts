@@ -37,6 +37,14 @@ export interface InvokerParts extends StarterParts {
   readonly log: Log;
 }
 
+/** Behind each other they would wait for the same things; more than these only wait for cores. */
+const FORKS_AT_ONCE_MAX = 16;
+
+/** As far as the host can: where it cannot, so many starts at once are slower, each and all. */
+function isForked({ config }: Version): boolean {
+  return config.entry.kind === "handler" && config.runtime.startsWith("python");
+}
+
 /** A call waits for an instance this long and then as long as it may run: an initialisation may take all of it. */
 const WAIT_MS_MIN = 10_000;
 
@@ -52,6 +60,8 @@ export class Invoker implements Invocations, AsyncDisposable {
   readonly #releases = new ReleasesInUse((release) => this.#retireRelease(release));
   /** More starts at once than cores only make the first one as slow as the last. */
   readonly #starts = new Semaphore(Math.max(2, availableParallelism()));
+  /** What is forked waits for the kernel more than it works. */
+  readonly #forks = new Semaphore(FORKS_AT_ONCE_MAX);
   readonly #ready: ReadySandboxes;
   readonly #keepAlive: KeepAlive;
   readonly #stopping = new AbortController();
@@ -308,7 +318,8 @@ export class Invoker implements Invocations, AsyncDisposable {
   }
 
   async #start(pool: Pool, liveVersion: number | undefined): Promise<Instance> {
-    return await this.#starts.run(async () => {
+    const starts = isForked(pool.version) ? this.#forks : this.#starts;
+    return await starts.run(async () => {
       this.#makeRoom();
       const grant = await this.#parts.grants?.issue(pool.version, pool.release);
       const isKept = pool.started < pool.instancesMin;

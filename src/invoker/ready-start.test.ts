@@ -100,7 +100,7 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
       const identity = { accountId: "000000000000", region: "us-east-1" };
       await using begun = channel.become(version, functionEnvironment(version, identity, "stream"));
       await given.specialise({ codeDir, memoryMib: version.config.memoryMib, cpus: 1 });
-      channel.load();
+      channel.load(undefined);
       await begun.ready;
       const outcome = await begun.invoke(
         {

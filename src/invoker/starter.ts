@@ -17,12 +17,15 @@ import { type BeginParts, BeginRefused, beginIn } from "./begin.ts";
 import { functionEnvironment, type Identity, newLogStreamName, runtimeVersionOf } from "./environment.ts";
 import { Instance } from "./instance.ts";
 import { findOptFiles } from "./opt-files.ts";
+import type { Packs } from "./packs.ts";
 
 export interface StarterParts extends BeginParts {
   readonly depot: Pick<CodeDepot, "openTree">;
   readonly resolveRuntime: (config: FunctionConfig) => Promise<ResolvedRuntime>;
   /** May have to load it first. */
   readonly adapterOf: (config: FunctionConfig) => Promise<ProtocolAdapter>;
+  /** What is made of code beforehand; starts do without as well. */
+  readonly packs?: Pick<Packs, "find"> | undefined;
   readonly records: Records;
   readonly identity: Identity;
   readonly log: Log;
@@ -100,7 +103,8 @@ async function startOnce(
     ...functionEnvironment(version, parts.identity, newLogStreamName(version.label, Date.now())),
     ...hooks.environment,
   };
-  const begin = { version, codeDir, opt, runtime, adapter, environment, signal };
+  const pack = await parts.packs?.find(version);
+  const begin = { version, codeDir, opt, runtime, adapter, environment, pack, signal };
   const { sandbox, channel, goOn } = await beginIn(parts, begin).catch((error: unknown) => {
     // A channel refuses what it can see without starting anything: a missing bootstrap, say.
     if (!(error instanceof BeginRefused)) throw error;

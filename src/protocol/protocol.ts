@@ -19,6 +19,17 @@ export interface ProtocolAdapter {
   open(version: Version, runtime: ResolvedRuntime, extensions?: readonly string[]): Channel;
   /** What a sandbox has to be to become this version's when it runs already; undefined if only one of its own will do. */
   readyKind?(version: Version): ReadyKind | undefined;
+  /**
+   * A program that makes a pack of the version's code, on its stdout: what every start would otherwise do anew. It runs
+   * none of that code. Undefined where there is nothing to be gained.
+   */
+  packer?(version: Version, runtime: ResolvedRuntime): Packer | undefined;
+}
+
+export interface Packer {
+  /** Equal where the program makes the same of the same code. */
+  readonly key: string;
+  launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch;
 }
 
 /** The interpreter and files a version runs with on this host. */
@@ -89,6 +100,8 @@ export interface Channel extends AsyncDisposable {
    * next event, which may be after the answer. Undefined if it is already.
    */
   idle(): Promise<void> | undefined;
+  /** Takes the pack of the version's code, before the program starts. */
+  bring?(pack: Uint8Array): void;
   /** Resolves if the runtime or an extension has gone while the sandbox may go on for a moment. Never rejects. */
   readonly failed?: Promise<ChannelFailure>;
   readonly telemetry?: TelemetrySink;

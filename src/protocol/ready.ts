@@ -28,6 +28,6 @@ export interface ReadyChannel extends AsyncDisposable {
   readonly isWaiting: Promise<void>;
   /** Tells the program whose it is now. The channel that comes back owns all that this one had. */
   become(version: Version, environment: Readonly<Record<string, string>>): Channel;
-  /** The code is there. */
-  load(): void;
+  /** The code is there, and what `ProtocolAdapter.packer` has made of it. */
+  load(pack: Uint8Array | undefined): void;
 }

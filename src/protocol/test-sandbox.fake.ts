@@ -22,7 +22,10 @@ export interface TestSandboxSpec {
 }
 
 /** A sandbox that isolates nothing: a plain child process with a folder of its own, for tests of protocols. */
-export async function startTestSandbox(channel: Channel, spec: TestSandboxSpec): Promise<Sandbox> {
+export async function startTestSandbox(
+  channel: Pick<Channel, "onRuntimeApiConnection" | "hasInput" | "hasPort" | "launch">,
+  spec: TestSandboxSpec,
+): Promise<Sandbox> {
   const folder = await mkdtemp(join(tmpdir(), "lambdad-sandbox-"));
   const socketDir = join(folder, "s");
   const tmpDir = join(folder, "tmp");

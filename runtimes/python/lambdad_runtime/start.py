@@ -22,13 +22,12 @@ def main(has_rehearsed=False):
 
             rehearse(label, body)
         connection.send(frame(REHEARSED, 0))
-        label = connection.receive()[2]
+        _, _, label, body = connection.receive()
     specialisation = loads(label)
     os.environ.update(specialisation["environment"])
     # Read at the start of the process, which may have been before there was a function.
     time.tzset()
-    if specialisation["awaitsCode"]:
-        connection.receive()
+    pack = connection.receive()[3] if specialisation["awaitsCode"] else body
     os.chdir(specialisation["taskRoot"])
     sys.path[:] = _search_path(specialisation["taskRoot"], specialisation["optDir"])
     # Whole lines at once: `print` writes a text and its end in two pieces.
@@ -36,10 +35,14 @@ def main(has_rehearsed=False):
     _offer_exit()
     sink = _open_sink(descriptor)
     set_up_logging(sink)
+    end_pack = _use_pack(pack, specialisation["taskRoot"])
     try:
         handler = load_handler(specialisation["handler"])
     except Exception as error:
         _fail_init(connection, sink, describe(error))
+    # What is imported later is read as usual: the pack would stay in memory for it.
+    end_pack()
+    del pack, body
     from .serve import serve
 
     connection.send(frame(READY, 0))
@@ -66,6 +69,14 @@ def load_handler(name):
     except AttributeError:
         message = f"Handler '{function_name}' missing on module '{module_name}'"
         raise Fault("HandlerNotFound", message) from None
+
+
+def _use_pack(pack, task_root):
+    if not pack:
+        return lambda: None
+    from .unpack import use_pack
+
+    return use_pack(pack, task_root)
 
 
 def _search_path(task_root, opt_dir):

@@ -6,8 +6,9 @@
  *   daemon                                    runtime
  *   REHEARSE (label, body: as INVOKE)   ──►         only where it is kept ready: it does once, on what is nobody's, what
  *                                       ◄──   REHEARSED     it will have to do then, so that nothing is done for the first time
- *   SPECIALISE (label: Specialisation)  ──►
- *   LOAD                                ──►         only where it is kept ready: its code is there now
+ *   SPECIALISE (label: Specialisation,  ──►
+ *             body: its pack, if any)
+ *   LOAD (body: its pack, if any)       ──►         only where it is kept ready: its code is there now
  *                                       ◄──   READY, or INIT_ERROR (label: error type, body: JSON) and it exits
  *   INVOKE (label: CallHead, body: event) ─►
  *                                       ◄──   RESPONSE (label: content type or empty), or ERROR (label: error type,
@@ -18,6 +19,7 @@
  * A Node runtime may be sent calls ahead: it begins each when the one before has ended (IDLE). RECALL takes one back that
  * has not begun, which RECALLED confirms; for one that has, it means nothing.
  *
+ * A pack is what was made of the code beforehand (runtimes/nodejs/pack.cjs, runtimes/python/pack.py).
  * Frames without a call have id 0. Bodies are never looked into here. The far side is the function's own process, so
  * whatever it sends is taken for hostile.
  */

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { newInvocationId } from "../../core/ids.ts";
 import type { Call, InvocationOutcome } from "../../core/invocation.ts";
 import { silentLog } from "../../core/log.ts";
-import type { Sandbox } from "../../sandbox/driver.ts";
+import type { Sandbox, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { Channel } from "../protocol.ts";
 import { startTestSandbox, testVersion } from "../test-sandbox.fake.ts";
 import { managedAdapter } from "./managed.ts";
@@ -23,6 +23,8 @@ export interface FunctionSpec {
   readonly runtime?: string;
   readonly interpreter?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Has a pack made of the code before it starts; then these files are other ones, so that it is seen which are read. */
+  readonly pack?: { readonly rewrite: Readonly<Record<string, string>> } | undefined;
 }
 
 /** A handler that runs in its managed runtime, in a plain process. */
@@ -68,18 +70,26 @@ export async function launchFunction(spec: FunctionSpec): Promise<TestFunction> 
   }
   const runtimeDir = join(RUNTIMES, isPython ? "python" : "nodejs");
   const interpreter = spec.interpreter ?? (isPython ? PYTHON : NODE);
-  const channel = managedAdapter({ log: silentLog, accountId: "000000000000" }).open(
-    testVersion({ kind: "handler", handler }, { runtime }),
-    {
-      interpreter,
-      runtimeDir,
-      toolDirs: [],
-    },
-  );
+  const adapter = managedAdapter({ log: silentLog, accountId: "000000000000" });
+  const version = testVersion({ kind: "handler", handler }, { runtime });
+  const resolved = { interpreter, runtimeDir, toolDirs: [] };
+  const channel = adapter.open(version, resolved);
+  if (spec.pack) {
+    const launch = adapter.packer?.(version, resolved)?.launch(placesOf(codeDir, runtimeDir), {});
+    const [program = "", ...args] = launch?.command ?? [];
+    channel.bring?.(execFileSync(program, args, { env: {}, maxBuffer: PACK_BYTES_MAX }));
+    for (const [path, text] of Object.entries(spec.pack.rewrite)) await writeFile(join(codeDir, path), text);
+  }
   const environment = { ...lambdaEnvironment(runtime), ...spec.environment };
   const sandbox = await startTestSandbox(channel, { codeDir, runtimeDir, environment });
   channel.attach(sandbox);
   return watched(channel, sandbox, codeDir);
+}
+
+const PACK_BYTES_MAX = 16 * 1024 * 1024;
+
+function placesOf(codeDir: string, runtimeDir: string): SandboxPlaces {
+  return { codeDir, runtimeDir, socketDir: "", tmpDir: "", runtimeApi: undefined, port: undefined };
 }
 
 function watched(channel: Channel, sandbox: Sandbox, codeDir: string): TestFunction {

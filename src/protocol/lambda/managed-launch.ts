@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { FunctionConfig, Version } from "../../core/function.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { ForkSource, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
-import type { ResolvedRuntime } from "../protocol.ts";
+import type { Packer, ResolvedRuntime } from "../protocol.ts";
 import type { Specialisation } from "./frames.ts";
 import { libraryPath, programPath } from "./search-paths.ts";
 
@@ -138,6 +138,25 @@ export function specialisationOf(
     awaitsCode: false,
   };
 }
+
+/** Programs of the runtimes that compile code and run none of it. */
+export function findPacker({ config }: Version, { interpreter }: ResolvedRuntime): Packer | undefined {
+  if (config.entry.kind !== "handler" || interpreter === undefined) return undefined;
+  const { handler } = config.entry;
+  return {
+    key: JSON.stringify([PACK_FORMAT, interpreter, isPython(config) ? "" : handler]),
+    launch: (places, environment) => ({
+      command: isPython(config)
+        ? [interpreter, ...PYTHON_FLAGS, `${places.runtimeDir}/pack.py`, places.codeDir]
+        : [interpreter, `${places.runtimeDir}/pack.cjs`, places.codeDir, handler],
+      environment,
+      workingDir: "/",
+    }),
+  };
+}
+
+/** Goes up when what is in a pack changes. An interpreter refuses what another one has made by itself. */
+const PACK_FORMAT = 1;
 
 export function isPython({ runtime }: Pick<ManagedKind, "runtime">): boolean {
   return runtime.startsWith("python");

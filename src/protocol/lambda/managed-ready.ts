@@ -17,7 +17,7 @@ import {
 interface WaitingChannel extends Channel {
   readonly rehearsed: Promise<void>;
   specialise(specialisation: Specialisation): void;
-  load(): void;
+  load(pack: Uint8Array | undefined): void;
 }
 
 type OpenChannel = (start: ManagedStart) => WaitingChannel;
@@ -75,8 +75,8 @@ class ReadyManagedChannel implements ReadyChannel {
     return this.#channel;
   }
 
-  load(): void {
-    this.#channel.load();
+  load(pack: Uint8Array | undefined): void {
+    this.#channel.load(pack);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -36,7 +36,7 @@ import {
   type Specialisation,
 } from "./frames.ts";
 import { ManagedApi } from "./managed-api.ts";
-import { type ManagedStart, managedLaunch, needsApi, SOCKET_NAME } from "./managed-launch.ts";
+import { findPacker, type ManagedStart, managedLaunch, needsApi, SOCKET_NAME } from "./managed-launch.ts";
 import { findReadyKind } from "./managed-ready.ts";
 
 /** For entries of kind `handler` with a runtime `nodejs*` or `python*`. */
@@ -50,6 +50,7 @@ export function managedAdapter(parts: { readonly log: Log; readonly accountId: s
         api: needsApi(version) ? new ManagedApi({ ...parts, version, externals }) : undefined,
         aheadMax: aheadMaxOf(version),
       }),
+    packer: (version, runtime) => findPacker(version, runtime),
     readyKind: (version) =>
       findReadyKind(
         version,
@@ -92,6 +93,7 @@ export class ManagedChannel implements Channel {
   readonly aheadMax: number;
   readonly #reader = new FrameReader(RESPONSE_BYTES_MAX + OVERSHOOT_BYTES);
   #specialisation: Specialisation | undefined;
+  #pack: Uint8Array = NOTHING;
   #server: Server | undefined;
   #socket: Socket | undefined;
   #state: "starting" | "serving" | "init-failed" | "lost" = "starting";
@@ -139,13 +141,18 @@ export class ManagedChannel implements Channel {
   }
 
   /** Makes a runtime that has rehearsed a function's. Once. */
-  specialise(specialisation: Specialisation): void {
-    this.#send(FRAME.specialise, 0, JSON.stringify(specialisation), new Uint8Array());
+  specialise(specialisation: Specialisation, pack: Uint8Array = NOTHING): void {
+    this.#send(FRAME.specialise, 0, JSON.stringify(specialisation), pack);
   }
 
   /** Once its code is there, if it waits for that. */
-  load(): void {
-    this.#send(FRAME.load, 0, "", new Uint8Array());
+  load(pack: Uint8Array = NOTHING): void {
+    this.#send(FRAME.load, 0, "", pack);
+  }
+
+  /** Before the runtime has connected. */
+  bring(pack: Uint8Array): void {
+    this.#pack = pack;
   }
 
   attach(sandbox: Sandbox): void {
@@ -220,7 +227,7 @@ export class ManagedChannel implements Channel {
     // A reset is followed by `close`, which says all that matters.
     socket.on("error", () => undefined);
     socket.on("close", () => this.#lose());
-    if (this.#specialisation) this.specialise(this.#specialisation);
+    if (this.#specialisation) this.specialise(this.#specialisation, this.#pack);
     else this.#send(FRAME.rehearse, 0, JSON.stringify(REHEARSAL), Buffer.from("{}"));
   }
 
@@ -375,6 +382,8 @@ class HandedCall {
     this.#refuse(error);
   }
 }
+
+const NOTHING = new Uint8Array();
 
 /** A call that nobody made. */
 const REHEARSAL: CallHead = {
