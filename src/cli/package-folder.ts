@@ -2,9 +2,9 @@ import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
+import { IGNORE_FILE, type IgnoreRules, parseIgnoreRules } from "../core/ignore.ts";
 import { CODE_BYTES_MAX, CODE_FILES_MAX } from "../core/limits.ts";
 import { CliError, usageError } from "./cli-error.ts";
-import { IGNORE_FILE, type IgnoreRules, parseIgnoreRules } from "./ignore.ts";
 import { isCode, messageOf } from "./settings.ts";
 import { formatBytes } from "./units.ts";
 

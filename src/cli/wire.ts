@@ -54,6 +54,8 @@ export interface VersionView {
   readonly isLive: boolean;
   readonly aliases: readonly string[];
   readonly changed: readonly string[];
+  /** `main@0123456`: the commit that a push brought it from. */
+  readonly commit: string | undefined;
 }
 
 export interface KeyView {
@@ -189,6 +191,7 @@ export function readAlias(value: unknown): AliasView {
 
 export function readVersion(value: unknown): VersionView {
   const fields = new Fields("version", value);
+  const source = fields.optionalObject("code")?.optionalObject("source");
   return {
     number: fields.number("number"),
     publishedAt: fields.number("publishedAt"),
@@ -196,6 +199,7 @@ export function readVersion(value: unknown): VersionView {
     isLive: fields.truth("isLive"),
     aliases: fields.list("aliases").map(String),
     changed: fields.list("changed").map(String),
+    commit: source && `${source.text("branch")}@${source.text("commit").slice(0, 7)}`,
   };
 }
 

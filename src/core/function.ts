@@ -136,6 +136,17 @@ export interface CodeRef {
    * here, `treeId` is empty and `archiveSha256` is the image's.
    */
   readonly image?: ImageRef | undefined;
+  /** Set where a push brought it. */
+  readonly source?: CodeSource | undefined;
+}
+
+/** The commit that code was taken from by a hook. */
+export interface CodeSource {
+  readonly repo: string;
+  readonly branch: string;
+  readonly commit: string;
+  /** The delivery that asked for it. */
+  readonly delivery: string;
 }
 
 /** An image by digest, with what of it decides how it is run: read once, since an image never changes. */

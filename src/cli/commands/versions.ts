@@ -41,7 +41,7 @@ export async function listVersions({ output, client }: Command, name: string): P
         version.isLive ? "live" : "",
         version.aliases.join(", "),
         version.changed.join(", "),
-        version.description,
+        [version.commit, version.description].filter(Boolean).join(" "),
       ]),
     ),
   );

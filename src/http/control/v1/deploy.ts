@@ -7,12 +7,12 @@
  */
 import { rm } from "node:fs/promises";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
-import type { FunctionRecord } from "../../../core/function.ts";
+import type { CodeSource, FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import type { NewFunction } from "../../../registry/functions.ts";
 import { explainError } from "../../error-response.ts";
 import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
-import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
+import type { Caller, ControlRequest, Reply } from "../route.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
 import { chooseLayers } from "./layers.ts";
@@ -41,35 +41,52 @@ export async function deployFunction(parts: ControlParts, request: ControlReques
     kind: "stream",
     contentType: "application/x-ndjson",
     async run(out) {
-      const progress = new Progress(out);
+      const { signal, caller, requestId } = request;
+      const send = (line: DeployLine) => void out.write(`${JSON.stringify(line)}\n`);
       try {
-        await deploy(parts, { name, settings, upload, request, progress });
+        await deploy(parts, { name, settings, upload, signal, caller, send });
       } catch (error) {
-        if (request.signal.aborted) return;
-        const { code, message } = explainError(error, { log: parts.log, requestId: request.requestId });
-        progress.send({ type: "error", error: { code, message, requestId: request.requestId } });
+        if (signal.aborted) return;
+        const { code, message } = explainError(error, { log: parts.log, requestId });
+        send({ type: "error", error: { code, message, requestId } });
       }
     },
   };
 }
 
-interface Deployment {
+/** As docs/api.md has them. */
+export type DeployLine = Readonly<Record<string, unknown>>;
+
+export interface Deployment {
   readonly name: FunctionName;
   readonly settings: DeploySettings;
   /** Undefined for an image. */
   readonly upload: { readonly file: string; readonly bytes: number } | undefined;
-  readonly request: ControlRequest;
-  readonly progress: Progress;
+  /** Stops it; once the version is published, only the wait for its start. */
+  readonly signal: AbortSignal;
+  /** Whose key must cover what the function may invoke; undefined where that stays as it is. */
+  readonly caller: Caller | undefined;
+  readonly source?: CodeSource;
+  /** Asked just before the version is published; what it throws stops that. */
+  readonly confirm?: () => Promise<void>;
+  readonly send: (line: DeployLine) => void;
 }
 
-async function deploy(parts: ControlParts, deployment: Deployment): Promise<void> {
-  const { name, settings, upload, request, progress } = deployment;
+/** What has become live; `readyError` says why it does not start. */
+export interface Deployed extends Started {
+  readonly version: number;
+}
+
+/** @throws PlatformError of `PrepareCode`; nothing is changed then. */
+export async function deploy(parts: ControlParts, deployment: Deployment): Promise<Deployed> {
+  const { name, settings, upload, signal, caller, source } = deployment;
+  const progress = new Progress(deployment.send);
   for (const warning of settings.warnings) {
     progress.send({ type: "output", text: `warning: ${warning}` });
   }
   progress.step(1, "Packaging");
   const options = {
-    signal: request.signal,
+    signal,
     output: (text: string) => progress.send({ type: "output", text }),
     step: (title: string, detail: string) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
   };
@@ -93,15 +110,15 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
       runtime: prepared.runtime,
       entry: prepared.entry,
       environment: settings.environment,
-      opt: await chooseLayers(parts, settings.layers, before?.latest.config, prepared.code, request.signal),
+      opt: await chooseLayers(parts, settings.layers, before?.latest.config, prepared.code, signal),
     },
     parts,
   );
-  checkMayInvoke(request.caller, before?.latest.config.mayInvoke, config);
-  request.signal.throwIfAborted();
+  if (caller) checkMayInvoke(caller, before?.latest.config.mayInvoke, config);
+  signal.throwIfAborted();
   const made: NewFunction = {
     name,
-    code: prepared.code,
+    code: source ? { ...prepared.code, source } : prepared.code,
     config,
     concurrencyMax:
       settings.concurrencyMax === undefined ? before?.concurrencyMax : (settings.concurrencyMax ?? undefined),
@@ -110,9 +127,10 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
   // Images first show that they start; what takes calls is never one that does not.
   const tried =
     prepared.code.image && made.concurrencyMax !== 0
-      ? await tryOut(parts, made, before, { signal: startSignal(request) })
+      ? await tryOut(parts, made, before, { signal: startSignal(signal) })
       : undefined;
-  request.signal.throwIfAborted();
+  await deployment.confirm?.();
+  signal.throwIfAborted();
   const { record: deployed, version } = await parts.functions.deploy({
     ...made,
     revisionId: tried?.revisionId,
@@ -120,7 +138,7 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
   const record = await keepInstances(parts, name, deployed, settings.concurrencyMin);
   progress.step(3, `Publishing version ${version.label}`);
   progress.step(4, "Starting");
-  const started: Started = tried ? { readyMs: tried.readyMs } : await start(parts, name, record, request);
+  const started: Started = tried ? { readyMs: tried.readyMs } : await start(parts, name, record, signal);
   if (started.readyError !== undefined) {
     progress.send({
       type: "output",
@@ -135,6 +153,7 @@ async function deploy(parts: ControlParts, deployment: Deployment): Promise<void
     url: parts.urls.ofFunction(name),
     function: functionShape(record, parts),
   });
+  return { version: Number(version.label), ...started };
 }
 
 /** @throws PlatformError `EngineUnavailable` */
@@ -174,7 +193,7 @@ interface Started {
   readonly readyError?: string;
 }
 
-function startSignal({ signal }: ControlRequest): AbortSignal {
+function startSignal(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(START_MS_MAX)]);
 }
 
@@ -183,13 +202,13 @@ async function start(
   parts: ControlParts,
   name: FunctionName,
   record: FunctionRecord,
-  request: ControlRequest,
+  signal: AbortSignal,
 ): Promise<Started> {
   // Nothing may call a function whose limit is 0, so nothing is started either.
   if (record.concurrencyMax === 0) return {};
   try {
     const target = await parts.functions.resolve(name, undefined);
-    return { readyMs: Math.round(await parts.warm(target, { signal: startSignal(request) })) };
+    return { readyMs: Math.round(await parts.warm(target, { signal: startSignal(signal) })) };
   } catch (error) {
     if (isPlatformError(error) && errorFacts(error.code).fault === "platform") {
       parts.log.warn("a deployed version did not start", { function: name, error });
@@ -208,14 +227,10 @@ async function find(parts: ControlParts, name: FunctionName): Promise<FunctionRe
 }
 
 class Progress {
-  readonly #out: ReplyStream;
+  readonly send: (line: DeployLine) => void;
 
-  constructor(out: ReplyStream) {
-    this.#out = out;
-  }
-
-  send(line: Readonly<Record<string, unknown>>): void {
-    this.#out.write(`${JSON.stringify(line)}\n`);
+  constructor(send: (line: DeployLine) => void) {
+    this.send = send;
   }
 
   /** Without a detail the step has begun; the same title with one ends it. */

@@ -77,5 +77,6 @@ function codeShape({ code }: Version): Record<string, unknown> {
     archiveBytes: code.archiveBytes,
     treeBytes: code.treeBytes,
     image: code.image,
+    source: code.source,
   };
 }
