@@ -11,6 +11,7 @@ import { startEvents } from "./events/start-events.ts";
 import { openControl } from "./http/control/control.ts";
 import { newGrants } from "./http/control/grants.ts";
 import { openKeyRing } from "./http/control/keys.ts";
+import type { ControlParts } from "./http/control/parts.ts";
 import { newUrlSignatureCheck } from "./http/control/url-signatures.ts";
 import { newEventIntake } from "./http/event-intake.ts";
 import { openGateway } from "./http/gateway/gateway.ts";
@@ -31,6 +32,7 @@ import { tellOfChange } from "./wiring/change-listeners.ts";
 import { codePreparation } from "./wiring/code-preparation.ts";
 import { containerParts } from "./wiring/containers.ts";
 import { functionUrls } from "./wiring/function-urls.ts";
+import { startHookDeployments } from "./wiring/hook-deployments.ts";
 import { hookReceiver } from "./wiring/hooks.ts";
 import {
   type Environment,
@@ -172,7 +174,6 @@ export async function startServer(parts: {
       }),
     );
 
-    const deploymentWaits = () => undefined;
     const sources = scope.own(
       openSources({
         config,
@@ -186,6 +187,13 @@ export async function startServer(parts: {
       }),
     );
 
+    const openedControl = Promise.withResolvers<ControlParts>();
+    const deployments = startHookDeployments({
+      dataDir: config.dataDir,
+      environment,
+      deployments: store.deployments,
+      control: openedControl.promise,
+    });
     const gateway = scope.own(
       await openGateway({
         ...config.gateway,
@@ -207,7 +215,7 @@ export async function startServer(parts: {
           hooks: store.hooks,
           functions,
           keys: openingKeys,
-          deploymentWaits,
+          deploymentWaits: deployments.waits,
           clock,
           log,
         }),
@@ -228,61 +236,62 @@ export async function startServer(parts: {
       isolation: await driver.isolation(),
     });
     const keys = await openingKeys;
-    const control = scope.own(
-      await openControl({
-        ...config.control,
-        hostNames: config.controlHosts,
-        account: config.accountId,
-        region: config.region,
-        uploadDir: join(config.dataDir, "uploads"),
-        drainMs: DRAIN_MS,
-        functions,
-        invocations: invoker,
-        depot,
-        records,
-        metrics,
-        hostLoad: newHostLoad(),
-        layers: store.layers,
-        schedules: store.schedules,
-        rules: store.rules,
-        hooks: store.hooks,
-        deploymentWaits,
-        routeBook: routing.book,
-        domains: config.domains,
-        sources: store.sources,
-        sourceWork: sources,
-        keys,
-        runtimes: {
-          resolve: (runtime) => runtimes.resolve(runtime, "handler"),
-          list: () => runtimes.list(),
-          install: (runtime) => runtimes.install(runtime),
-        },
-        prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
-        prepareImage: async (reference, settings, options) =>
-          (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
-        images: {
-          engine: containers.images,
-          refresh: images.refresh,
-          goesLive: config.imageRefreshGoesLive,
-        },
-        warm: (target, options) => invoker.warm(target, options),
-        projects: { store: store.projects, registry: store.registry, functions, listener: invoker },
-        events,
-        ledger: store.events,
-        architecture: process.arch === "arm64" ? "arm64" : "x86_64",
-        status,
-        instances: (name) => invoker.counts(name),
-        provisioned: (name, qualifier) => provisioned.progress(name, qualifier),
-        quotas: {
-          concurrencyMax: config.concurrencyMax,
-          unreservedMin: config.unreservedMin,
-          requestsPerSecondMax: config.requestsPerSecondMax,
-        },
-        urls,
-        clock,
-        log,
-      }),
-    );
+    const controlParts: ControlParts = {
+      ...config.control,
+      hostNames: config.controlHosts,
+      account: config.accountId,
+      region: config.region,
+      uploadDir: join(config.dataDir, "uploads"),
+      drainMs: DRAIN_MS,
+      functions,
+      invocations: invoker,
+      depot,
+      records,
+      metrics,
+      hostLoad: newHostLoad(),
+      layers: store.layers,
+      schedules: store.schedules,
+      rules: store.rules,
+      hooks: store.hooks,
+      deploymentWaits: deployments.waits,
+      routeBook: routing.book,
+      domains: config.domains,
+      sources: store.sources,
+      sourceWork: sources,
+      keys,
+      runtimes: {
+        resolve: (runtime) => runtimes.resolve(runtime, "handler"),
+        list: () => runtimes.list(),
+        install: (runtime) => runtimes.install(runtime),
+      },
+      prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
+      prepareImage: async (reference, settings, options) =>
+        (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
+      images: {
+        engine: containers.images,
+        refresh: images.refresh,
+        goesLive: config.imageRefreshGoesLive,
+      },
+      warm: (target, options) => invoker.warm(target, options),
+      projects: { store: store.projects, registry: store.registry, functions, listener: invoker },
+      events,
+      ledger: store.events,
+      architecture: process.arch === "arm64" ? "arm64" : "x86_64",
+      status,
+      instances: (name) => invoker.counts(name),
+      provisioned: (name, qualifier) => provisioned.progress(name, qualifier),
+      quotas: {
+        concurrencyMax: config.concurrencyMax,
+        unreservedMin: config.unreservedMin,
+        requestsPerSecondMax: config.requestsPerSecondMax,
+      },
+      urls,
+      clock,
+      log,
+    };
+    const control = scope.own(await openControl(controlParts));
+    openedControl.resolve(controlParts);
+    scope.own(deployments);
     // Asking starts the spawner, and forking blocks for a moment that whoever waits for the start should not wait.
     const asking = setTimeout(() => void sayWhatIsNotIsolated(driver, log), AFTER_START_MS);
     scope.defer(() => clearTimeout(asking));
@@ -299,6 +308,7 @@ export async function startServer(parts: {
         invoker.failed,
         provisioned.failed,
         retention.failed,
+        deployments.failed,
       ]),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
     };

@@ -184,11 +184,11 @@ export function describeHooks(name: string, open: () => Promise<Store>): void {
       );
       assert.equal(await deployments.log(delivery.id, "building"), true);
       assert.equal(await hooks.deploymentLog(delivery.id), "building");
-      assert.equal(await deployments.hasDeployed(hook.id, commit), false);
+      assert.equal(await deployments.hasTried(hook.id, commit), false);
       assert.equal(await deployments.end(delivery.id, ending), true);
       assert.equal(await deployments.end(delivery.id, ending), false);
       assert.equal(await hooks.deploymentLog(delivery.id), "built");
-      assert.equal(await deployments.hasDeployed(hook.id, commit), true);
+      assert.equal(await deployments.hasTried(hook.id, commit), true);
       assert.deepEqual(await hooks.findDelivery(hook.id, delivery.id), {
         ...delivery,
         outcome: "deployed",

@@ -146,8 +146,11 @@ export function fakeHooks(
         deployment: deployment && { ...deployment, version, endedAt },
       });
     },
-    hasDeployed: async (hookId, commit) =>
-      of(hookId).some(({ outcome, deployment }) => outcome === "deployed" && deployment?.commit === commit),
+    hasTried: async (hookId, commit) =>
+      of(hookId).some(
+        ({ outcome, deployment }) =>
+          (outcome === "deployed" || outcome === "failed") && deployment?.commit === commit,
+      ),
   };
   return {
     hooks,

@@ -50,8 +50,8 @@ export interface Deployments {
   log(id: DeliveryId, text: string): Promise<boolean>;
   /** False if it is gone; `waiting` gives it back. */
   end(id: DeliveryId, ending: DeploymentEnding): Promise<boolean>;
-  /** Whether the hook has deployed that commit. */
-  hasDeployed(hookId: HookId, commit: string): Promise<boolean>;
+  /** Whether that commit was deployed for the hook, or could not be. */
+  hasTried(hookId: HookId, commit: string): Promise<boolean>;
 }
 
 export interface DeploymentEnding {

@@ -128,9 +128,9 @@ export function openHooks(
         log,
         endedAt,
       }),
-    async hasDeployed(hookId, commit) {
+    async hasTried(hookId, commit) {
       const sql =
-        "SELECT 1 FROM hook_delivery INDEXED BY hook_delivery_commit WHERE hook_id = ? AND commit_id = ? AND outcome = 7 LIMIT 1";
+        "SELECT 1 FROM hook_delivery WHERE hook_id = ? AND commit_id = ? AND outcome IN (7, 8) LIMIT 1";
       return read((db) => db.get(sql, hookId, commit)) !== undefined;
     },
   };

@@ -135,6 +135,9 @@ function credentialOf(given: z.output<typeof Deploy>, address: RepoAddress): Giv
     return { kind: "token", user: user ?? "git", token };
   }
   if (sshKey === undefined) {
+    if (address.kind === "ssh") {
+      throw invalid("sshKey: a repository over SSH is read with a key of its own, not with the daemon's");
+    }
     if (knownHosts === undefined) return undefined;
     throw invalid("knownHosts: only with an sshKey");
   }

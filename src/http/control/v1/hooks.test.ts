@@ -93,6 +93,9 @@ describe("hooks", () => {
     ["a branch with a refspec", { deploy: { ...deploy, branch: "a:b" } }, "InvalidRequest"],
     ["a folder outside", { deploy: { ...deploy, path: "../x" } }, "InvalidRequest"],
     ["a token over a plain line", { deploy: { repo: "http://h/r", token: "t" } }, "InvalidRequest"],
+    ["a repository over SSH without a key", { deploy: { repo: "git@h:r" } }, "InvalidRequest"],
+    ["a hook of Stripe that deploys", { provider: "stripe", deploy }, "InvalidRequest"],
+    ["a hook that deploys to an alias", { qualifier: "live", deploy }, "InvalidRequest"],
     ["a key that is none", { deploy: { repo: "git@h:r", sshKey: "x" } }, "InvalidRequest"],
   ] as const) {
     it(`refuse ${why}`, async () => {
@@ -115,6 +118,32 @@ describe("hooks", () => {
       assert.equal((await control.send({ path, token: reader })).status, 200);
     }
     assert.deepEqual((await control.send({ path: "/v1/hooks", token: other })).json, { hooks: [] });
+  });
+
+  it("keep what a repository is read with to themselves", async () => {
+    await using control = await open();
+    const given = { repo: "https://h/r.git", token: "t0ken", user: "me", path: "/fn/" };
+    const made = await post(control, "/v1/hooks", {
+      ...GITHUB,
+      name: "site",
+      function: "site",
+      deploy: given,
+    });
+    assert.equal(made.status, 201, made.text);
+    const { hook } = made.json as { hook: { deploy: unknown } };
+    assert.deepEqual(hook.deploy, { repo: given.repo, branch: "main", path: "fn", credential: "token" });
+    const stored = JSON.stringify(await control.store.hooks.findByName("site"));
+    assert.ok(!`${made.text}${stored}`.includes("t0ken"));
+  });
+
+  it("read a folder of the daemon's host for an administrator only", async () => {
+    await using control = await open();
+    const wanted = { ...GITHUB, name: "site", deploy: { repo: "/srv/repo" } };
+    const deployer = await control.issue({ scopes: ["deploy"] });
+    assert.equal((await post(control, "/v1/hooks", wanted, deployer)).status, 403);
+    const other = { ...wanted, deploy: { repo: "file:///srv/repo" } };
+    assert.equal((await post(control, "/v1/hooks", other, deployer)).status, 403);
+    assert.equal((await post(control, "/v1/hooks", wanted)).status, 201);
   });
 
   it("are paused, resumed and deleted, and go with their function", async () => {

@@ -72,10 +72,7 @@ export function hookHandlers(parts: ControlParts): Readonly<Record<HookOperation
     async createHook(request) {
       const wanted = parseCreateHook(request.json);
       refuseOthers(request, wanted.functionName);
-      if (wanted.deploy) {
-        refuseForeignFolders(request, wanted.deploy.repo);
-        throw new PlatformError("UnsupportedMember", "deploy: this server cannot deploy by hooks yet");
-      }
+      if (wanted.deploy) refuseForeignFolders(request, wanted.deploy.repo);
       const { hook, secret } = await book.create(wanted);
       return jsonReply(201, { hook: hookShape(parts, hook), secret });
     },
