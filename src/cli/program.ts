@@ -25,6 +25,7 @@ import { addProjects, type ProjectOptions } from "./project-program.ts";
 import { addRoutes } from "./route-program.ts";
 import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
+import { addSources } from "./source-program.ts";
 import { TEMPLATE_NAMES } from "./templates.ts";
 
 /**
@@ -96,6 +97,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addEvents(program, run);
   addSchedules(program, run);
   addHooks(program, run);
+  addSources(program, run);
   addRoutes(program, run);
   addProjects(program, run);
   addLayers(program, run);

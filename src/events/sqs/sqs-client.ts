@@ -112,9 +112,9 @@ function unavailable(operation: string, origin: string, error: unknown): Platfor
     const message = `Error occurred while ${operation}. SQS Error Code: ${error.code}. SQS Error Message: ${error.message}`;
     return new PlatformError("SourceUnavailable", message, { cause: error });
   }
-  const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
-  const reason = error instanceof Error && error.message !== "" ? error.message : "the connection failed";
-  return new PlatformError("SourceUnavailable", `cannot reach SQS at ${origin}: ${reason}${code}`, {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "the connection failed";
+  const reason = error instanceof Error && error.message !== "" ? error.message : code;
+  return new PlatformError("SourceUnavailable", `cannot reach SQS at ${origin}: ${reason}`, {
     cause: error,
   });
 }
