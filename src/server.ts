@@ -143,7 +143,7 @@ export async function startServer(parts: {
       changed: (name) =>
         void tellOfChange([invoker, packs, provisioned, images.keeper, sources], functions, name, log),
     });
-    const routing = await openRouting({ config, store, functions, clock });
+    const routing = await openRouting({ config, store, keys: openingKeys, functions, clock });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
@@ -255,6 +255,7 @@ export async function startServer(parts: {
       hooks: store.hooks,
       deploymentWaits: deployments.waits,
       routeBook: routing.book,
+      sealTokenSecret: routing.seal,
       domains: config.domains,
       sources: store.sources,
       sourceWork: sources,

@@ -68,6 +68,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   cborg: ["http/control"],
   commander: ["cli"],
   croner: ["core/cron-calendar.ts"],
+  jose: ["http/gateway/jwt.ts"],
   undici: ["protocol/http", "cli", "events/sqs"],
   "@nats-io/jetstream": ["events/nats"],
   "@nats-io/transport-node": ["events/nats"],

@@ -1,4 +1,4 @@
-import type { Command as Program } from "commander";
+import { Option, type Command as Program } from "commander";
 import type { Command } from "./command.ts";
 import type { RouteFindOptions, RouteListOptions, RouteUpdateOptions } from "./commands/route.ts";
 import type { RouteOptions } from "./route-options.ts";
@@ -11,6 +11,9 @@ Examples:
   lambda route add "GET /stock/{symbol}" --function stock --host api.localhost
   lambda route add "ANY /shop/{proxy+}" --function shop:prod --host api.localhost --strip-prefix /shop
   lambda route add "POST /orders" --function orders --host api.localhost --async
+  lambda route add "POST /admin" --function admin --host api.localhost --auth key --limit 10/m
+  lambda route add "GET /me" --function me --host api.localhost --jwt-issuer https://id.example.com/ \\
+    --jwt-audience my-app --jwt-keys https://id.example.com/.well-known/jwks.json --cors https://app.example.com
   lambda route add "GET /health" --host api.localhost --respond 200 --body ok
   lambda route test GET http://api.localhost/stock/AMZN`;
 
@@ -57,6 +60,8 @@ export function addRoutes(program: Program, run: Runner): void {
       .option("--to-host <host>", "another host")
       .option("--any-host", "every host that means nothing else")
       .option("--no-async", "wait for the function again")
+      .option("--no-cors", "let the function speak for itself about other origins again")
+      .option("--no-limit", "without a limit again")
       .option("--no-strip-prefix", "let the function see the whole path again"),
   ).action((key: string, options: RouteUpdateOptions) =>
     does((commands, command) => commands.updateRoute(command, key, options)),
@@ -85,6 +90,31 @@ function addSettings(command: Program): Program {
     .option("--respond <status>", "answer with this status, without a function")
     .option("--header <header>", 'with --respond: "Name: value", repeatable', collect)
     .option("--body <text>", "with --respond: text, or @file")
+    .addOption(
+      new Option(
+        "--auth <kind>",
+        "who may call: everybody, keys with the scope invoke, or tokens [none]",
+      ).choices(["none", "key", "jwt"]),
+    )
+    .option("--jwt-issuer <issuer>", "whose tokens are taken: their iss")
+    .option("--jwt-audience <audience>", "whom they are for: their aud, or client_id; repeatable", collect)
+    .option("--jwt-scope <scope>", "one of these they must have, repeatable", collect)
+    .option("--jwt-keys <url|@file>", "the issuer's keys: a JWKS, or a public key in PEM")
+    .option("--secret-from-stdin", "the secret that tokens are signed with (HS256), in place of --jwt-keys")
+    .option("--cors <origin>", "let pages of this origin call, or of any with *; repeatable", collect)
+    .option("--cors-method <method>", "with --cors: methods that they may use, repeatable [any]", collect)
+    .option("--cors-header <name>", "with --cors: headers that they may send, repeatable [any]", collect)
+    .option("--cors-expose <name>", "with --cors: headers that they may read, repeatable", collect)
+    .option("--cors-credentials", "with --cors: let them send cookies and credentials")
+    .option("--cors-max-age <span>", "with --cors: how long browsers keep the answer")
+    .option("--limit <rate>", "requests: 10/s, 100/m, 5/h; more are answered 429")
+    .option("--burst <n>", "with --limit: as many at once [a second's worth]")
+    .addOption(
+      new Option("--limit-per <whom>", "with --limit: all together, or each address [route]").choices([
+        "route",
+        "ip",
+      ]),
+    )
     .option("--description <text>", "what it is for");
 }
 

@@ -17,7 +17,15 @@ export function readRoute(value: unknown): RouteView {
   const fields = new Fields("route", value);
   const response = fields.optionalObject("response");
   const stageVariables = fields.optionalObject("stageVariables")?.texts() ?? {};
-  const rules = response === undefined && fields.truth("async") ? ["async"] : [];
+  const auth = fields.object("auth");
+  const cors = fields.optionalObject("cors");
+  const limit = fields.optionalObject("limit");
+  const rules = [
+    response === undefined && fields.truth("async") ? "async" : "",
+    auth.text("type") === "none" ? "" : auth.text("type"),
+    cors ? "cors" : "",
+    limit ? rateText(limit) : "",
+  ].filter((rule) => rule !== "");
   return {
     id: fields.text("id"),
     route: fields.text("route"),
@@ -28,9 +36,15 @@ export function readRoute(value: unknown): RouteView {
     facts: [
       ["Strip prefix", fields.optionalText("stripPrefix")],
       ["Variables", pairsText(stageVariables)],
+      ["Tokens of", auth.optionalText("issuer")],
+      ["For", auth.value("audience") === undefined ? undefined : auth.list("audience").join(", ")],
+      ["With", auth.value("scopes") === undefined ? undefined : auth.list("scopes").join(" or ")],
+      ["Keys", keysText(auth)],
+      ["Origins", cors?.list("origins").join(", ")],
+      ["Burst", limit && `${limit.number("burst")} per ${limit.text("per")}`],
       ["Headers", response && pairsText(response.object("headers").texts())],
       ["Body", response?.text("body")],
-      ["For", fields.optionalText("description")],
+      ["Description", fields.optionalText("description")],
     ],
   };
 }
@@ -62,6 +76,27 @@ export function inReadingOrder(a: RouteView, b: RouteView): number {
 
 /** Behind every host name. */
 const LAST = "\u{7f}";
+
+function keysText(auth: Fields): string | undefined {
+  if (auth.text("type") !== "jwt") return undefined;
+  const keys = auth.optionalObject("jwks")?.list("keys");
+  return auth.optionalText("jwksUrl") ?? (keys ? `${keys.length} of its own` : "a secret");
+}
+
+/** `10/s`, in the unit in which it is a whole number, if there is one. */
+function rateText(limit: Fields): string {
+  const perSecond = limit.number("perSecond");
+  const units: readonly (readonly [unit: string, seconds: number])[] = [
+    ["s", 1],
+    ["m", 60],
+    ["h", 3_600],
+  ];
+  for (const [unit, seconds] of units) {
+    const count = Number((perSecond * seconds).toFixed(6));
+    if (Number.isInteger(count)) return `${count}/${unit}`;
+  }
+  return `${perSecond}/s`;
+}
 
 function functionOf(fields: Fields): string {
   const qualifier = fields.optionalText("qualifier");

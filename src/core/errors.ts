@@ -79,6 +79,8 @@ const CATALOG = {
   EngineUnavailable: platform(503, 500),
   /** The server of a queue cannot be reached, or refuses us. */
   SourceUnavailable: caller(502, "InvalidParameterValueException", 400),
+  /** The keys that tokens are checked with cannot be had. */
+  AuthorizerUnavailable: platform(503, 500),
   StoreUnavailable: platform(503, 500),
   ShuttingDown: platform(503, 500),
   StorageFull: platform(507, 500),

@@ -111,7 +111,8 @@ function post(
   });
 }
 
-const publicLookup: LookupFunction = (host, options, callback) => {
+/** Refuses names that lead to an address inside a network, when they are connected to. */
+export const publicLookup: LookupFunction = (host, options, callback) => {
   lookup(host, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
     const refused = addresses?.find(({ address }) => isPrivateHost(address));
     const [first] = addresses ?? [];

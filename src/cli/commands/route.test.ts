@@ -16,6 +16,7 @@ function route(change: Readonly<Record<string, unknown>> = {}): Record<string, u
     function: "stock",
     async: false,
     stageVariables: {},
+    auth: { type: "none" },
     description: "",
     ...change,
   };

@@ -128,6 +128,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     hooks: store.hooks,
     deploymentWaits: () => undefined,
     routeBook,
+    sealTokenSecret: async (issuer, secret) => keys.sealerFor("tokens").seal(issuer, secret),
     domains,
     sources: store.sources,
     sourceWork: {

@@ -58,6 +58,8 @@ export interface ControlParts {
   /** Told when there is something to deploy. */
   deploymentWaits(): void;
   readonly routeBook: RouteBook;
+  /** Encrypts the secret that tokens of an issuer are signed with. */
+  readonly sealTokenSecret: (issuer: string, secret: string) => Promise<string>;
   /** Base domains below which each function has a host of its own. */
   readonly domains: readonly string[];
   readonly sources: Sources;

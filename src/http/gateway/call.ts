@@ -176,7 +176,7 @@ export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallI
     sourceIp: provenance.sourceIp,
     body,
     apiId: exchange.apiId,
-    caller: signed?.caller,
+    caller: signed?.caller ?? exchange.routed?.caller,
     routed: exchange.routed,
     receivedAt: Date.now(),
   });

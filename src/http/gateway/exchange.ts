@@ -10,6 +10,7 @@ import type { ReceiveHook } from "../hooks/receive.ts";
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import type { Callers } from "./callers.ts";
 import type { HandlerFormat, RoutedFacts, SignedCaller } from "./http-event.ts";
+import type { VerifyJwt } from "./jwt.ts";
 import { type Provenance, type RequestHead, withoutHeader } from "./request-headers.ts";
 import type { ReplyHeaders } from "./response-headers.ts";
 
@@ -35,7 +36,16 @@ export interface GatewayRoutes {
   readonly table: RoutesByHost;
   /** Twelve digits. */
   readonly account: string;
+  readonly authorizeKey: AuthorizeKey;
+  readonly verifyJwt: VerifyJwt;
 }
+
+/**
+ * Checks a key `ID.SECRET`; `target` is what it is to call, if anything.
+ *
+ * @throws PlatformError `Unauthenticated`, `Forbidden`.
+ */
+export type AuthorizeKey = (token: string, target: Target | undefined) => Promise<SignedCaller>;
 
 /** @throws PlatformError `SignatureInvalid`, `Unauthenticated`, `Forbidden`. */
 export type VerifySignature = (request: {
@@ -160,7 +170,7 @@ export function iamForbidden(): PlatformError {
   );
 }
 
-function sourceIpOf(request: HttpRequest): string {
+export function sourceIpOf(request: HttpRequest): string {
   const address = request.socket.remoteAddress ?? "";
   return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
 }

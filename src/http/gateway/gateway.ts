@@ -14,6 +14,7 @@ import { discardRest, ignoreFurther, type Listener, listen } from "../listener.t
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
+import { corsHeaders, isPreflight, preflightHeaders } from "./cors.ts";
 import {
   type Arrival,
   type Exchange,
@@ -23,7 +24,7 @@ import {
   type ServingParts,
   verified,
 } from "./exchange.ts";
-import { checkOpenUrl, corsHeaders, isPreflight, preflightHeaders, resolveUrl } from "./function-url.ts";
+import { checkOpenUrl, corsOf, resolveUrl } from "./function-url.ts";
 import { FORMAT_V2 } from "./payload-v2.ts";
 import { readBody } from "./request-body.ts";
 import { readRequestHead } from "./request-headers.ts";
@@ -137,12 +138,13 @@ async function serveAddressed(
     }
     case "url": {
       const { target, url } = await resolveUrl(parts.functions, route.urlId);
-      added.push(...corsHeaders(url, head));
-      if (url.cors && isPreflight(request.method, head)) {
-        sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(url, head)]);
+      const cors = corsOf(url);
+      if (cors) added.push(...corsHeaders(cors, head));
+      if (cors && isPreflight(request.method, head)) {
+        sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(cors, head)]);
         return;
       }
-      const reply = { added, replacesCors: url.cors !== undefined };
+      const reply = { added, replacesCors: cors !== undefined };
       const isBuffered = url.invokeMode === "BUFFERED";
       const open: Exchange = { ...common, target, apiId: route.urlId, reply, isBuffered };
       if (url.authType === "NONE") checkOpenUrl(parts.urlPermissions, target);

@@ -42,6 +42,17 @@ export interface RoutedFacts {
   readonly stageVariables: readonly (readonly [name: string, value: string])[];
   /** Of this installation; twelve digits. */
   readonly accountId: string;
+  /** Who called with a key. */
+  readonly caller: SignedCaller | undefined;
+  readonly jwt: JwtFacts | undefined;
+}
+
+/** A token that was checked. */
+export interface JwtFacts {
+  /** Names and values, as text. */
+  readonly claims: readonly (readonly [name: string, value: string])[];
+  /** Undefined if the route asks for none. */
+  readonly scopes: readonly string[] | undefined;
 }
 
 /** Who signed a request to a function URL with IAM authentication. */

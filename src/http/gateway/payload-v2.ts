@@ -13,7 +13,14 @@
  */
 import { isUtf8 } from "node:buffer";
 import { hostnameOf } from "../../core/host-meaning.ts";
-import type { HandlerFormat, HttpAnswer, HttpEvent, RoutedFacts, SignedCaller } from "./http-event.ts";
+import type {
+  HandlerFormat,
+  HttpAnswer,
+  HttpEvent,
+  JwtFacts,
+  RoutedFacts,
+  SignedCaller,
+} from "./http-event.ts";
 import type { RequestHead } from "./request-headers.ts";
 import {
   checkedStatus,
@@ -39,6 +46,7 @@ export function eventOf(facts: HttpEvent): Buffer {
   json += `,"requestContext":{"accountId":${JSON.stringify(accountId)}`;
   json += `,"apiId":${JSON.stringify(facts.apiId)}`;
   if (caller) json += `,"authorizer":{"iam":${callerJson(caller)}}`;
+  else if (routed?.jwt) json += `,"authorizer":{"jwt":${jwtJson(routed.jwt)}}`;
   json += `,"domainName":${JSON.stringify(hostname)},"domainPrefix":${JSON.stringify(firstLabel(hostname))}`;
   json += `,"http":{"method":"${facts.method}","path":${path},"protocol":"${facts.protocol}"`;
   json += `,"sourceIp":"${facts.sourceIp}","userAgent":${JSON.stringify(head.userAgent ?? "")}}`;
@@ -55,6 +63,11 @@ function routedJson({ parameters, stageVariables }: RoutedFacts): string {
   if (parameters.length > 0) json += `,"pathParameters":${pairsJson(parameters)}`;
   if (stageVariables.length > 0) json += `,"stageVariables":${pairsJson(stageVariables)}`;
   return json;
+}
+
+/** What AWS's JWT authorizers tell, in both formats. */
+export function jwtJson({ claims, scopes }: JwtFacts): string {
+  return `{"claims":${pairsJson(claims)},"scopes":${JSON.stringify(scopes ?? null)}}`;
 }
 
 /** An object with these members, whatever they are called. */

@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { PlatformError } from "../../core/errors.ts";
 import { parseEventId } from "../../core/ids.ts";
 import type { HttpRoute } from "../../core/route.ts";
 import { sampleAction, sampleRoute } from "../../core/route-samples.fake.ts";
 import { returned } from "../../invoker/invocations.fake.ts";
 import { RouteTable } from "../../registry/route-table.ts";
 import type { EventIntake, IncomingEvent } from "../event-intake.ts";
+import type { GatewayRoutes } from "./exchange.ts";
 import {
   type CallFacts,
   call,
+  exchangeRaw,
   startGateway,
+  statusOf,
   type TestGateway,
   type TestGatewayFacts,
 } from "./gateway.fake.ts";
@@ -26,9 +30,20 @@ interface RoutedGateway extends TestGateway {
   lastEvent(): Record<string, unknown>;
 }
 
+/** Lets nobody in. */
+const closed: Pick<GatewayRoutes, "authorizeKey" | "verifyJwt"> = {
+  async authorizeKey() {
+    throw new PlatformError("Unauthenticated", "the key is unknown");
+  },
+  async verifyJwt() {
+    throw new PlatformError("Unauthenticated", "the token is not valid");
+  },
+};
+
 async function startRouted(
   routes: readonly HttpRoute[],
   facts: TestGatewayFacts = {},
+  guards: Partial<GatewayRoutes> = {},
 ): Promise<RoutedGateway> {
   const table = new RouteTable(routes);
   const functions = { greet: {}, stock: { aliases: ["prod"] }, server: { kind: "server" } } as const;
@@ -36,7 +51,7 @@ async function startRouted(
     functions,
     run: () => returned('{"statusCode":200,"body":"ran"}'),
     ...facts,
-    routes: { table, account: ACCOUNT },
+    routes: { ...closed, ...guards, table, account: ACCOUNT },
   });
   const { calls } = gateway.invocations;
   return Object.assign(gateway, {
@@ -260,4 +275,224 @@ describe("actions of routes", () => {
     await gateway.ask("/stock/1", { headers: { prefer: "respond-async" } });
     assert.deepEqual([events.length, gateway.called()], [1, ["stock /stock/1"]]);
   });
+});
+
+describe("who may call by a route", () => {
+  const caller = { accessKey: "LK1", accountId: ACCOUNT, userArn: "arn", userId: "LK1" };
+  const asked: string[] = [];
+  const guards: Partial<GatewayRoutes> = {
+    async authorizeKey(token, target) {
+      asked.push(`${token} ${target?.record.name}`);
+      if (token === "ID.SECRET") return caller;
+      throw new PlatformError(token === "ID.OTHER" ? "Forbidden" : "Unauthenticated", "no");
+    },
+    async verifyJwt(token) {
+      if (token === "good") return { claims: [["sub", "ann"]], scopes: ["read"] };
+      throw new PlatformError("Unauthenticated", "no");
+    },
+  };
+  const keyed = sampleRoute(`ANY ${API}/keyed`, { authorizer: { kind: "key" } });
+  const jwt: HttpRoute["authorizer"] = {
+    kind: "jwt",
+    issuer: "i",
+    audience: ["a"],
+    scopes: [],
+    keys: { kind: "set", keys: [] },
+  };
+  const tokened = sampleRoute(`GET ${API}/tokened`, { authorizer: jwt });
+
+  for (const [why, headers, status, challenge] of [
+    ["nothing", {}, 401, "Bearer"],
+    ["another scheme", { authorization: "Basic SUQuU0VDUkVU" }, 401, "Bearer"],
+    ["a wrong key", { authorization: "Bearer ID.WRONG" }, 401, 'Bearer error="invalid_token"'],
+    ["a key for others", { "x-api-key": "ID.OTHER" }, 403, 'Bearer error="insufficient_scope"'],
+    ["two keys", { "x-api-key": ["ID.SECRET", "ID.SECRET"] }, 400, undefined],
+  ] as const) {
+    it(`refuses ${why}`, async () => {
+      await using gateway = await startRouted([keyed], {}, guards);
+      const { status: got, headers: answered } = await call(gateway.port, "/keyed", {
+        host: API,
+        headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value].flat()])),
+      });
+      assert.deepEqual([got, answered["www-authenticate"], gateway.called()], [status, challenge, []]);
+    });
+  }
+
+  it("takes a key either way, tells the function whose it is, and hides the key", async () => {
+    await using gateway = await startRouted([keyed], {}, guards);
+    for (const headers of [
+      { authorization: "Bearer ID.SECRET" },
+      { "X-Api-Key": "ID.SECRET", authorization: "Basic for-the-function" },
+    ]) {
+      assert.equal((await gateway.ask("/keyed", { headers })).status, 200);
+      const { headers: seen, requestContext } = gateway.lastEvent();
+      assert.equal(Object(requestContext).authorizer.iam.accessKey, "LK1");
+      assert.ok(!JSON.stringify(seen).includes("SECRET"));
+    }
+    assert.equal(Object(gateway.lastEvent().headers).authorization, "Basic for-the-function");
+    assert.equal(asked.at(-1), "ID.SECRET greet");
+  });
+
+  it("takes a token, and tells the function its claims", async () => {
+    await using gateway = await startRouted([tokened], {}, guards);
+    assert.equal((await gateway.ask("/tokened", { headers: { authorization: "Bearer good" } })).status, 200);
+    const { headers, requestContext } = gateway.lastEvent();
+    assert.equal(Object(headers).authorization, "Bearer good");
+    assert.deepEqual(Object(requestContext).authorizer, {
+      jwt: { claims: { sub: "ann" }, scopes: ["read"] },
+    });
+    assert.equal((await gateway.ask("/tokened", { headers: { authorization: "Bearer bad" } })).status, 401);
+    assert.equal((await gateway.ask("/tokened")).status, 401);
+  });
+
+  it("is asked however the path is written", async () => {
+    await using gateway = await startRouted([sampleRoute(`ANY ${API}/{proxy+}`), keyed], {}, guards);
+    for (const path of ["/keyed", "/keyed/", "/%6beyed", "/key%65d/"]) {
+      assert.equal((await gateway.ask(path)).status, 401, path);
+    }
+  });
+
+  it("is asked before an answer without a function, too", async () => {
+    const action = { kind: "response", status: 200, headers: [], body: "secret" } as const;
+    await using gateway = await startRouted([{ ...keyed, action }], {}, guards);
+    assert.equal((await gateway.ask("/keyed")).status, 401);
+    assert.equal((await gateway.ask("/keyed", { headers: { "x-api-key": "ID.SECRET" } })).text, "secret");
+  });
+});
+
+describe("how often a route may be called", () => {
+  it("answers 429 with the time to wait, and lets others go on", async () => {
+    const limited = sampleRoute(`GET ${API}/limited`, { limit: { perSecond: 0.1, burst: 2, per: "route" } });
+    await using gateway = await startRouted([limited, stock]);
+    const statuses = [];
+    for (let i = 0; i < 3; i++) statuses.push((await gateway.ask("/limited")).status);
+    assert.deepEqual(statuses, [200, 200, 429]);
+    const { headers } = await call(gateway.port, "/limited", { host: API });
+    const waitS = Number(headers["retry-after"]);
+    assert.ok(waitS >= 1 && waitS <= 10, `${waitS}`);
+    assert.equal((await gateway.ask("/stock/1")).status, 200);
+  });
+
+  it("does not count those who may not call", async () => {
+    const guarded = sampleRoute(`GET ${API}/g`, {
+      authorizer: { kind: "key" },
+      limit: { perSecond: 0.1, burst: 1, per: "route" },
+    });
+    const caller = { accessKey: "K", accountId: ACCOUNT, userArn: "arn", userId: "K" };
+    const authorizeKey: GatewayRoutes["authorizeKey"] = async (token) => {
+      if (token === "good") return caller;
+      throw new PlatformError("Unauthenticated", "no");
+    };
+    await using gateway = await startRouted([guarded], {}, { authorizeKey });
+    const ask = async (key: string) => (await gateway.ask("/g", { headers: { "x-api-key": key } })).status;
+    assert.deepEqual(
+      [await ask("bad"), await ask("bad"), await ask("good"), await ask("good")],
+      [401, 401, 200, 429],
+    );
+  });
+});
+
+describe("requests from other origins", () => {
+  const cors = {
+    origins: ["https://app.example.org"],
+    methods: ["*"],
+    headers: ["*"],
+    exposed: ["x-total"],
+    allowsCredentials: true,
+    maxAgeS: 60,
+  };
+  const open = sampleRoute(`POST ${API}/c`, { cors, authorizer: { kind: "key" } });
+  const preflight = (origin: string, method = "POST") => ({
+    host: API,
+    method: "OPTIONS",
+    headers: { origin, "access-control-request-method": method, "access-control-request-headers": "x-a" },
+  });
+
+  it("are asked for without the function and without a key", async () => {
+    await using gateway = await startRouted([open, sampleRoute(`ANY ${API}/{proxy+}`)]);
+    const { status, headers, text } = await call(gateway.port, "/c", preflight("https://app.example.org"));
+    const told = Object.entries(headers).filter(([name]) => /^access-control|^vary/.test(name));
+    assert.deepEqual(
+      [status, text, Object.fromEntries(told)],
+      [
+        204,
+        "",
+        {
+          "access-control-allow-origin": "https://app.example.org",
+          vary: "Origin",
+          "access-control-allow-credentials": "true",
+          "access-control-expose-headers": "x-total",
+          "access-control-allow-methods": "POST",
+          "access-control-allow-headers": "x-a",
+          "access-control-max-age": "60",
+        },
+      ],
+    );
+    assert.deepEqual(gateway.called(), []);
+  });
+
+  it("are told nothing where the origin is another", async () => {
+    await using gateway = await startRouted([open]);
+    const { status, headers } = await call(gateway.port, "/c", preflight("https://evil.example.org"));
+    assert.deepEqual([status, headers["access-control-allow-origin"]], [204, undefined]);
+  });
+
+  it("go to the function where the route of the real request has no rules", async () => {
+    await using gateway = await startRouted([open, sampleRoute(`ANY ${API}/{proxy+}`)]);
+    await call(gateway.port, "/c", preflight("https://app.example.org", "PUT"));
+    await call(gateway.port, "/d", preflight("https://app.example.org"));
+    assert.deepEqual(gateway.called(), ["greet /c", "greet /d"]);
+  });
+
+  it("may read why they were refused, and get the route's rules in place of the function's", async () => {
+    const plain = sampleRoute(`GET ${API}/p`, { cors });
+    const own = JSON.stringify({
+      statusCode: 200,
+      headers: { "access-control-allow-origin": "*", "x-total": "1" },
+    });
+    await using gateway = await startRouted([open, plain], { run: () => returned(own) });
+    const headers = { origin: "https://app.example.org" };
+    const refused = await call(gateway.port, "/c", { host: API, method: "POST", headers });
+    assert.deepEqual(
+      [refused.status, refused.headers["access-control-allow-origin"]],
+      [401, "https://app.example.org"],
+    );
+    const answered = await call(gateway.port, "/p", { host: API, headers });
+    assert.deepEqual(
+      [answered.headers["access-control-allow-origin"], answered.headers["x-total"]],
+      ["https://app.example.org", "1"],
+    );
+  });
+});
+
+describe("upgrades over routes", () => {
+  const ws = sampleRoute(`GET ${API}/ws/{room}`, { action: sampleAction("server", { stripPrefix: "/ws" }) });
+  const guarded = { ...ws, authorizer: { kind: "key" } } as const;
+  const upgrade = (path: string) =>
+    `GET ${path} HTTP/1.1\r\nHost: ${API}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+
+  it("reach a server, with the path as the route has it", async () => {
+    const paths: string[] = [];
+    await using gateway = await startRouted([ws], {
+      async tunnel({ request, client }) {
+        paths.push(request.path);
+        client.end("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+      },
+    });
+    const answer = await exchangeRaw(gateway.port, upgrade("/ws/one?x=1"));
+    assert.deepEqual([statusOf(answer), paths], [101, ["/one?x=1"]]);
+  });
+
+  for (const [why, route, path, status] of [
+    ["a route that asks for a key", guarded, "/ws/one", 401],
+    ["a path that has none", ws, "/none", 404],
+    ["a path that could be read in two ways", ws, "/ws/../one", 400],
+    ["a handler", stock, "/stock/1", 400],
+    ["another method", { ...ws, method: "POST" } as const, "/ws/one", 405],
+  ] as const) {
+    it(`are refused on ${why}`, async () => {
+      await using gateway = await startRouted([route]);
+      assert.equal(statusOf(await exchangeRaw(gateway.port, upgrade(path))), status);
+    });
+  }
 });

@@ -1,9 +1,10 @@
 /**
  * Requests to hosts that have routes: finds the route, and calls what it leads to. Loaded with the first of them.
  *
- *   path in normal form ─► route ─► function, as its action says
+ *   path in normal form ─► route ─► preflight? ─► who calls ─► how often ─► function, as its action says
  */
 
+import assert from "node:assert/strict";
 import { PlatformError } from "../../core/errors.ts";
 import {
   type CallAction,
@@ -15,13 +16,23 @@ import {
 import type { FoundRoute } from "../../core/route-matcher.ts";
 import { parseRequestPath, parseRoutePath, type RequestPath } from "../../core/route-path.ts";
 import type { Target } from "../../registry/target.ts";
+import { discardRest } from "../listener.ts";
 import type { HttpResponse } from "../message.ts";
 import { callFunction } from "./call.ts";
-import { type Addressed, type Arrival, provenanceOf, type ServingParts } from "./exchange.ts";
+import { corsHeaders, isPreflight, preflightHeaders, preflightMethod } from "./cors.ts";
+import {
+  type Addressed,
+  type Arrival,
+  type GatewayRoutes,
+  provenanceOf,
+  type ServingParts,
+  sourceIpOf,
+} from "./exchange.ts";
 import type { RoutedFacts } from "./http-event.ts";
 import { FORMAT_V2 } from "./payload-v2.ts";
 import type { RequestHead } from "./request-headers.ts";
 import { isBodiless } from "./response-headers.ts";
+import { admitByRoute, type RouteCaller } from "./route-guard.ts";
 import type { DirectRoute, RoutedRequest } from "./routing.ts";
 
 /**
@@ -38,34 +49,60 @@ export async function serveRouted(
   const { request, response, head, added, invocationId } = arrival;
   const method = request.method ?? "GET";
   const path = parseRequestPath(routed.path);
+  if (isPreflight(method, head) && answerPreflight(arrival, routed, path)) return undefined;
   const found = findRoute(routed, method, path, added);
   if (!found) return orElse(routed);
 
   const { route } = found;
-  const { action } = route;
+  const { action, cors } = route;
+  // Before anything that may fail: a page may read why it was refused.
+  if (cors) added.push(...corsHeaders(cors, head));
+  const target = action.kind === "function" ? await targetOfRoute(parts, action) : undefined;
+  const admitted = await admitByRoute(routesOf(parts), route, arrival, target, sourceIpOf(request));
   if (action.kind === "response") {
+    discardRest(request);
     sendFixed(response, action, added);
     return undefined;
   }
-  const target = await targetOfRoute(parts, action);
+  assert.ok(target, "a route that calls a function has one");
   const address = addressFor(action, routed, path);
   await callFunction(parts, {
     request,
     response,
     invocationId,
-    head,
+    head: admitted.head,
     route: address,
     target,
     apiId: route.host ?? "default",
     format: FORMAT_V2,
-    routed: factsOf(found, parts),
+    routed: factsOf(found, routesOf(parts), admitted),
     isAsync: action.isAsync,
-    reply: { added, replacesCors: false },
+    reply: { added, replacesCors: cors !== undefined },
     provenance: provenanceOf(request, head, address, invocationId),
     signed: undefined,
     isBuffered: false,
   });
   return undefined;
+}
+
+/**
+ * Answers a preflight if the route of the request that is to follow has rules for it. Who may call is not asked: browsers
+ * send no credentials with it.
+ */
+function answerPreflight(
+  { request, response, head, added }: Arrival,
+  { routes }: RoutedRequest,
+  path: RequestPath,
+): boolean {
+  const method = preflightMethod(head) ?? "";
+  const { own, anyHost } = routes;
+  const found = own?.find(method, path, new Set()) ?? anyHost?.find(method, path, new Set());
+  const cors = found?.route.cors;
+  if (!cors) return false;
+  discardRest(request);
+  response.writeHead(204, [...added, ...corsHeaders(cors, head), ...preflightHeaders(cors, head)]);
+  response.end();
+  return true;
 }
 
 /** An upgraded connection that a route leads to a function. */
@@ -82,6 +119,7 @@ export async function admitUpgrade(
   parts: ServingParts,
   method: string,
   head: RequestHead,
+  ip: string,
   routed: RoutedRequest,
 ): Promise<AdmittedUpgrade | DirectRoute> {
   const path = parseRequestPath(routed.path);
@@ -92,7 +130,8 @@ export async function admitUpgrade(
     throw new PlatformError("InvalidRequest", "what this route answers with cannot be upgraded");
   }
   const target = await targetOfRoute(parts, action);
-  return { kind: "admitted", head, address: addressFor(action, routed, path), target };
+  const admitted = await admitByRoute(routesOf(parts), found.route, { head, added: [] }, target, ip);
+  return { kind: "admitted", head: admitted.head, address: addressFor(action, routed, path), target };
 }
 
 /** Undefined if no route has the path. Methods that are allowed go into `added`. */
@@ -154,13 +193,24 @@ function sendFixed(response: HttpResponse, action: ResponseAction, added: readon
   response.end(isBodiless(status) ? undefined : body);
 }
 
-function factsOf({ route, parameters }: FoundRoute, { routes }: ServingParts): RoutedFacts {
+function routesOf({ routes }: ServingParts): GatewayRoutes {
+  assert.ok(routes, "there is a table of routes where a route was found");
+  return routes;
+}
+
+function factsOf(
+  { route, parameters }: FoundRoute,
+  { account }: GatewayRoutes,
+  { caller, jwt }: RouteCaller,
+): RoutedFacts {
   return {
     key: routeKeyText(route),
     resource: route.path,
     parameters,
     stageVariables: stageVariablesOf(route),
-    accountId: routes?.account ?? "",
+    accountId: account,
+    caller,
+    jwt,
   };
 }
 

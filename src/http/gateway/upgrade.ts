@@ -5,7 +5,14 @@ import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { newInvocationId } from "../../core/ids.ts";
 import type { Target } from "../../registry/target.ts";
 import { endWithError, explainError } from "../error-response.ts";
-import { type Addressed, provenanceOf, type ServingParts, targetOf, verified } from "./exchange.ts";
+import {
+  type Addressed,
+  provenanceOf,
+  type ServingParts,
+  sourceIpOf,
+  targetOf,
+  verified,
+} from "./exchange.ts";
 import { checkOpenUrl, resolveUrl } from "./function-url.ts";
 import { hasBody } from "./request-body.ts";
 import { forwardedHeaders, type RequestHead, readRequestHead } from "./request-headers.ts";
@@ -53,7 +60,13 @@ async function admit(
   const routed = router.route(request.url ?? "/", requestHead.host);
   const route =
     routed.kind === "routed"
-      ? await (await import("./routed.ts")).admitUpgrade(parts, request.method ?? "GET", requestHead, routed)
+      ? await (await import("./routed.ts")).admitUpgrade(
+          parts,
+          request.method ?? "GET",
+          requestHead,
+          sourceIpOf(request),
+          routed,
+        )
       : routed;
   if (route.kind === "admitted") {
     requireServer(route.target);

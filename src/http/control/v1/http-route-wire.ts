@@ -14,6 +14,19 @@ import {
 import { parseRoutePath } from "../../../core/route-path.ts";
 import type { NewRoute } from "../../../registry/route-book.ts";
 import type { FunctionUrls } from "../parts.ts";
+import {
+  Auth,
+  authorizerOf,
+  authShape,
+  Cors,
+  completedAuthorizer,
+  corsOf,
+  corsShape,
+  type GivenAuthorizer,
+  Limit,
+  limitOf,
+  type SealSecret,
+} from "./route-rule-wire.ts";
 import { parse } from "./wire.ts";
 
 const FIXED_BODY_BYTES_MAX = 256 * 1024;
@@ -52,6 +65,9 @@ const members = {
     z.string().regex(/^[A-Za-z0-9_]{1,64}$/, "expected a name of letters, digits and _"),
     z.string().max(2048),
   ),
+  auth: Auth,
+  cors: Cors.nullable(),
+  limit: Limit.nullable(),
   description: z.string().max(512),
 };
 
@@ -66,26 +82,38 @@ export const TestRoute = z.strictObject({
 type Given = z.output<typeof ChangeRoute>;
 
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */
-export function parseCreateRoute(body: unknown): NewRoute {
-  return merged(parse(CreateRoute, body, "body"), undefined);
+export async function parseCreateRoute(body: unknown, seal: SealSecret): Promise<NewRoute> {
+  const given = parse(CreateRoute, body, "body");
+  return merged(given, given.auth && (await authorizerOf(given.auth, seal)), undefined);
 }
 
 /** What a change makes of a route. @throws PlatformError `InvalidRequest`, `InvalidName`. */
-export function parseChangeRoute(body: unknown): (before: HttpRoute) => NewRoute {
+export async function parseChangeRoute(
+  body: unknown,
+  seal: SealSecret,
+): Promise<(before: HttpRoute) => NewRoute> {
   const given = parse(ChangeRoute, body, "body");
-  return (before) => merged(given, before);
+  const authorizer = given.auth && (await authorizerOf(given.auth, seal));
+  return (before) => merged(given, authorizer, before);
 }
 
-function merged(given: Given, before: HttpRoute | undefined): NewRoute {
+function merged(
+  given: Given,
+  authorizer: GivenAuthorizer | undefined,
+  before: HttpRoute | undefined,
+): NewRoute {
+  const { cors, limit } = given;
   const { method, path } = given.route === undefined ? required(before) : parseRouteKey(given.route);
   return {
     method,
     path,
     host: given.host === undefined ? before?.host : (given.host ?? undefined),
     action: actionOf(given, before?.action),
-    authorizer: before?.authorizer ?? { kind: "none" },
-    cors: before?.cors,
-    limit: before?.limit,
+    authorizer: authorizer
+      ? completedAuthorizer(authorizer, before?.authorizer)
+      : (before?.authorizer ?? { kind: "none" }),
+    cors: cors === undefined ? before?.cors : cors === null ? undefined : corsOf(cors),
+    limit: limit === undefined ? before?.limit : limit === null ? undefined : limitOf(limit),
     description: given.description ?? before?.description ?? "",
   };
 }
@@ -189,6 +217,9 @@ export function routeShape(route: HttpRoute, urls: FunctionUrls): Record<string,
     route: routeKeyText(route),
     host,
     ...(action.kind === "function" ? callShape(action) : { response: responseShape(action) }),
+    auth: authShape(route.authorizer),
+    cors: corsShape(route.cors),
+    limit: route.limit,
     url: `${urls.ofHost(host)}${route.path}`,
     description,
     createdAt,

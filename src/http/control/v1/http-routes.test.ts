@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { parseHost } from "../../../core/host-meaning.ts";
 import { makeFunction, named, startControl, type TestControl } from "../control.fake.ts";
@@ -56,6 +57,7 @@ describe("routes of our own API", () => {
           function: "stock",
           async: false,
           stageVariables: { k: "v" },
+          auth: { type: "none" },
           description: "d",
         },
       ],
@@ -240,6 +242,115 @@ describe("routes of our own API", () => {
   ] as const) {
     it(`are not found by ${method} ${path}`, async () => {
       assert.equal((await ask(method, path, method === "PATCH" ? {} : undefined)).status, 404);
+    });
+  }
+});
+
+describe("rules of routes", () => {
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const key = rsa.publicKey.export({ format: "jwk" });
+  const jwt = { type: "jwt", issuer: "https://id/", audience: ["app"] };
+  const SECRET = "0123456789abcdef0123456789abcdef";
+
+  it("are told as they were given, with what was left out", async () => {
+    const id = await make({
+      route: "GET /x",
+      host: newHost(),
+      function: "stock",
+      auth: { ...jwt, scopes: ["read"], jwksUrl: "https://id/jwks.json" },
+      cors: { origins: ["https://app.example.org"], credentials: true, maxAgeS: 60 },
+      limit: { perSecond: 2.5 },
+    });
+    const { auth, cors, limit } = (await ask("GET", `/${id}`)).value;
+    assert.deepEqual(auth, { ...jwt, scopes: ["read"], jwksUrl: "https://id/jwks.json" });
+    assert.deepEqual(cors, {
+      origins: ["https://app.example.org"],
+      methods: ["*"],
+      headers: ["*"],
+      exposed: [],
+      credentials: true,
+      maxAgeS: 60,
+    });
+    assert.deepEqual(limit, { perSecond: 2.5, burst: 3, per: "route" });
+    const cleared = (await ask("PATCH", `/${id}`, { auth: { type: "none" }, cors: null, limit: null })).value;
+    assert.deepEqual([cleared.auth, cleared.cors, cleared.limit], [{ type: "none" }, undefined, undefined]);
+  });
+
+  it("keep the keys of an issuer where none are given, and never tell a secret", async () => {
+    const given = { route: "GET /x", host: newHost(), function: "stock", auth: { ...jwt, secret: SECRET } };
+    const id = await make(given);
+    const changed = await ask("PATCH", `/${id}`, { auth: { ...jwt, audience: ["other"] } });
+    assert.deepEqual(changed.value.auth, { ...jwt, audience: ["other"], scopes: [], hasSecret: true });
+    assert.equal((await ask("PATCH", `/${id}`, { auth: { ...jwt, issuer: "https://other/" } })).status, 400);
+    const all =
+      JSON.stringify(await ask("GET", "?limit=500")) + JSON.stringify(await control.store.routes.list());
+    assert.ok(!all.includes(SECRET));
+    assert.ok(!JSON.stringify(await ask("GET", "?limit=500")).includes("sealed"));
+  });
+
+  it("take a public key in PEM", async () => {
+    const publicKey = rsa.publicKey.export({ type: "spki", format: "pem" });
+    const id = await make({
+      route: "GET /x",
+      host: newHost(),
+      function: "stock",
+      auth: { ...jwt, publicKey },
+    });
+    assert.deepEqual((await ask("GET", `/${id}`)).value.auth.jwks, { keys: [key] });
+  });
+
+  for (const [why, rules, message] of [
+    ["an unknown kind of caller", { auth: { type: "basic" } }, /auth/],
+    ["tokens without keys", { auth: jwt }, /expected the keys of the issuer/],
+    [
+      "tokens with two kinds of keys",
+      { auth: { ...jwt, secret: SECRET, jwksUrl: "https://a/" } },
+      /expected one of/,
+    ],
+    ["tokens for nobody", { auth: { ...jwt, audience: [], secret: SECRET } }, /audience/],
+    ["a short secret", { auth: { ...jwt, secret: "short" } }, /at least 32 bytes/],
+    [
+      "a shared secret among keys",
+      { auth: { ...jwt, jwks: { keys: [{ kty: "oct", k: "AAAA" }] } } },
+      /given as secret/,
+    ],
+    [
+      "a private key among keys",
+      { auth: { ...jwt, jwks: { keys: [rsa.privateKey.export({ format: "jwk" })] } } },
+      /this is a private key/,
+    ],
+    [
+      "a private key in PEM",
+      { auth: { ...jwt, publicKey: rsa.privateKey.export({ type: "pkcs8", format: "pem" }) } },
+      /this is a private key/,
+    ],
+    ["no key at all", { auth: { ...jwt, publicKey: "x" } }, /in PEM/],
+    ["a key that is none", { auth: { ...jwt, jwks: { keys: [{ kty: "RSA" }] } } }, /not a public key/],
+    ["keys of a file", { auth: { ...jwt, jwksUrl: "file:///etc/passwd" } }, /jwksUrl: expected/],
+    ["keys with a password", { auth: { ...jwt, jwksUrl: "https://a:b@c/" } }, /jwksUrl: expected/],
+    [
+      "credentials for all origins",
+      { cors: { origins: ["*"], credentials: true } },
+      /not with the origin \*/,
+    ],
+    ["an origin with a path", { cors: { origins: ["https://a/b"] } }, /expected \* or origins/],
+    ["an origin without a scheme", { cors: { origins: ["a.example.org"] } }, /expected \* or origins/],
+    ["no origins", { cors: { origins: [] } }, /origins/],
+    ["a header that is none", { cors: { origins: ["*"], headers: ["a b"] } }, /headers/],
+    ["no rate", { limit: { perSecond: 0 } }, /perSecond/],
+    ["a negative rate", { limit: { perSecond: -1 } }, /perSecond/],
+    ["no burst", { limit: { perSecond: 1, burst: 0 } }, /burst/],
+    ["a limit for whom", { limit: { perSecond: 1, per: "key" } }, /per/],
+  ] as const) {
+    it(`are refused with ${why}`, async () => {
+      const { status, value } = await ask("POST", "", {
+        route: "GET /x",
+        host: newHost(),
+        function: "stock",
+        ...rules,
+      });
+      assert.equal(status, 400, JSON.stringify(value));
+      assert.match(value.error.message, message);
     });
   }
 });

@@ -17,7 +17,7 @@ export type RouteOperation =
   | "deleteRoute"
   | "testRoute";
 
-type Parts = Pick<ControlParts, "routeBook" | "functions" | "domains" | "urls">;
+type Parts = Pick<ControlParts, "routeBook" | "sealTokenSecret" | "functions" | "domains" | "urls">;
 
 export function routeHandlers(parts: Parts): Readonly<Record<RouteOperation, Handler>> {
   const { routeBook: book } = parts;
@@ -54,12 +54,16 @@ export function routeHandlers(parts: Parts): Readonly<Record<RouteOperation, Han
     },
     getRoute: async (request) => jsonReply(200, routeShape(named(request), parts.urls)),
     async createRoute({ json, caller }) {
-      const route = await book.create(parseCreateRoute(json), claimantOf(caller));
+      const route = await book.create(
+        await parseCreateRoute(json, parts.sealTokenSecret),
+        claimantOf(caller),
+      );
       return jsonReply(201, routeShape(route, parts.urls));
     },
     async changeRoute(request) {
       const { id } = named(request);
-      const route = await book.change(id, parseChangeRoute(request.json), claimantOf(request.caller));
+      const decide = await parseChangeRoute(request.json, parts.sealTokenSecret);
+      const route = await book.change(id, decide, claimantOf(request.caller));
       return jsonReply(200, routeShape(route, parts.urls));
     },
     async deleteRoute(request) {
