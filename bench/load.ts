@@ -15,6 +15,8 @@ export interface Load {
   /** Answers with another status count as failed. */
   readonly status?: number;
   readonly connections: number;
+  /** Pause before each next request of a connection; none if left out. */
+  readonly pauseMs?: number;
   readonly seconds: number;
   /** Seconds before counting begins. */
   readonly warmUp: number;
@@ -61,7 +63,8 @@ export function runLoad(load: Load): Promise<LoadResult> {
         if (now >= until) {
           socket.destroy();
           resolve();
-        } else send();
+        } else if (load.pauseMs) setTimeout(send, load.pauseMs);
+        else send();
       });
     });
 

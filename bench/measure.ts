@@ -81,6 +81,12 @@ export function boundRow(measure: string, unit: string, values: readonly number[
   };
 }
 
+/** A figure that must not pass a bar by itself. */
+export function ceilingRow(measure: string, unit: string, values: readonly number[], atMost: number): Row {
+  const row = boundRow(measure, unit, values, atMost);
+  return { ...row, bar: `at most ${atMost.toLocaleString("en")} ${unit}`, isMet: row.value <= atMost };
+}
+
 export function printTable(rows: readonly Row[]): void {
   const text = rows.map((row) => [
     row.measure,

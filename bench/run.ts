@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
 import { measureCold } from "./cold.ts";
+import { measureControl } from "./control.ts";
 import { measureDeploy } from "./deploy.ts";
 import { measureEvents } from "./events.ts";
 import { measureIdle } from "./idle.ts";
@@ -13,6 +14,7 @@ import { measureImages } from "./images.ts";
 import { printTable, type Row } from "./measure.ts";
 import { measureSimulated } from "./simulate.ts";
 import { measureStart } from "./start.ts";
+import { measureStream } from "./stream.ts";
 import { measureWarm } from "./warm.ts";
 
 const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
@@ -22,6 +24,8 @@ const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   start: measureStart,
   idle: measureIdle,
   events: measureEvents,
+  control: measureControl,
+  stream: measureStream,
   images: measureImages,
   simulate: measureSimulated,
 };

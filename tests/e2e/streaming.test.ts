@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { request } from "node:http";
+import { it } from "node:test";
+import { makeFolder, startDaemon } from "./daemon.fake.ts";
+
+const STREAMER = `
+const chunk = Buffer.alloc(256 * 1024, "x");
+const pause = (stream) => new Promise((resolve) => stream.once("drain", resolve));
+export const handler = awslambda.streamifyResponse(async (event, stream) => {
+  const mib = Number(event.queryStringParameters.mib);
+  for (let sent = 0; sent < mib * 4; sent += 1) if (!stream.write(chunk)) await pause(stream);
+  stream.end();
+});
+`;
+const STREAMED_MIB = 160;
+/** Garbage is collected now and then; the whole response would be far more. */
+const SWING_MIB_MAX = 64;
+
+function residentMib(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1_024;
+}
+
+it("a long streamed response takes no more memory than a short one, however slow its reader", async () => {
+  await using daemon = await startDaemon();
+  using folder = makeFolder({ "index.mjs": STREAMER });
+  await daemon.deploy(folder.path, "stream", "--timeout", "120");
+
+  async function read(mib: number, seen: () => void): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const options = { host: "127.0.0.1", port: daemon.gatewayPort, path: `/?mib=${mib}`, agent: false };
+    const sent = request({ ...options, headers: { host: "stream.localhost" } }, async (answer) => {
+      let bytes = 0;
+      for await (const chunk of answer) {
+        bytes += chunk.byteLength;
+        seen();
+        // Slower than it is written: what is not read must wait where it is made.
+        if (bytes % 16 === 0) await new Promise((again) => setImmediate(again));
+      }
+      resolve(bytes);
+    });
+    sent.on("error", reject);
+    sent.end();
+    return promise;
+  }
+
+  await read(32, () => undefined);
+  const before = residentMib(daemon.pid);
+  let most = before;
+  const bytes = await read(STREAMED_MIB, () => {
+    most = Math.max(most, residentMib(daemon.pid));
+  });
+  assert.equal(bytes, STREAMED_MIB * 1_048_576);
+  assert.ok(most - before < SWING_MIB_MAX, `${before} MiB became ${most} MiB`);
+});
