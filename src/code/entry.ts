@@ -223,6 +223,8 @@ async function checkHandlerFile(treeDir: string, handler: string, runtime: strin
         `handler ${quoted(handler)} needs a module ${quoted(pythonModuleOf(handler))}.py, which is not in the code`,
         "correct --handler or add the file",
       );
+  } else if (runtime.startsWith("java")) {
+    await checkJavaHandler(treeDir, handler);
   } else if (runtime.startsWith("provided")) {
     const isThere =
       (await exists(join(treeDir, "bootstrap"))) ||
@@ -234,6 +236,23 @@ async function checkHandlerFile(treeDir: string, handler: string, runtime: strin
         "name the program so, or say --kind server|filter --command PROGRAM",
       );
   }
+}
+
+/** Classes may be in a jar of `lib/`, or of a layer; if they lie open, the handler's has to be among them. */
+async function checkJavaHandler(treeDir: string, handler: string): Promise<void> {
+  const [, name] = /^([\w$.]+?)(?:::[\w$]+)?$/.exec(handler) ?? [];
+  if (name === undefined) {
+    throw invalid(
+      `handler ${quoted(handler)} is not PACKAGE.CLASS::METHOD`,
+      'write it like "example.Handler::handleRequest"',
+    );
+  }
+  const file = `${name.replaceAll(".", "/")}.class`;
+  if ((await isFile(join(treeDir, file))) || (await exists(join(treeDir, "lib")))) return;
+  throw invalid(
+    `handler ${quoted(handler)} needs ${quoted(file)} or a lib folder with jars, which are not in the code`,
+    "correct --handler, or build the code and deploy what was built",
+  );
 }
 
 /** With the retired go1.x, the handler was the name of the program. */

@@ -136,7 +136,7 @@ describe("Runtimes", () => {
   });
 
   for (const [runtime, kind, message] of [
-    ["java21", "handler", /java21 is not managed here.*provided\.al2023/],
+    ["java8.al2", "handler", /java8\.al2 is not managed here.*provided\.al2023/],
     ["ruby3.3", "handler", /ruby3\.3 is not managed here/],
     ["dotnet8", "handler", /dotnet8 is not managed here/],
     ["nodejs4.3", "handler", /there is no runtime "nodejs4\.3": choose one of nodejs26\.x/],

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { EntryKind } from "../core/function.ts";
+import { findJava, JAVA_NAMES } from "./java.ts";
 import { installedNode, installNode, type NodeInstall } from "./node-install.ts";
 import type { ResolvedRuntime } from "./protocol.ts";
 
@@ -41,6 +42,7 @@ const NAMES = [
   "python3.11",
   "python3.10",
   "python3.9",
+  ...JAVA_NAMES,
   "provided.al2023",
   "provided.al2",
   "provided",
@@ -87,7 +89,7 @@ export class Runtimes {
       throw unavailable(`lifecycle modules run on Node: choose nodejs24.x instead of ${runtime}`);
     }
     const { path, toolDirs } = await this.#find(runtime);
-    const isManaged = kind === "handler" || kind === "lifecycle";
+    const isManaged = family !== "java" && (kind === "handler" || kind === "lifecycle");
     return {
       interpreter: path,
       runtimeDir: isManaged ? join(this.#packageRoot, "runtimes", family) : undefined,
@@ -151,12 +153,17 @@ export class Runtimes {
     const key = isNode ? "nodejs" : runtime;
     let found = this.#found.get(key);
     if (!found) {
-      found = isNode ? this.#findNode() : this.#findPython(runtime);
+      found = isNode ? this.#findNode() : this.#findOther(runtime);
       this.#found.set(key, found);
       // What is missing now may be installed in a minute.
       found.catch(() => this.#found.delete(key));
     }
     return found;
+  }
+
+  #findOther(runtime: string): Promise<Interpreter> {
+    if (!runtime.startsWith("java")) return this.#findPython(runtime);
+    return findJava(runtime, { onPath: (name) => this.#onPath(name), ask });
   }
 
   /** The Node that came with lambdad; without it, one on PATH. */
@@ -215,10 +222,11 @@ export class Runtimes {
   }
 }
 
-function familyOf(runtime: string): "nodejs" | "python" | "provided" {
+function familyOf(runtime: string): "nodejs" | "python" | "java" | "provided" {
   const isKnown = NAMES.some((name) => name === runtime);
   if (isKnown && runtime.startsWith("nodejs")) return "nodejs";
   if (isKnown && runtime.startsWith("python")) return "python";
+  if (isKnown && runtime.startsWith("java")) return "java";
   if (isKnown) return "provided";
   if (/^(java|ruby|dotnet)/.test(runtime)) {
     throw unavailable(

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { ImageRef, Version } from "../../core/function.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
+import { javaCommand } from "../java.ts";
 import {
   type Channel,
   type ChannelFailure,
@@ -19,12 +20,18 @@ import { RuntimeApiSession } from "./runtime-api-session.ts";
 import { platformError } from "./runtime-api-wire.ts";
 import { libraryPath, programPath } from "./search-paths.ts";
 
-/** For any executable that polls the Runtime API: `provided.*`, whatever it is written in. */
+/** For any executable that polls the Runtime API: `provided.*`, whatever it is written in, and Java with AWS's client. */
 export function runtimeApiAdapter(parts: { readonly accountId: string }): ProtocolAdapter {
   return {
-    open: (version, _, externals = []) => new RuntimeApiChannel({ ...parts, version, externals }),
+    open: (version, { interpreter }, externals = []) =>
+      new RuntimeApiChannel({ ...parts, version, interpreter, externals }),
     readyKind: (version) =>
-      findReadyBootstrap(version, (version) => new RuntimeApiChannel({ ...parts, version, externals: [] })),
+      version.config.runtime.startsWith("java")
+        ? undefined
+        : findReadyBootstrap(
+            version,
+            (version) => new RuntimeApiChannel({ ...parts, version, interpreter: undefined, externals: [] }),
+          ),
   };
 }
 
@@ -55,6 +62,9 @@ class RuntimeApiChannel implements Channel {
   readonly onRuntimeApiConnection: (socket: Duplex) => void;
   readonly #handler: string;
   readonly #image: ImageRef | undefined;
+  /** Java. */
+  readonly #interpreter: string | undefined;
+  readonly #memoryMib: number;
   readonly #session: RuntimeApiSession;
   readonly #server: RuntimeApiServer;
   readonly #extensions: ExtensionHost;
@@ -62,6 +72,7 @@ class RuntimeApiChannel implements Channel {
 
   constructor(parts: {
     readonly version: Version;
+    readonly interpreter: string | undefined;
     readonly accountId: string;
     readonly externals: readonly string[];
   }) {
@@ -69,6 +80,8 @@ class RuntimeApiChannel implements Channel {
     assert.ok(entry.kind === "handler", `the Runtime API is for handlers, not for a ${entry.kind}`);
     this.#handler = entry.handler;
     this.#image = parts.version.code.image;
+    this.#interpreter = parts.interpreter;
+    this.#memoryMib = parts.version.config.memoryMib;
     const failure = Promise.withResolvers<never>();
     this.#fail = failure.reject;
     const extensions = new ExtensionHost(parts);
@@ -102,7 +115,7 @@ class RuntimeApiChannel implements Channel {
       };
     }
     return this.#extensions.launch(places, {
-      command: ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", places.codeDir, places.optDir ?? "/opt"],
+      command: this.#command(places),
       environment: {
         LD_LIBRARY_PATH: libraryPath(places),
         ...rest,
@@ -117,15 +130,29 @@ class RuntimeApiChannel implements Channel {
     });
   }
 
+  #command({ codeDir, optDir = "/opt" }: SandboxPlaces): readonly [string, ...string[]] {
+    if (this.#interpreter === undefined) {
+      return ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", codeDir, optDir];
+    }
+    const options = { handler: this.#handler, memoryMib: this.#memoryMib };
+    return javaCommand(this.#interpreter, { codeDir, optDir }, options);
+  }
+
   attach(sandbox: Sandbox): void {
     this.#extensions.attach(sandbox);
     this.#session.watchExit(sandbox.exited);
     void sandbox.exited.then((exit) => {
       const isBootstrap = this.#image === undefined && this.#session.state === "Started";
-      const reason = isBootstrap ? badEntrypoint(exit, sandbox.places.codeDir) : undefined;
+      const reason = isBootstrap ? this.#badEntrypoint(exit, sandbox.places.codeDir) : undefined;
       const errorType = "Runtime.InvalidEntrypoint";
       if (reason) this.#fail(new InitFailed(platformError(errorType, `Error: ${reason}`), errorType));
     });
+  }
+
+  #badEntrypoint(exit: SandboxExit, codeDir: string): string | undefined {
+    if (this.#interpreter === undefined) return badEntrypoint(exit, codeDir);
+    // What the JVM exits with when it cannot find its main class.
+    return exit.exitCode === 1 ? NO_JAVA_CLIENT : undefined;
   }
 
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
@@ -153,6 +180,9 @@ class RuntimeApiChannel implements Channel {
     await this.#server[Symbol.asyncDispose]();
   }
 }
+
+const NO_JAVA_CLIENT =
+  "Java left before it asked for an event; its log says why. The code, or java/lib of a layer, has to have aws-lambda-java-runtime-interface-client among the jars of its lib folder";
 
 /** Why no bootstrap ran; undefined if one did. 126 and 127 are what a shell exits with when `exec` fails. */
 function badEntrypoint({ exitCode }: SandboxExit, codeDir: string): string | undefined {

@@ -108,6 +108,41 @@ describe("published for Lambda", { skip: skip(["bwrap", "--version"]) }, () => {
     assert.equal(Object(failed.result).errorType, "LookupError");
   });
 
+  it("aws-lambda-java-runtime-interface-client, by the name of Java's runtime", {
+    skip: skip(["java", "--version"], ["mvn", "--version"]),
+  }, async () => {
+    const folder = await make("java", "mvn", [
+      "--batch-mode",
+      "--quiet",
+      "package",
+      "dependency:copy-dependencies",
+      "-DoutputDirectory=target/classes/lib",
+    ]);
+    const name = await daemon.create("java", await filesIn(join(folder, "target/classes")), {
+      Runtime: "java17",
+      Handler: "example.Handler::handleRequest",
+      MemorySize: 512,
+      Timeout: 60,
+    });
+    const { result, log } = await daemon.invoke(name, { a: 1 });
+    assert.deepEqual(Object(result).echo, { a: 1 }, JSON.stringify(result));
+    assert.match(Object(result).arn, /:function:java$/);
+    assert.match(log, new RegExp(`served by Java ${Object(result).id}`));
+    const failed = await daemon.invoke(name, { fail: true });
+    assert.deepEqual(
+      [failed.functionError, Object(failed.result).errorType, Object(failed.result).errorMessage],
+      ["Unhandled", "java.lang.IllegalStateException", "asked to fail"],
+    );
+    const files = await filesIn(join(folder, "target/classes"));
+    const classes = Object.fromEntries(Object.entries(files).filter(([path]) => !path.startsWith("lib/")));
+    const bare = await daemon.create("java-bare", classes, {
+      Runtime: "java17",
+      Handler: "example.Handler::handleRequest",
+    });
+    const { result: missing } = await daemon.invoke(bare);
+    assert.match(Object(missing).errorMessage, /aws-lambda-java-runtime-interface-client/);
+  });
+
   it("Powertools for TypeScript", { skip: skip(["npm", "--version"]) }, async () => {
     const folder = await make("powertools-ts", "npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     const name = await daemon.create("powertools-ts", await filesIn(folder), {});
