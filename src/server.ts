@@ -44,6 +44,7 @@ import {
 } from "./wiring/host.ts";
 import { startImageUpkeep } from "./wiring/images.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
+import { wireReleases } from "./wiring/releases.ts";
 import { openRouting } from "./wiring/routes.ts";
 import { openSources } from "./wiring/sources.ts";
 
@@ -112,6 +113,12 @@ export async function startServer(parts: {
     const packs = scope.own(
       new Packs({ driver, depot, store: packStore, resolveRuntime, adapterOf, clock, log }),
     );
+    const releases = wireReleases({
+      projects: store.projects,
+      domains: config.domains,
+      gateway: () => gateway,
+      instances: () => invoker,
+    });
     const invoker = scope.own(
       new Invoker({
         driver,
@@ -125,7 +132,12 @@ export async function startServer(parts: {
         readyMibMax: config.readyMibMax,
         resolveRuntime,
         adapterOf,
-        grants: newGrants({ keys: openingKeys, controlUrl: controlUrl.promise }),
+        grants: newGrants({
+          keys: openingKeys,
+          controlUrl: controlUrl.promise,
+          releases: releases.doors,
+        }),
+        releaseUnused: releases.unused,
         policy: {
           instancesMax: config.instancesMax,
           idleMsMax: config.idleMsMax,
@@ -220,6 +232,7 @@ export async function startServer(parts: {
           log,
         }),
         routes: routing.served,
+        findRelease: releases.find,
         log,
       }),
     );
@@ -274,7 +287,7 @@ export async function startServer(parts: {
         goesLive: config.imageRefreshGoesLive,
       },
       warm: (target, options) => invoker.warm(target, options),
-      projects: { store: store.projects, registry: store.registry, functions, listener: invoker },
+      projects: { store: store.projects, registry: store.registry, functions, listener: releases.listener },
       events,
       ledger: store.events,
       architecture: process.arch === "arm64" ? "arm64" : "x86_64",

@@ -7,6 +7,7 @@
 import type { Destination, EventFacts, EventInvokeConfig, EventWork, NewEvent } from "../core/event.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import { newInvocationId } from "../core/ids.ts";
+import { formatRelease, parseRelease, type ReleaseRef } from "../core/release.ts";
 import type { Verdict } from "./call-attempt.ts";
 
 /** Whose functions these are; part of every ARN. */
@@ -35,12 +36,25 @@ export function configFor(
   record: FunctionRecord | undefined,
   qualifier: string | undefined,
 ): EventInvokeConfig | undefined {
-  const named = qualifier === "$LATEST" ? undefined : qualifier;
+  const named = isOwnName(qualifier) ? undefined : qualifier;
   return record?.eventInvokeConfigs.find((config) => config.qualifier === named);
 }
 
-/** The event that tells a destination of it. */
-export function followUp(destination: Destination, end: CallEnd, identity: Identity): NewEvent {
+/** `$LATEST` and releases (`shop@12`) are other words for the function itself. */
+function isOwnName(qualifier: string | undefined): boolean {
+  return qualifier === "$LATEST" || (qualifier !== undefined && parseRelease(qualifier) !== undefined);
+}
+
+/**
+ * The event that tells a destination of it. `release`: the call's, which a destination that names no version stays in if
+ * it is of the same project.
+ */
+export function followUp(
+  destination: Destination,
+  end: CallEnd,
+  identity: Identity,
+  release?: ReleaseRef,
+): NewEvent {
   const { facts } = end;
   const record = Buffer.from(JSON.stringify(invocationRecord(end, identity)));
   const common = {
@@ -62,7 +76,7 @@ export function followUp(destination: Destination, end: CallEnd, identity: Ident
         functionName: destination.functionName,
         work: {
           kind: "call",
-          qualifier: destination.qualifier,
+          qualifier: destination.qualifier ?? (release && formatRelease(release)),
           input: { kind: "event", payload: record, contentType: "application/json" },
         },
       };
@@ -72,7 +86,7 @@ export function followUp(destination: Destination, end: CallEnd, identity: Ident
 /** https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html */
 export function invocationRecord(end: CallEnd, identity: Identity): Record<string, unknown> {
   const { facts, work, answer } = end;
-  const qualifier = facts.qualifier ?? "$LATEST";
+  const qualifier = isOwnName(facts.qualifier) ? "$LATEST" : (facts.qualifier ?? "$LATEST");
   const arn = `arn:aws:lambda:${identity.region}:${identity.accountId}:function:${facts.functionName}:${qualifier}`;
   return {
     version: "1.0",

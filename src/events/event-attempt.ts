@@ -5,6 +5,7 @@ import type { Attempt, AttemptOutcome, EndCondition, EndState, EventFacts, NewEv
 import type { FunctionRecord } from "../core/function.ts";
 import { EVENT_DEPTH_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
+import { formatRelease, type ReleaseRef } from "../core/release.ts";
 import {
   afterFunctionError,
   afterSetback,
@@ -62,6 +63,8 @@ class EventAttempt {
   readonly #startedAt: number;
   /** The function as it was found. */
   #record: FunctionRecord | undefined;
+  /** The release of the call, where the destination is in it, too. */
+  #lasting: ReleaseRef | undefined;
   outcome: AttemptOutcome | undefined;
 
   constructor(parts: EventAttemptParts, claim: ClaimedEvent) {
@@ -91,7 +94,8 @@ class EventAttempt {
     if (isTooOld(this.#policy(), facts.agedFromAt, this.#parts.clock.now())) {
       return this.#giveUp({ state: "expired", condition: "EventAgeExceeded", message: TOO_OLD });
     }
-    const { verdict } = await attemptCall(this.#parts, this.#claim, { signal });
+    const { verdict, target } = await attemptCall(this.#parts, this.#claim, { signal });
+    this.#lasting = target?.release && (await this.#lastingRelease(target.release));
     return this.#afterCall(verdict);
   }
 
@@ -228,8 +232,27 @@ class EventAttempt {
     const invokeCount = facts.attempts.filter(isCall).length + (answer ? 1 : 0);
     const now = this.#parts.clock.now();
     return [
-      followUp(destination, { facts, work, condition, answer, invokeCount, now }, this.#parts.identity),
+      followUp(
+        destination,
+        { facts, work, condition, answer, invokeCount, now },
+        this.#parts.identity,
+        this.#lasting,
+      ),
     ];
+  }
+
+  /** The release, if what the function's events lead to is in it. */
+  async #lastingRelease(release: ReleaseRef): Promise<ReleaseRef | undefined> {
+    const config = configFor(this.#record, this.#claim.facts.qualifier);
+    for (const destination of [config?.onSuccess, config?.onFailure]) {
+      if (destination?.kind !== "function") continue;
+      const isInIt = await this.#parts.functions
+        .resolve(destination.functionName, formatRelease(release))
+        .then(() => true)
+        .catch(() => false);
+      if (!isInIt) return undefined;
+    }
+    return release;
   }
 
   #attempt(outcome: AttemptOutcome, verdict: Verdict | undefined): Attempt {

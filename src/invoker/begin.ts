@@ -28,6 +28,7 @@ export interface Begin {
   readonly environment: Readonly<Record<string, string>>;
   /** What was made of the code beforehand. */
   readonly pack?: Uint8Array | undefined;
+  readonly hosts: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -69,7 +70,13 @@ async function beginInReady(parts: BeginParts, begin: Begin): Promise<Begun | un
   const { sandbox } = taken.ready;
   try {
     const { memoryMib } = version.config;
-    const gift = { codeDir, optDir: begin.opt?.dir, memoryMib, cpus: cpusOf(version.config) };
+    const gift = {
+      codeDir,
+      hosts: begin.hosts,
+      optDir: begin.opt?.dir,
+      memoryMib,
+      cpus: cpusOf(version.config),
+    };
     const mounted = taken.ready.specialise(gift);
     // Meanwhile it can become all that needs no code.
     const channel = taken.channel.become(version, environment);
@@ -108,6 +115,7 @@ async function beginFromNothing(parts: BeginParts, begin: Begin): Promise<Begun>
         pidsMax: PIDS_MAX,
         tmpMib: config.tmpMib,
         network: config.network,
+        hosts: begin.hosts,
         hasInput: channel.hasInput,
         hasPort: channel.hasPort,
         onRuntimeApiConnection: channel.onRuntimeApiConnection,

@@ -10,6 +10,8 @@ export interface Grants {
 export interface Grant {
   /** Variables for the instance. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Lines for its `/etc/hosts`. */
+  readonly hosts?: string | undefined;
   /** What was given is worth nothing from now on. Safe to call twice. */
   revoke(): void;
 }

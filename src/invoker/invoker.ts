@@ -32,6 +32,8 @@ export interface InvokerParts extends StarterParts {
   readonly readyMibMax?: number | undefined;
   /** Without it no function may call this server. */
   readonly grants?: Grants | undefined;
+  /** Told when the last instance of a release was let go. */
+  readonly releaseUnused?: ((release: ReleaseRef) => void) | undefined;
   /** Without it nothing is counted. */
   readonly meters?: CallMeters | undefined;
   readonly log: Log;
@@ -335,6 +337,7 @@ export class Invoker implements Invocations, AsyncDisposable {
             if (isUp) grant?.revoke();
             pool.left(instance);
           },
+          hosts: grant?.hosts,
           environment: { ...grant?.environment, ...(isKept && KEPT_ENVIRONMENT) },
         },
         { signal: this.#stopping.signal },
@@ -356,8 +359,9 @@ export class Invoker implements Invocations, AsyncDisposable {
       if (!pool.release || formatRelease(pool.release) !== formatRelease(release)) continue;
       pool.retire();
       // Should the release be called again, that is a new pool.
-      if (pool.isEmpty) this.#pools.delete(key);
+      this.#pools.delete(key);
     }
+    this.#parts.releaseUnused?.(release);
   }
 
   #makeRoom(): void {

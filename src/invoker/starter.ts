@@ -39,6 +39,8 @@ export interface StartHooks {
   readonly left: (instance: Instance) => void;
   /** Variables of this instance alone. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** Lines for `/etc/hosts` of this instance alone. */
+  readonly hosts?: string | undefined;
 }
 
 /** An instance that could not be made ready by the function's own fault; `outcome` is what its callers get. */
@@ -104,7 +106,7 @@ async function startOnce(
     ...hooks.environment,
   };
   const pack = await parts.packs?.find(version);
-  const begin = { version, codeDir, opt, runtime, adapter, environment, pack, signal };
+  const begin = { version, codeDir, opt, runtime, adapter, environment, hosts: hooks.hosts, pack, signal };
   const { sandbox, channel, goOn } = await beginIn(parts, begin).catch((error: unknown) => {
     // A channel refuses what it can see without starting anything: a missing bootstrap, say.
     if (!(error instanceof BeginRefused)) throw error;

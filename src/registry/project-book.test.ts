@@ -55,6 +55,8 @@ function open(changed: Partial<Projects> = {}) {
   const functions = openFunctions({ registry, releases: projects, clock, changed: () => undefined });
   const told: string[] = [];
   const listener = {
+    releaseStarting: () => undefined,
+    releaseMade: () => undefined,
     releaseLive: (ref: ReleaseRef) => void told.push(`live ${formatRelease(ref)}`),
     releaseLetGo: (ref: ReleaseRef) => void told.push(`old ${formatRelease(ref)}`),
   };

@@ -113,10 +113,12 @@ class Book implements ProjectBook {
           if (!version || !record) throw functionNotFound(name);
           return { record, version, qualifier: undefined, release, isPinned: true };
         });
+        this.#parts.listener.releaseStarting(release);
         await start(draft, targets);
         await this.#apply(draft, wanted);
       } catch (error) {
-        if (!draft.isMade) this.#parts.listener.releaseLetGo(release);
+        if (draft.isMade) this.#parts.listener.releaseMade(release);
+        else this.#parts.listener.releaseLetGo(release);
         throw error;
       }
       return draft;
@@ -288,7 +290,10 @@ class Book implements ProjectBook {
           schedules,
         }),
     });
-    if (isPreview) return;
+    if (isPreview) {
+      listener.releaseMade(release);
+      return;
+    }
     listener.releaseLive(release);
     if (live && live.number !== release.number) listener.releaseLetGo(live);
   }

@@ -99,6 +99,10 @@ export interface ReleaseSwitched {
 
 /** Is told which instances are of use. Must not throw. */
 export interface ReleaseListener {
+  /** Instances are about to be started of one that is not stored yet; one of the others follows. */
+  releaseStarting(release: Release): void;
+  /** It is stored, and does not go live. */
+  releaseMade(preview: ReleaseRef): void;
   releaseLive(live: ReleaseRef): void;
   /** No call begins in it any more by itself; those that run in it go on. */
   releaseLetGo(old: ReleaseRef): void;

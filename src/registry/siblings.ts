@@ -19,7 +19,9 @@ export async function resolveWithin(
   if (!release || qualifier !== undefined) return await find(qualifier);
   const pinned = functions.resolveCached(name, formatRelease(release));
   if (pinned) return pinned;
-  // Not by `find`, which refuses a function that is not live, and may have been before.
+  const anybodys = functions.resolveCached(name, undefined);
+  if (anybodys && anybodys.record.membership?.project !== release.project) return anybodys;
+  // It may be live no more, or not yet, and have been in the release all the same.
   return await functions.resolve(name, formatRelease(release)).catch(async (error: unknown) => {
     if (!isPlatformError(error, "VersionNotFound")) throw error;
     const target = await find(undefined);

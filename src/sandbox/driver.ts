@@ -34,7 +34,7 @@ export interface Driver extends AsyncDisposable {
 export type ReadySpec = Omit<SandboxSpec, "image" | "codeDir" | "optDir">;
 
 /** What makes a ready sandbox one version's. */
-export type SandboxGift = Pick<SandboxSpec, "codeDir" | "optDir" | "memoryMib" | "cpus">;
+export type SandboxGift = Pick<SandboxSpec, "codeDir" | "optDir" | "memoryMib" | "cpus" | "hosts">;
 
 /** A sandbox without code: its program runs, and its owner keeps it from looking for code until `specialise` has resolved. */
 export interface ReadySandbox {
@@ -86,6 +86,8 @@ export interface SandboxSpec {
   /** Size of `places.tmpDir`. What is in it is held in memory and counts towards `memoryMib`. */
   readonly tmpMib: number;
   readonly network: Network;
+  /** Lines for its `/etc/hosts` besides those that all have, where the driver has such a file for each sandbox. */
+  readonly hosts?: string | undefined;
   /** Whether the program gets a stdin that can be written; otherwise it is empty. */
   readonly hasInput: boolean;
   /** Whether the program listens on a TCP port of its own (`places.port`). */

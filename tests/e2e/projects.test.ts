@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { makeFolder, type Ran, ROOT, run, startDaemon, type TestDaemon } from "./daemon.fake.ts";
+import {
+  busyInstances,
+  makeFolder,
+  type Ran,
+  ROOT,
+  run,
+  startDaemon,
+  type TestDaemon,
+  until,
+} from "./daemon.fake.ts";
 
 const HANDLER = (answer: string) => `export const handler = async () => ${JSON.stringify(answer)};\n`;
 const FILE = `project: shop
@@ -123,5 +132,66 @@ describe("a project on a real daemon", () => {
     assert.deepEqual([preview.code, /--preview is for projects/.test(preview.stderr)], [2, true]);
     const nowhere = await run(join(ROOT, "bin/lambda"), ["rollback"], { cwd: single.path });
     assert.deepEqual([nowhere.code, /which project/.test(nowhere.stderr)], [2, true], nowhere.stderr);
+  });
+});
+
+const CALLER = `
+const text = async (url) => (await fetch(url)).text();
+export const handler = async ({ queryStringParameters: { wait = "0" } = {} }) => {
+  await new Promise((resolve) => setTimeout(resolve, Number(wait)));
+  const { LAMBDAD_URL, LAMBDAD_RELEASE, ORDERS } = process.env;
+  const port = new URL(LAMBDAD_URL).port;
+  const byName = await text(\`http://prices.localhost:\${port}/\`).catch(() => "no name");
+  return { ORDERS, LAMBDAD_RELEASE, byUrl: await text(\`\${LAMBDAD_URL}/prices\`), byName };
+};
+`;
+
+describe("functions of a release", () => {
+  it("call each other within it, before it is live, while it is, and when it is no more", async () => {
+    await using daemon = await startDaemon();
+    const { isolation } = JSON.parse((await daemon.control("GET", "/v1/status")).text);
+    using folder = makeFolder({ "orders/index.mjs": CALLER });
+    const write = (number: number) => {
+      const environment = `environment: { ORDERS: "${number}" }`;
+      const file = `project: duo\nfunctions:\n  orders: { timeout: 30, ${environment} }\n  prices: {}\n`;
+      writeFileSync(join(folder.path, "lambda.yaml"), file);
+      mkdirSync(join(folder.path, "prices"), { recursive: true });
+      writeFileSync(join(folder.path, "prices/index.mjs"), HANDLER(`prices ${number}`));
+    };
+    const expected = (number: number) => ({
+      ORDERS: `${number}`,
+      LAMBDAD_RELEASE: `duo@${number}`,
+      byUrl: `prices ${number}`,
+      byName: isolation.isIsolated ? `prices ${number}` : "no name",
+    });
+    const orders = async (host = "orders", path = "/", headers = {}) =>
+      JSON.parse((await daemon.call(host, path, { headers })).text);
+    write(1);
+    deployed(await daemon.lambda("deploy", folder.path));
+    assert.deepEqual(await orders(), expected(1));
+    const slow = orders("orders", "/?wait=2500");
+    await until(async () => (await busyInstances(daemon, "orders")) === 1);
+    write(2);
+    const preview = deployed(await daemon.lambda("deploy", folder.path, "--preview"));
+    assert.match(preview.stdout, /release 2 can be reached at http:\/\/r2--duo\.localhost/);
+    assert.deepEqual(await orders(), expected(1));
+    assert.deepEqual(await orders("r2--orders"), expected(2));
+    assert.deepEqual(await orders("r2--duo", "/orders"), expected(2));
+    assert.deepEqual(await orders("orders", "/", { "lambda-release": "2" }), expected(2));
+    assert.deepEqual(await orders("orders", "/", { "lambda-release": "duo@2" }), expected(2));
+    deployed(await daemon.lambda("releases", "promote", "2", "--project", "duo"));
+    assert.deepEqual(await orders(), expected(2));
+    assert.deepEqual(await slow, expected(1));
+    assert.deepEqual(await orders("r1--orders"), expected(1));
+    for (const [host, path, release, status] of [
+      ["r9--orders", "/", undefined, 404],
+      ["r2--duo", "/nobody", undefined, 404],
+      ["r2--nobody", "/", undefined, 404],
+      ["orders", "/", "x", 400],
+      ["r1--orders", "/", "2", 400],
+    ] as const) {
+      const headers = release === undefined ? {} : { "lambda-release": release };
+      assert.equal((await daemon.call(host, path, { headers })).status, status, `${host} ${release}`);
+    }
   });
 });

@@ -161,7 +161,12 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       store: store.projects,
       registry: store.registry,
       functions,
-      listener: { releaseLive: () => undefined, releaseLetGo: () => undefined },
+      listener: {
+        releaseStarting: () => undefined,
+        releaseMade: () => undefined,
+        releaseLive: () => undefined,
+        releaseLetGo: () => undefined,
+      },
     },
     events: undefined,
     ledger: store.events,

@@ -1,6 +1,7 @@
 import { PlatformError } from "../../core/errors.ts";
 import type { InvocationId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
+import type { Release, ReleaseRef } from "../../core/release.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { RoutesByHost } from "../../registry/route-table.ts";
@@ -28,6 +29,8 @@ export interface GatewayPorts {
   readonly urlPermissions: UrlPermissions;
   /** Answers what comes to addresses below `/_hooks/`; without it there are none. */
   readonly receiveHook?: ReceiveHook | undefined;
+  /** Releases of projects by their number. */
+  readonly findRelease: (release: ReleaseRef) => Promise<Release | undefined>;
   /** Where routes lead; without it there are none. */
   readonly routes: GatewayRoutes | undefined;
 }
@@ -115,6 +118,8 @@ export interface SignedRequest {
 }
 
 export interface ServingParts extends GatewayPorts {
+  /** The release that requests come out of: that of the address that is listened on. */
+  readonly caller?: ReleaseRef | undefined;
   readonly callers: Callers;
 }
 

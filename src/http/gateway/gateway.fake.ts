@@ -134,6 +134,7 @@ export async function startGateway(facts: TestGatewayFacts = {}): Promise<TestGa
     tunnel,
   );
   const listener = await openGateway({
+    findRelease: async () => undefined,
     host: "127.0.0.1",
     port: 0,
     setting: "LAMBDAD_GATEWAY",

@@ -8,6 +8,8 @@
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { newInvocationId } from "../../core/ids.ts";
 import { PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX } from "../../core/limits.ts";
+import type { Release } from "../../core/release.ts";
+import type { Target } from "../../registry/target.ts";
 import { sendError, sendText } from "../error-response.ts";
 import { answerHealth } from "../health.ts";
 import { discardRest, ignoreFurther, type Listener, listen } from "../listener.ts";
@@ -26,9 +28,11 @@ import {
 } from "./exchange.ts";
 import { checkOpenUrl, corsOf, resolveUrl } from "./function-url.ts";
 import { FORMAT_V2 } from "./payload-v2.ts";
+import { newReleaseAddresses, type ReleaseAddresses } from "./release-addresses.ts";
+import { findInProject, mayBeProject, resolveRequested } from "./release-of-request.ts";
 import { readBody } from "./request-body.ts";
 import { readRequestHead } from "./request-headers.ts";
-import { type DirectRoute, newRouter, type Router } from "./routing.ts";
+import { type DirectRoute, newRouter, type Router, routeByPath } from "./routing.ts";
 import { serveUpgrade } from "./upgrade.ts";
 
 export interface GatewayParts extends GatewayPorts {
@@ -48,22 +52,51 @@ const HOOKS_PATH = "/_hooks/";
 /** A body may take as long as the longest call, and a little more. */
 const REQUEST_MS_MAX = TIMEOUT_MS_MAX + 30_000;
 
+export interface Gateway extends Listener {
+  /** Where instances of a release reach it. */
+  readonly releases: ReleaseAddresses;
+}
+
+const ALL_ADDRESSES = ["0.0.0.0", "::"];
+
 /** @throws PlatformError of `listen`. */
-export async function openGateway(parts: GatewayParts): Promise<Listener> {
+export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   const router = newRouter(parts.domains, parts.routes?.table);
-  const serving: ServingParts = { ...parts, callers: new Callers() };
-  return await listen({
-    host: parts.host,
-    port: parts.port,
-    setting: parts.setting,
-    log: parts.log,
-    requestMsMax: REQUEST_MS_MAX,
-    drainMs: parts.drainMs,
-    handlesContinue: true,
-    handler: (request, response) => serve(serving, router, request, response),
-    plainHandler: (request, response) => serve(serving, router, request, response),
-    onUpgrade: (request, socket, head) => serveUpgrade(serving, router, request, socket, head),
+  const callers = new Callers();
+  const listenOn = (host: string, port: number, of: (request: HttpRequest) => ServingParts) =>
+    listen({
+      host,
+      port,
+      setting: parts.setting,
+      log: parts.log,
+      requestMsMax: REQUEST_MS_MAX,
+      drainMs: parts.drainMs,
+      handlesContinue: true,
+      handler: (request, response) => serve(of(request), router, request, response),
+      plainHandler: (request, response) => serve(of(request), router, request, response),
+      onUpgrade: (request, socket, head) => serveUpgrade(of(request), router, request, socket, head),
+    });
+  const serving: ServingParts = { ...parts, callers };
+  const isOnAll = ALL_ADDRESSES.includes(parts.host);
+  const listener = await listenOn(parts.host, parts.port, (request) => {
+    const caller = isOnAll ? releases.ofAddress(request.socket.localAddress) : undefined;
+    return caller ? { ...serving, caller } : serving;
   });
+  const releases = newReleaseAddresses({
+    port: listener.address.port,
+    isOnAll,
+    listenOn(host, port, caller) {
+      const within = { ...serving, caller };
+      return listenOn(host, port, () => within);
+    },
+  });
+  return {
+    address: listener.address,
+    releases,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([listener[Symbol.asyncDispose](), releases[Symbol.asyncDispose]()]);
+    },
+  };
 }
 
 /** Never rejects: what goes wrong becomes the response. */
@@ -110,9 +143,10 @@ let routedModule: typeof import("./routed.ts") | undefined;
 /** A request whose address names a function or a function URL. */
 async function serveAddressed(
   parts: ServingParts,
-  { request, response, invocationId, head, added }: Arrival,
+  arrival: Arrival,
   route: Exclude<DirectRoute, { readonly kind: "own" }>,
 ): Promise<void> {
+  const { request, response, invocationId, head, added } = arrival;
   const common = {
     request,
     response,
@@ -128,9 +162,12 @@ async function serveAddressed(
   };
   switch (route.kind) {
     case "function": {
+      const isPlain = head.release === undefined && !parts.caller;
       const target =
-        parts.functions.resolveCached(route.name, route.qualifier) ??
-        (await parts.functions.resolve(route.name, route.qualifier));
+        (isPlain ? parts.functions.resolveCached(route.name, route.qualifier) : undefined) ??
+        (await targetOrProject(parts, arrival, route));
+      // It was a project's host, and the request has been answered as one to a function of it.
+      if (!target) return;
       const reply = { added, replacesCors: false };
       const exchange: Exchange = { ...common, target, apiId: route.name, reply };
       await (route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange));
@@ -151,6 +188,41 @@ async function serveAddressed(
       await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
     }
   }
+}
+
+/** What the address of a function leads to; undefined once it was served as that of a project. */
+async function targetOrProject(
+  parts: ServingParts,
+  arrival: Arrival,
+  route: Extract<DirectRoute, { readonly kind: "function" }>,
+): Promise<Target | undefined> {
+  try {
+    return await resolveRequested(parts, arrival.head.release, route.name, route.qualifier);
+  } catch (error) {
+    const release = mayBeProject(error, route) ? await findInProject(parts, route) : undefined;
+    if (!release) throw error;
+    await serveProject(parts, arrival, route, release);
+    return undefined;
+  }
+}
+
+/** A request to `r12--PROJECT.DOMAIN`. */
+async function serveProject(
+  parts: ServingParts,
+  arrival: Arrival,
+  { path, query, host }: Extract<DirectRoute, { readonly kind: "function" }>,
+  release: Release,
+): Promise<void> {
+  const inner = routeByPath(path, query, host);
+  const names = release.functions.map(({ name }) => name);
+  if (inner.kind === "function" && names.includes(inner.name)) {
+    await serveAddressed({ ...parts, caller: release }, arrival, inner);
+    return;
+  }
+  throw new PlatformError(
+    "RouteNotFound",
+    `this is release ${release.number} of project ${release.project}; a function of it is at /NAME: ${names.join(", ")}`,
+  );
 }
 
 /** The signature covers the body, so that is read first. */

@@ -19,6 +19,7 @@ type Role =
   | "expect"
   | "prefer"
   | "origin"
+  | "release"
   | "upgrade";
 
 const ROLES = new Map<string, Role>([
@@ -34,6 +35,7 @@ const ROLES = new Map<string, Role>([
   ["prefer", "prefer"],
   ["origin", "origin"],
   ["upgrade", "upgrade"],
+  ["lambda-release", "release"],
   ["keep-alive", "dropped"],
   ["proxy-connection", "dropped"],
   ["proxy-authorization", "dropped"],
@@ -74,6 +76,8 @@ export interface RequestHead {
   readonly upgrade: string | undefined;
   readonly wantsContinue: boolean;
   readonly prefersAsync: boolean;
+  /** The release that the caller asks for, as it was sent. */
+  readonly release: string | undefined;
 }
 
 export function readRequestHead(raw: readonly string[]): RequestHead {
@@ -90,6 +94,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
   let connection: string | undefined;
   let wantsContinue = false;
   let prefersAsync = false;
+  let release: string | undefined;
 
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]?.toLowerCase() ?? "";
@@ -139,6 +144,10 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       case "origin":
         origin ??= value;
         break;
+      case "release":
+        release ??= value;
+        kept = "";
+        break;
       case "upgrade":
         upgrade ??= value;
         kept = "";
@@ -161,6 +170,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     upgrade,
     wantsContinue,
     prefersAsync,
+    release,
   };
 }
 

@@ -30,6 +30,7 @@ import {
 } from "./exchange.ts";
 import type { RoutedFacts } from "./http-event.ts";
 import { FORMAT_V2 } from "./payload-v2.ts";
+import { resolveRequested } from "./release-of-request.ts";
 import type { RequestHead } from "./request-headers.ts";
 import { isBodiless } from "./response-headers.ts";
 import { admitByRoute, type RouteCaller } from "./route-guard.ts";
@@ -57,7 +58,7 @@ export async function serveRouted(
   const { action, cors } = route;
   // Before anything that may fail: a page may read why it was refused.
   if (cors) added.push(...corsHeaders(cors, head));
-  const target = action.kind === "function" ? await targetOfRoute(parts, action) : undefined;
+  const target = action.kind === "function" ? await targetOfRoute(parts, action, head) : undefined;
   const admitted = await admitByRoute(routesOf(parts), route, arrival, target, sourceIpOf(request));
   if (action.kind === "response") {
     discardRest(request);
@@ -129,7 +130,7 @@ export async function admitUpgrade(
   if (action.kind === "response" || action.isAsync) {
     throw new PlatformError("InvalidRequest", "what this route answers with cannot be upgraded");
   }
-  const target = await targetOfRoute(parts, action);
+  const target = await targetOfRoute(parts, action, head);
   const admitted = await admitByRoute(routesOf(parts), found.route, { head, added: [] }, target, ip);
   return { kind: "admitted", head: admitted.head, address: addressFor(action, routed, path), target };
 }
@@ -164,8 +165,13 @@ function orElse(routed: RoutedRequest): DirectRoute {
 }
 
 /** @throws PlatformError `FunctionNotFound`, `AliasNotFound`, `VersionNotFound`. */
-export async function targetOfRoute(parts: ServingParts, action: CallAction): Promise<Target> {
-  const { functionName, qualifier } = action;
+export async function targetOfRoute(
+  parts: ServingParts,
+  { functionName, qualifier }: CallAction,
+  { release }: Pick<RequestHead, "release">,
+): Promise<Target> {
+  if (release !== undefined || parts.caller)
+    return await resolveRequested(parts, release, functionName, qualifier);
   return (
     parts.functions.resolveCached(functionName, qualifier) ??
     (await parts.functions.resolve(functionName, qualifier))

@@ -171,7 +171,8 @@ function originForm(target: string): { readonly origin: string; readonly authori
   return { origin: rest.startsWith("/") ? rest : `/${rest}`, authority: absolute[1] ?? "" };
 }
 
-function routeByPath(path: string, query: string, host: string): DirectRoute {
+/** Where a path leads on a host that names no function. @throws PlatformError as `Router.route`. */
+export function routeByPath(path: string, query: string, host: string): DirectRoute {
   if (path === "/" || path.startsWith("/_")) return { kind: "own", path };
   const slash = path.indexOf("/", 1);
   const written = slash === -1 ? path.slice(1) : path.slice(1, slash);

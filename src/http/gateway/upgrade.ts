@@ -14,6 +14,7 @@ import {
   verified,
 } from "./exchange.ts";
 import { checkOpenUrl, resolveUrl } from "./function-url.ts";
+import { resolveRequested } from "./release-of-request.ts";
 import { hasBody } from "./request-body.ts";
 import { forwardedHeaders, type RequestHead, readRequestHead } from "./request-headers.ts";
 import type { Router } from "./routing.ts";
@@ -75,7 +76,7 @@ async function admit(
   if (route.kind === "own")
     throw new PlatformError("RouteNotFound", `nothing can be upgraded at ${route.path}`);
   if (route.kind === "function") {
-    const target = await parts.functions.resolve(route.name, route.qualifier);
+    const target = await resolveRequested(parts, requestHead.release, route.name, route.qualifier);
     requireServer(target);
     return { requestHead, route, target };
   }

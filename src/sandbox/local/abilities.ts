@@ -150,6 +150,7 @@ function probeRequest(runDir: string): StartRequest {
     forkFrom: null,
     environment: {},
     workingDir: "/",
+    hosts: "",
   };
 }
 

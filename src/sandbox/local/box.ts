@@ -15,6 +15,7 @@ import {
   removeGroup,
   setLimits,
 } from "./cgroups.ts";
+import { writeHosts } from "./hosts-file.ts";
 import type { InnerNetwork } from "./inner-network.ts";
 import type { Given, Tracks } from "./messages.ts";
 import { isAlive, markedProcesses, tryKill, trySignal } from "./processes.ts";
@@ -170,6 +171,8 @@ export class Box {
     const { syscalls } = this.#parts;
     if (!syscalls || !this.#awaitsCode) throw new Error(`sandbox ${this.id} was not started without code`);
     const places = join(this.#folder, LATER_FOLDER);
+    const { jail } = this.#parts;
+    if (jail && given.hosts !== "") writeHosts(this.#folder, jail, given.hosts);
     syscalls.mountReadOnly(given.codeDir, join(places, LATER_CODE));
     if (given.optDir !== null) syscalls.mountReadOnly(given.optDir, join(places, LATER_LAYERS));
   }

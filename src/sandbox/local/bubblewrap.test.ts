@@ -8,7 +8,7 @@ const host: HostWorld = {
   setpriv: "/usr/bin/setpriv",
   env: "/usr/bin/env",
   systemPaths: [{ path: "/bin", linkTo: "usr/bin" }],
-  etc: { folder: "/run/x/etc", mounts: [] },
+  etc: { folder: "/run/x/etc", mounts: [], hosts: "" },
   canDisableUserNamespaces: true,
 };
 const asRoot: BoxWorld = {
@@ -40,6 +40,7 @@ const request: StartRequest = {
   command: ["/var/task/bootstrap", "--flag"],
   environment: { SECRET: "s3cret", LD_PRELOAD: "/var/task/evil.so" },
   workingDir: "/var/task",
+  hosts: "",
 };
 
 /** Whether these options stand there in this order, one after the other. */

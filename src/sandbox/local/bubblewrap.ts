@@ -13,13 +13,15 @@ export interface HostWorld {
   readonly etc: {
     readonly folder: string;
     readonly mounts: readonly { readonly path: string; readonly source: string }[];
+    /** Names and addresses that every sandbox knows. */
+    readonly hosts: string;
   };
   readonly canDisableUserNamespaces: boolean;
 }
 
 /** Parts of this host that one sandbox has for itself. */
 export interface BoxWorld {
-  /** With the folder `s`, which holds `passwd`, `group` and the daemon's sockets. */
+  /** With the folder `s`, which holds `passwd`, `group`, `hosts` and the daemon's sockets. */
   readonly folder: string;
   readonly user: BoxUser;
   /** bubblewrap makes an empty network; otherwise it stays in that of its parent. */

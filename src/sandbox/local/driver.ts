@@ -153,10 +153,10 @@ class LocalDriver implements Driver {
   }
 
   async #specialise({ id, pidsMax }: ReadySpec, gift: SandboxGift): Promise<void> {
-    const { codeDir, optDir = null, memoryMib, cpus } = gift;
+    const { codeDir, optDir = null, memoryMib, cpus, hosts = "" } = gift;
     const problem = await new Promise<string | null>((resolve) => {
       this.#specialising.set(id, resolve);
-      const given = { codeDir, optDir, memoryMib, cpus, pidsMax };
+      const given = { codeDir, optDir, memoryMib, cpus, pidsMax, hosts };
       if (!this.#spawner.send({ type: "specialise", id, given })) {
         this.#take(this.#specialising, id)?.(SPAWNER_DIED);
       }

@@ -70,8 +70,7 @@ export function findHostWorld(bubblewrap: string, folder: string): HostWorld {
 function makeEtc(folder: string): HostWorld["etc"] {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   for (const name of ETC_FILES) copyFile(join("/etc", name), join(folder, name));
-  writeFileSync(join(folder, "hosts"), hostsWithSandbox());
-  for (const name of ["passwd", "group"]) {
+  for (const name of ["passwd", "group", "hosts"]) {
     rmSync(join(folder, name), { force: true });
     symlinkSync(`${SOCKET_DIR}/${name}`, join(folder, name));
   }
@@ -81,7 +80,7 @@ function makeEtc(folder: string): HostWorld["etc"] {
     if (isFolder) mkdirSync(place, { recursive: true });
     else writeFileSync(place, "");
   }
-  return { folder, mounts };
+  return { folder, mounts, hosts: hostsWithSandbox() };
 }
 
 interface EtcMount {

@@ -63,6 +63,8 @@ export interface StartRequest {
   readonly forkFrom: ForkSource | null;
   readonly environment: Readonly<Record<string, string>>;
   readonly workingDir: string;
+  /** Lines for its `/etc/hosts` besides those that all have. */
+  readonly hosts: string;
 }
 
 export type ToSpawner =
@@ -115,6 +117,7 @@ export interface Given {
   readonly memoryMib: number;
   readonly cpus: number;
   readonly pidsMax: number;
+  readonly hosts: string;
 }
 
 /** Where the driver can watch a sandbox from outside. */

@@ -72,6 +72,7 @@ function requestOf(runDir: string, script: string, changes: Partial<StartRequest
     command: ["/bin/sh", "-c", script],
     environment: { PATH: "/usr/bin:/bin" },
     workingDir: "/",
+    hosts: "",
     ...changes,
   };
 }

@@ -2,7 +2,7 @@
  * Starts sandboxes. Each has a folder while it lives:
  *
  *   runDir/BOX/   stdin stdout stderr telemetry   FIFOs
- *                 s/                              /run/lambdad inside: sockets of the daemon, passwd, group
+ *                 s/                              /run/lambdad inside: sockets of the daemon, passwd, group, hosts
  *                 record tmp/                     its first process; the temporary folder of a plain process
  *                 later/                          /var/task and /opt of one that is told later what it is to be
  *
@@ -32,6 +32,7 @@ import {
   userFiles,
 } from "./bubblewrap.ts";
 import { type Group, makeGroup, removeGroup, setLimits } from "./cgroups.ts";
+import { writeHosts } from "./hosts-file.ts";
 import { InnerNetwork } from "./inner-network.ts";
 import { MARKER, RUNTIME_API_PORT, type StartRequest } from "./messages.ts";
 import { findChildren, findStartTime, tryKill } from "./processes.ts";
@@ -135,6 +136,7 @@ async function startShell(
   const uid = user.kind === "host" ? user.uid : undefined;
   return inNewFolder(parts, newBoxId(), async (made) => {
     writeUserFiles(made.folder, user.uid);
+    writeHosts(made.folder, jail, "");
     const network = request && openNetwork(parts, request);
     made.undo(() => network?.[Symbol.dispose]());
     // Before the program, which may ask at once.
@@ -180,6 +182,7 @@ async function startShell(
 
 function order(shell: ReadyShell, request: StartRequest): void {
   const { jail, group } = shell;
+  if (request.hosts !== "") writeHosts(shell.box.tracks.folder, jail, request.hosts);
   shell.box.setLimits({ ...request, isBackground: request.codeDir === null });
   if (request.codeDir === null) shell.box.awaitCode();
   const makesSandboxes = shell.reports !== undefined;

@@ -13,6 +13,7 @@ import {
   SOCKET_FOLDER,
 } from "./bubblewrap.ts";
 import type { Group } from "./cgroups.ts";
+import { writeHosts } from "./hosts-file.ts";
 import type { StartRequest } from "./messages.ts";
 import { findChildren, numbers } from "./processes.ts";
 import { inNewFolder, newBoxId, openNetwork, writeUserFiles } from "./start-box.ts";
@@ -40,6 +41,7 @@ export async function startFork(
   return inNewFolder(parts, newBoxId(), async (made) => {
     refuseNuls(request);
     writeUserFiles(made.folder, uid);
+    writeHosts(made.folder, jail, request.hosts);
     const network = openNetwork(parts, request);
     made.undo(() => network?.[Symbol.dispose]());
     const pipes = openPipes(made.folder, { syscalls: parts.syscalls, uid });

@@ -75,6 +75,7 @@ export async function makeRequest(
     forkFrom: forkFrom ?? null,
     environment,
     workingDir,
+    hosts: spec.hosts ?? "",
   };
 }
 
