@@ -12,6 +12,8 @@ export interface RouteOptions {
   readonly host?: string;
   readonly function?: string;
   readonly async?: boolean;
+  readonly payload?: string;
+  readonly event?: string | false;
   readonly stripPrefix?: string | false;
   readonly stageVariable?: readonly string[];
   readonly respond?: string;
@@ -43,6 +45,8 @@ export async function routeBody(
   const { stripPrefix, stageVariable, description } = options;
   return {
     ...functionMembers(options.function),
+    ...(options.payload !== undefined && { payload: options.payload }),
+    ...(await eventMember(command, options.event)),
     ...(options.async !== undefined && { async: options.async }),
     ...(stripPrefix !== undefined && { stripPrefix: stripPrefix === false ? null : stripPrefix }),
     ...(stageVariable !== undefined && { stageVariables: pairs("--stage-variable", stageVariable, "=") }),
@@ -58,6 +62,20 @@ function functionMembers(text: string | undefined): Record<string, unknown> {
   if (text === undefined) return {};
   const { name, qualifier } = qualifiedName(text);
   return { function: name, qualifier: qualifier ?? null };
+}
+
+async function eventMember(
+  command: Command,
+  event: string | false | undefined,
+): Promise<Record<string, unknown>> {
+  if (event === undefined) return {};
+  if (event === false) return { event: null };
+  const text = await textOption(command, "--event", event);
+  try {
+    return { event: JSON.parse(text) };
+  } catch (error) {
+    throw usageError(`--event: expected JSON, or @FILE with it: ${messageOf(error)}`);
+  }
 }
 
 async function responseMember(

@@ -10,6 +10,7 @@ const EXAMPLES = `
 Examples:
   lambda route add "GET /stock/{symbol}" --function stock --host api.localhost
   lambda route add "ANY /shop/{proxy+}" --function shop:prod --host api.localhost --strip-prefix /shop
+  lambda route add "GET /price/{symbol}" --function price --event '{"symbol":"\${request.path.symbol}"}'
   lambda route add "POST /orders" --function orders --host api.localhost --async
   lambda route add "POST /admin" --function admin --host api.localhost --auth key --limit 10/m
   lambda route add "GET /me" --function me --host api.localhost --jwt-issuer https://id.example.com/ \\
@@ -59,6 +60,7 @@ export function addRoutes(program: Program, run: Runner): void {
       .option("--route <route>", "another method or path")
       .option("--to-host <host>", "another host")
       .option("--any-host", "every host that means nothing else")
+      .option("--no-event", "let the function get the request again")
       .option("--no-async", "wait for the function again")
       .option("--no-cors", "let the function speak for itself about other origins again")
       .option("--no-limit", "without a limit again")
@@ -84,6 +86,13 @@ function ofOne(route: Program, name: string, description: string): Program {
 function addSettings(command: Program): Program {
   return command
     .option("--function <function[:qualifier]>", "where it leads; an alias is followed")
+    .addOption(
+      new Option("--payload <format>", "AWS's format in which a handler gets the request [2.0]").choices([
+        "1.0",
+        "2.0",
+      ]),
+    )
+    .option("--event <json|@file>", "what the function gets instead: JSON with parts of the request in it")
     .option("--async", "answer 202 with an event id, and do not wait for the function")
     .option("--strip-prefix <path>", "cut this off the path that the function sees")
     .option("--stage-variable <NAME=VALUE>", "event.stageVariables, repeatable", collect)

@@ -22,6 +22,8 @@ export function readRoute(value: unknown): RouteView {
   const limit = fields.optionalObject("limit");
   const rules = [
     response === undefined && fields.truth("async") ? "async" : "",
+    fields.optionalText("payload") === "1.0" ? "payload 1.0" : "",
+    fields.value("event") === undefined ? "" : "event",
     auth.text("type") === "none" ? "" : auth.text("type"),
     cors ? "cors" : "",
     limit ? rateText(limit) : "",
@@ -35,6 +37,7 @@ export function readRoute(value: unknown): RouteView {
     rules,
     facts: [
       ["Strip prefix", fields.optionalText("stripPrefix")],
+      ["Event", fields.value("event") === undefined ? undefined : JSON.stringify(fields.value("event"))],
       ["Variables", pairsText(stageVariables)],
       ["Tokens of", auth.optionalText("issuer")],
       ["For", auth.value("audience") === undefined ? undefined : auth.list("audience").join(", ")],

@@ -13,6 +13,7 @@ import type { HttpResponse } from "../message.ts";
 import { rawInput } from "../raw-invoke.ts";
 import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";
 import { type Failure, failureOf, invalidResponse } from "./function-failure.ts";
+import type { HttpEvent } from "./http-event.ts";
 import { callerGone, hasBody, readBody, streamBody } from "./request-body.ts";
 import { forwardedHeaders, headerOf, provenanceHeaders } from "./request-headers.ts";
 import { BufferedResponse } from "./response-buffer.ts";
@@ -139,34 +140,40 @@ async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): 
 
 /** The body as the entry takes it: what is kept in memory is at most `bytesMax`, and only servers get a stream. */
 function bodyOf(
-  { request, response, head, target, signed, isAsync }: Exchange,
+  { request, response, head, target, signed, isAsync, format }: Exchange,
   bytesMax: number,
 ): AsyncIterable<Uint8Array> | Promise<Buffer | undefined> | Buffer | undefined {
   if (signed) return signed.body;
   if (!hasBody(head)) return undefined;
   const { kind } = target.version.config.entry;
-  const takesStream = (kind === "server" || kind === "lifecycle") && !isAsync;
+  const takesStream = (kind === "server" || kind === "lifecycle") && !isAsync && !format.isForAll;
   if (takesStream && !isSmall(head.contentLength)) return streamBody(request, response, head);
   return readBody(request, response, head, bytesMax);
 }
 
 /** The request as the entry takes it. */
 export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallInput {
-  const { request, head, route, target, invocationId, signed, provenance } = exchange;
-  const method = request.method ?? "GET";
+  const { request, head, route, target, provenance, format } = exchange;
   const { kind } = target.version.config.entry;
-  if (kind === "server" || kind === "lifecycle") {
+  if ((kind === "server" || kind === "lifecycle") && !format.isForAll) {
     const rawHeaders = forwardedHeaders(head, provenance);
-    return { kind: "request", method, path: targetOf(route), rawHeaders, body };
+    return { kind: "request", method: request.method ?? "GET", path: targetOf(route), rawHeaders, body };
   }
   assert.ok(body === undefined || Buffer.isBuffer(body), "only servers are given a stream");
-  if (kind === "filter") {
+  if (kind === "filter" && !format.isForAll) {
     const contentType = head.contentType ?? "application/octet-stream";
     return { kind: "event", payload: body ?? new Uint8Array(0), contentType };
   }
-  const payload = exchange.format.eventOf({
+  const payload = format.eventOf(eventFacts(exchange, body));
+  if (format.isForAll) return rawInput(kind, payload, "application/json");
+  return { kind: "event", payload, contentType: "application/json" };
+}
+
+function eventFacts(exchange: InputFacts, body: Buffer | undefined): HttpEvent {
+  const { request, head, route, invocationId, signed, provenance, routed } = exchange;
+  return {
     invocationId,
-    method,
+    method: request.method ?? "GET",
     protocol: request.httpVersion === "1.0" ? "HTTP/1.0" : "HTTP/1.1",
     path: route.path,
     query: route.query,
@@ -176,11 +183,10 @@ export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallI
     sourceIp: provenance.sourceIp,
     body,
     apiId: exchange.apiId,
-    caller: signed?.caller ?? exchange.routed?.caller,
-    routed: exchange.routed,
+    caller: signed?.caller ?? routed?.caller,
+    routed,
     receivedAt: Date.now(),
-  });
-  return { kind: "event", payload, contentType: "application/json" };
+  };
 }
 
 type InputFacts = Pick<

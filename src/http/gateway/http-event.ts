@@ -9,6 +9,8 @@ export interface HandlerFormat {
   eventOf(facts: HttpEvent): Buffer;
   /** @throws InvalidFunctionResponse if the result describes no response. */
   answerOf(payload: Uint8Array, reply: ReplyHeaders): HttpAnswer;
+  /** Whether servers and filters get the event as well, as a raw invoke gives it to them. */
+  readonly isForAll: boolean;
 }
 
 export interface HttpEvent {

@@ -21,6 +21,7 @@ import type {
   RoutedFacts,
   SignedCaller,
 } from "./http-event.ts";
+import { queryPairs } from "./query.ts";
 import type { RequestHead } from "./request-headers.ts";
 import {
   checkedStatus,
@@ -134,11 +135,7 @@ function headersJson(head: RequestHead, added: readonly string[]): string {
 
 function queryJson(query: string): string {
   const values = new Map<string, string>();
-  for (const part of query.split("&")) {
-    if (part === "") continue;
-    const equals = part.indexOf("=");
-    const name = decoded(equals === -1 ? part : part.slice(0, equals));
-    const value = equals === -1 ? "" : decoded(part.slice(equals + 1));
+  for (const [name, value] of queryPairs(query)) {
     const before = values.get(name);
     values.set(name, before === undefined ? value : `${before},${value}`);
   }
@@ -148,22 +145,11 @@ function queryJson(query: string): string {
   return `,"queryStringParameters":{${json.slice(1)}}`;
 }
 
-/** A value that is not well encoded stays as it is: the function may know better, and `rawQueryString` has it too. */
-function decoded(text: string): string {
-  if (!text.includes("%") && !text.includes("+")) return text;
-  const spaced = text.replaceAll("+", " ");
-  try {
-    return decodeURIComponent(spaced);
-  } catch {
-    return spaced;
-  }
-}
-
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 let timeOfSecond = { second: -1, text: "" };
 
 /** `12/Mar/2020:19:03:58 +0000`; made once a second. */
-function commonLogTime(at: number): string {
+export function commonLogTime(at: number): string {
   const second = Math.floor(at / 1000);
   if (second !== timeOfSecond.second) {
     const date = new Date(at);
@@ -181,7 +167,7 @@ function commonLogTime(at: number): string {
  * @throws InvalidFunctionResponse if it describes none: not JSON, a status, header or body that HTTP cannot carry.
  */
 export function answerOf(payload: Uint8Array, reply: ReplyHeaders): HttpAnswer {
-  const value = parse(payload);
+  const value = parseResult(payload);
   if (isRecord(value) && "statusCode" in value) return described(value, reply);
   const headers = new ResponseHeaders(reply);
   headers.add("content-type", "application/json");
@@ -190,7 +176,7 @@ export function answerOf(payload: Uint8Array, reply: ReplyHeaders): HttpAnswer {
 
 /** Status and headers of a response that a streaming handler describes before its body. */
 export function preludeOf(prelude: Uint8Array, reply: ReplyHeaders): Pick<HttpAnswer, "status" | "headers"> {
-  const value = parse(prelude);
+  const value = parseResult(prelude);
   if (!isRecord(value))
     throw new InvalidFunctionResponse("the prelude of a streamed response must be an object");
   const headers = new ResponseHeaders(reply);
@@ -209,17 +195,23 @@ function described(value: Readonly<Record<string, unknown>>, reply: ReplyHeaders
 
 function describedBody(value: Readonly<Record<string, unknown>>): string | Uint8Array {
   const { body, isBase64Encoded } = value;
-  if (isBase64Encoded !== undefined && isBase64Encoded !== null && typeof isBase64Encoded !== "boolean") {
-    throw new InvalidFunctionResponse(
-      `isBase64Encoded must be true or false, got ${JSON.stringify(isBase64Encoded)}`,
-    );
-  }
+  checkBase64Flag(isBase64Encoded);
   if (body === undefined || body === null) return "";
-  if (typeof body !== "string") return JSON.stringify(body);
+  return typeof body === "string" ? decodedBody(body, isBase64Encoded) : JSON.stringify(body);
+}
+
+/** @throws InvalidFunctionResponse if the flag is none, or the text is not what it says. */
+export function decodedBody(body: string, isBase64Encoded: unknown): string | Uint8Array {
+  checkBase64Flag(isBase64Encoded);
   if (!isBase64Encoded) return body;
   if (!BASE64.test(body))
     throw new InvalidFunctionResponse("body is not base64 although isBase64Encoded is true");
   return Buffer.from(body, "base64");
+}
+
+function checkBase64Flag(flag: unknown): void {
+  if (flag === undefined || flag === null || typeof flag === "boolean") return;
+  throw new InvalidFunctionResponse(`isBase64Encoded must be true or false, got ${JSON.stringify(flag)}`);
 }
 
 /** One class without alternatives, so that no input makes it slow. */
@@ -266,7 +258,8 @@ function scalar(name: string, value: unknown): string {
   );
 }
 
-function parse(payload: Uint8Array): unknown {
+/** @throws InvalidFunctionResponse if it is not JSON. */
+export function parseResult(payload: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
   } catch (cause) {
@@ -278,4 +271,4 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-export const FORMAT_V2: HandlerFormat = { eventOf, answerOf };
+export const FORMAT_V2: HandlerFormat = { eventOf, answerOf, isForAll: false };

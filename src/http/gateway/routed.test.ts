@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references look like that
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PlatformError } from "../../core/errors.ts";
@@ -495,4 +496,79 @@ describe("upgrades over routes", () => {
       assert.equal(statusOf(await exchangeRaw(gateway.port, upgrade(path))), status);
     });
   }
+});
+
+describe("what a route makes of a request", () => {
+  it("is payload format 1.0, both ways", async () => {
+    const action = sampleAction("stock", { payload: "1.0" });
+    const answers = ['{"statusCode":201,"body":"ok"}', '{"message":"no status"}'];
+    await using gateway = await startRouted([{ ...stock, action }], {
+      run: () => returned(answers.shift() ?? ""),
+    });
+    assert.deepEqual(await gateway.ask("/stock/A%20B").then(({ status, text }) => [status, text]), [
+      201,
+      "ok",
+    ]);
+    const { version, resource, path, pathParameters } = gateway.lastEvent();
+    assert.deepEqual(
+      [version, resource, path, pathParameters],
+      ["1.0", "/stock/{symbol}", "/stock/A%20B", { symbol: "A B" }],
+    );
+    const { status, text } = await gateway.ask("/stock/A");
+    assert.deepEqual([status, JSON.parse(text).error.code], [502, "InvalidFunctionResponse"]);
+  });
+
+  const event = {
+    symbol: "${request.path.symbol}",
+    query: "${request.query.a}",
+    header: "${request.header.x-a}",
+    hidden: "${request.header.x-forwarded-for}",
+    first: "${request.body.list.0}",
+    whole: "${request.body}",
+    where:
+      "${request.method} ${request.rawPath}?${request.rawQuery} on ${context.host} by ${context.routeKey}",
+    ip: "${context.sourceIp}",
+    own: "${request.body.constructor}",
+  };
+  const mapped = (functionName: string) =>
+    sampleRoute(`POST ${API}/stock/{symbol}`, { action: sampleAction(functionName, { event }) });
+  const facts = {
+    method: "POST",
+    body: JSON.stringify({ list: [{ deep: true }] }),
+    headers: { "content-type": "application/json; charset=utf-8", "x-a": "b", "x-forwarded-for": "evil" },
+  };
+  const expected = {
+    symbol: "A B",
+    query: "1,2",
+    header: "b",
+    hidden: null,
+    first: { deep: true },
+    whole: { list: [{ deep: true }] },
+    where: "POST /stock/A%20B?a=1&a=2 on api.localhost by POST /stock/{symbol}",
+    ip: "127.0.0.1",
+    own: null,
+  };
+
+  it("is an event by its template, and the result is the answer", async () => {
+    await using gateway = await startRouted([mapped("stock")], { run: () => returned('{"price":3}') });
+    const { status, text } = await gateway.ask("/stock/A%20B?a=1&a=2", facts);
+    assert.deepEqual([status, text, gateway.lastEvent()], [200, '{"price":3}', expected]);
+  });
+
+  it("is that event for a server, too, as a raw invoke gives it", async () => {
+    await using gateway = await startRouted([mapped("server")]);
+    await gateway.ask("/stock/A%20B?a=1&a=2", facts);
+    const input = gateway.invocations.calls[0]?.request.input;
+    assert.ok(input?.kind === "request" && input.body instanceof Uint8Array);
+    assert.deepEqual(
+      [input.method, input.path, JSON.parse(Buffer.from(input.body).toString())],
+      ["POST", "/", expected],
+    );
+  });
+
+  it("is refused where the body is not the JSON that it says", async () => {
+    await using gateway = await startRouted([mapped("stock")]);
+    const { status, text } = await gateway.ask("/stock/A", { ...facts, body: "{" });
+    assert.deepEqual([status, JSON.parse(text).error.code, gateway.called()], [400, "InvalidPayload", []]);
+  });
 });

@@ -28,7 +28,9 @@ import {
   type ServingParts,
   sourceIpOf,
 } from "./exchange.ts";
-import type { RoutedFacts } from "./http-event.ts";
+import type { HandlerFormat, RoutedFacts } from "./http-event.ts";
+import { mappedFormat } from "./mapped-event.ts";
+import { FORMAT_V1 } from "./payload-v1.ts";
 import { FORMAT_V2 } from "./payload-v2.ts";
 import { resolveRequested } from "./release-of-request.ts";
 import type { RequestHead } from "./request-headers.ts";
@@ -75,7 +77,7 @@ export async function serveRouted(
     route: address,
     target,
     apiId: route.host ?? "default",
-    format: FORMAT_V2,
+    format: formatOf(action),
     routed: factsOf(found, routesOf(parts), admitted),
     isAsync: action.isAsync,
     reply: { added, replacesCors: cors !== undefined },
@@ -197,6 +199,11 @@ function sendFixed(response: HttpResponse, action: ResponseAction, added: readon
   const length = isBodiless(status) ? [] : ["content-length", String(Buffer.byteLength(body))];
   response.writeHead(status, [...headers, ...length, ...added]);
   response.end(isBodiless(status) ? undefined : body);
+}
+
+function formatOf({ payload, event }: CallAction): HandlerFormat {
+  if (event !== undefined) return mappedFormat(event);
+  return payload === "1.0" ? FORMAT_V1 : FORMAT_V2;
 }
 
 function routesOf({ routes }: ServingParts): GatewayRoutes {

@@ -5,12 +5,14 @@ import { FUNCTION_NAME_RULE, parseFunctionName } from "../../../core/ids.ts";
 import {
   type CallAction,
   type HttpRoute,
+  PAYLOAD_FORMATS,
   type ResponseAction,
   ROUTE_METHODS,
   type RouteAction,
   type RouteMethod,
   routeKeyText,
 } from "../../../core/route.ts";
+import { parseEventTemplate } from "../../../core/route-event.ts";
 import { parseRoutePath } from "../../../core/route-path.ts";
 import type { NewRoute } from "../../../registry/route-book.ts";
 import type { FunctionUrls } from "../parts.ts";
@@ -59,6 +61,9 @@ const members = {
     .nullable(),
   /** Instead of a function. */
   response: FixedResponse,
+  payload: z.enum(PAYLOAD_FORMATS),
+  /** What the function gets in place of the request. */
+  event: z.unknown(),
   async: z.boolean(),
   stripPrefix: z.string().nullable(),
   stageVariables: z.record(
@@ -137,7 +142,15 @@ export function parseRouteKey(text: string): { readonly method: RouteMethod; rea
   return { method, path };
 }
 
-const CALL_MEMBERS = ["function", "qualifier", "async", "stripPrefix", "stageVariables"] as const;
+const CALL_MEMBERS = [
+  "function",
+  "qualifier",
+  "payload",
+  "event",
+  "async",
+  "stripPrefix",
+  "stageVariables",
+] as const;
 
 function actionOf(given: Given, before: RouteAction | undefined): RouteAction {
   const isCall = CALL_MEMBERS.some((member) => given[member] !== undefined && given[member] !== null);
@@ -170,17 +183,30 @@ function callOf(given: Given, before: CallAction | undefined): CallAction {
   if (Object.keys(stageVariables).length > STAGE_VARIABLES_MAX) {
     throw new PlatformError("InvalidRequest", `stageVariables: at most ${STAGE_VARIABLES_MAX}`);
   }
+  const payload = given.payload ?? before?.payload ?? "2.0";
+  const event =
+    given.event === undefined
+      ? before?.event
+      : given.event === null
+        ? undefined
+        : parseEventTemplate(given.event);
+  if (event !== undefined && payload === "1.0") {
+    throw new PlatformError(
+      "InvalidRequest",
+      "event: it takes the place of the request, so payload does nothing",
+    );
+  }
   // Another function is not followed by the alias of the one before.
   const kept = given.function === undefined || given.function === before?.functionName;
   return {
     kind: "function",
     functionName,
     qualifier: qualifier === undefined ? (kept ? before?.qualifier : undefined) : (qualifier ?? undefined),
-    payload: before?.payload ?? "2.0",
+    payload,
     isAsync: given.async ?? before?.isAsync ?? false,
     stripPrefix: stripPrefix === undefined ? before?.stripPrefix : (stripPrefix ?? undefined),
     stageVariables,
-    event: before?.event,
+    event,
   };
 }
 
@@ -231,6 +257,8 @@ function callShape(action: CallAction): Record<string, unknown> {
   return {
     function: action.functionName,
     qualifier: action.qualifier,
+    payload: action.payload,
+    event: action.event,
     async: action.isAsync,
     stripPrefix: action.stripPrefix,
     stageVariables: action.stageVariables,

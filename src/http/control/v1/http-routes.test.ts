@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references look like that
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { after, before, describe, it } from "node:test";
@@ -55,6 +56,7 @@ describe("routes of our own API", () => {
           host,
           url: `http://${host}:8080/stock/{symbol}`,
           function: "stock",
+          payload: "2.0",
           async: false,
           stageVariables: { k: "v" },
           auth: { type: "none" },
@@ -76,6 +78,15 @@ describe("routes of our own API", () => {
     assert.deepEqual([moved.route, moved.host, moved.description], ["ANY /x", `b.${host}`, ""]);
     assert.equal((await ask("DELETE", `/${id}`)).status, 204);
     assert.equal((await ask("GET", `/${id}`)).status, 404);
+  });
+
+  it("may make an event of a request, and stop doing so", async () => {
+    const event = { symbol: "${request.path.symbol}", n: [1] };
+    const id = await make({ route: "GET /stock/{symbol}", host: newHost(), function: "stock", event });
+    assert.deepEqual((await ask("GET", `/${id}`)).value.event, event);
+    assert.deepEqual((await ask("PATCH", `/${id}`, { description: "x" })).value.event, event);
+    const plain = (await ask("PATCH", `/${id}`, { event: null, payload: "1.0" })).value;
+    assert.deepEqual([plain.event, plain.payload], [undefined, "1.0"]);
   });
 
   it("may answer by themselves, and turn into the other kind", async () => {
@@ -202,6 +213,19 @@ describe("routes of our own API", () => {
       { route: "GET /x", function: "stock", stripPrefix: "/" },
       400,
       /stripPrefix: expected/,
+    ],
+    ["an unknown payload format", { route: "GET /x", function: "stock", payload: "3.0" }, 400, /payload/],
+    [
+      "a template of nothing",
+      { route: "GET /x", function: "stock", event: "${x}" },
+      400,
+      /event: \$\{x\}: expected one of/,
+    ],
+    [
+      "a template and a format",
+      { route: "GET /x", function: "stock", event: {}, payload: "1.0" },
+      400,
+      /payload does nothing/,
     ],
     ["an unknown member", { route: "GET /x", function: "stock", methods: ["GET"] }, 400, /methods/],
     ["a status that is none", { route: "GET /x", response: { status: 100 } }, 400, /status/],
