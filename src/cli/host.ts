@@ -14,6 +14,8 @@ export interface Host {
   readonly stderr: TerminalWritable;
   /** Aborts with `Interrupted` on Ctrl-C, and with `OutputClosed` when nobody reads stdout any more. */
   readonly signal: AbortSignal;
+  /** Has `end` called when the process is asked to end by SIGTERM or SIGHUP, which otherwise end it at once. */
+  onEnd(end: () => void): void;
 }
 
 export type TerminalReadable = Readable & { readonly isTTY?: boolean };
@@ -52,5 +54,8 @@ export function processHost(): Host {
     stdout: process.stdout,
     stderr: process.stderr,
     signal: controller.signal,
+    onEnd(end) {
+      for (const name of ["SIGTERM", "SIGHUP"]) process.once(name, end);
+    },
   };
 }

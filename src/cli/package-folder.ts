@@ -31,13 +31,17 @@ const NO_TIME = new Date(1980, 0, 1);
 
 /**
  * Lists what of a folder is deployed. Links that stay inside become copies of what they point at; the daemon takes no
- * links, since they could lead anywhere on its machine.
+ * links, since they could lead anywhere on its machine. `alsoIgnored` are lines as of an ignore file, before the folder's own.
  *
  * @throws CliError `Usage` for a link that leads outside, a device or socket, nothing at all or too much.
  */
-export async function packageFolder(folder: string): Promise<FolderPackage> {
+export async function packageFolder(
+  folder: string,
+  alsoIgnored: readonly string[] = [],
+): Promise<FolderPackage> {
   const root = await realpath(folder);
-  const rules = parseIgnoreRules(await readIgnoreFile(join(root, IGNORE_FILE)));
+  const own = await readIgnoreFile(join(root, IGNORE_FILE));
+  const rules = parseIgnoreRules([...alsoIgnored, own].join("\n"));
   const files: PackagedFile[] = [];
   await collect({ root, rules, files }, root, "", [root]);
   if (files.length === 0) {
@@ -108,7 +112,7 @@ function leaveOut(path: string): string {
   return `leave it out: echo ${JSON.stringify(`/${path}`)} >> ${IGNORE_FILE}`;
 }
 
-async function openZip(files: readonly PackagedFile[]): Promise<Readable> {
+export async function openZip(files: readonly PackagedFile[]): Promise<Readable> {
   const { ZipFile } = await import("yazl");
   const zip = new ZipFile();
   const output = new PassThrough();

@@ -6,6 +6,7 @@ import type { Shell } from "./commands/completion.ts";
 import type { OriginOptions } from "./commands/config.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
+import type { DevOptions } from "./commands/dev.ts";
 import type { EnvListOptions } from "./commands/env.ts";
 import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
 import type { InitOptions } from "./commands/init.ts";
@@ -151,6 +152,16 @@ function addWriting(program: Program, run: Runner): void {
       .option("-p, --port <port>", "port on this machine, RIE path included [9000]"),
   ).action((folder: string | undefined, options: RunOptions) =>
     run(async (command) => (await import("./commands/run.ts")).runFunction(command, folder, options)),
+  );
+  addDeployOptions(
+    program
+      .command("dev [folder]")
+      .description("run a function, or a folder of them, and make every save live; needs no lambdad")
+      .option("-p, --port <port>", "first port to try [8080]")
+      .option("--data <dir>", "keep its data there [a folder that goes with it]")
+      .option("--name <name>", "name of a single function [name of the folder]"),
+  ).action((folder: string | undefined, options: DevOptions) =>
+    run(async (command) => (await import("./commands/dev.ts")).dev(command, folder, options)),
   );
   program
     .command("bundle [path]")

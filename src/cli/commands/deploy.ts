@@ -230,7 +230,7 @@ function kindOf({ kind, protocol }: DeployOptions): string | undefined {
 }
 
 /** The members that docs/api.md calls settings; what was not given stays away, so that it keeps its value. */
-async function readDeploySettings(
+export async function readDeploySettings(
   options: DeployOptions,
   workingDir: string,
 ): Promise<Record<string, unknown>> {

@@ -1,27 +1,6 @@
 import { PlatformError } from "../../core/errors.ts";
 import { ENVIRONMENT_BYTES_MAX } from "../../core/limits.ts";
-
-/** Set by the platform; AWS's list. */
-const RESERVED: ReadonlySet<string> = new Set([
-  "_HANDLER",
-  "_X_AMZN_TRACE_ID",
-  "AWS_REGION",
-  "AWS_DEFAULT_REGION",
-  "AWS_EXECUTION_ENV",
-  "AWS_LAMBDA_FUNCTION_NAME",
-  "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-  "AWS_LAMBDA_FUNCTION_VERSION",
-  "AWS_LAMBDA_INITIALIZATION_TYPE",
-  "AWS_LAMBDA_LOG_GROUP_NAME",
-  "AWS_LAMBDA_LOG_STREAM_NAME",
-  "AWS_ACCESS_KEY",
-  "AWS_ACCESS_KEY_ID",
-  "AWS_SECRET_ACCESS_KEY",
-  "AWS_SESSION_TOKEN",
-  "AWS_LAMBDA_RUNTIME_API",
-  "LAMBDA_TASK_ROOT",
-  "LAMBDA_RUNTIME_DIR",
-]);
+import { RESERVED_VARIABLES } from "../../core/reserved-variables.ts";
 
 const START =
   "Lambda was unable to configure your environment variables because the environment variables you have provided";
@@ -35,7 +14,7 @@ const START =
 export function checkEnvironment(
   variables: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  const reserved = Object.keys(variables).filter((name) => RESERVED.has(name));
+  const reserved = Object.keys(variables).filter((name) => RESERVED_VARIABLES.has(name));
   if (reserved.length > 0) {
     throw new PlatformError(
       "InvalidRequest",

@@ -1,0 +1,315 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { basename, join, relative, resolve, sep } from "node:path";
+import { parseEnv } from "node:util";
+import { detectEntry } from "../../code/detect.ts";
+import { isPlatformError } from "../../core/errors.ts";
+import type { Entry } from "../../core/function.ts";
+import { parseProjectName } from "../../core/release.ts";
+import { isReservedVariable } from "../../core/reserved-variables.ts";
+import { CliError, usageError } from "../cli-error.ts";
+import { type DeployOptions, readDeploySettings } from "../commands/deploy.ts";
+import { IGNORE_FILE, type IgnoreRules, parseIgnoreRules } from "../ignore.ts";
+import { functionName, nameFromPath } from "../names.ts";
+import { isCode, messageOf } from "../settings.ts";
+import type { WatchedFolder } from "./folder-watch.ts";
+
+/** A function as the files say it now. */
+export interface DevFunction {
+  readonly name: string;
+  /** Absolute. */
+  readonly folder: string;
+  /** What decides how code is made runnable: the options of a build. */
+  readonly build: Readonly<Record<string, unknown>>;
+  /** Everything else that a release says of a function, but its variables. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What a developer works on: read again whenever something has changed. */
+export interface DevSource {
+  readonly project: string;
+  /** Absolute: the folder that everything is in. */
+  readonly root: string;
+  readonly watched: readonly WatchedFolder[];
+  /** @throws CliError for a configuration that cannot be read */
+  read(): Promise<DevReading>;
+}
+
+export interface DevReading {
+  readonly functions: readonly DevFunction[];
+  /** Worth a line, each said once. */
+  readonly remarks: readonly string[];
+}
+
+export const ENV_FILE = ".env";
+const PYTHON_HERE = ["python3"];
+
+/** Files that editors and tools leave for a moment, besides what no package has. */
+export const DEV_IGNORED = [
+  ENV_FILE,
+  "*.sw[a-p]",
+  "*~",
+  ".#*",
+  "#*#",
+  "4913",
+  "*___jb_*",
+  ".idea/",
+  ".vscode/",
+  "*.tmp",
+];
+
+/** Said of one function, so of no use to several. */
+const OF_ONE: readonly (keyof DeployOptions)[] = [
+  "name",
+  "handler",
+  "module",
+  "command",
+  "kind",
+  "protocol",
+  "runtime",
+];
+
+/**
+ * A folder that is a function, or one whose folders are functions.
+ *
+ * @throws CliError `Usage` if there is none, with what was looked for
+ */
+export async function openDevSource(
+  path: string,
+  options: DeployOptions,
+  workingDir: string,
+): Promise<DevSource> {
+  const root = resolve(workingDir, path);
+  const facts = await stat(root).catch(() => undefined);
+  if (!facts) throw usageError(`there is no ${path}`, "lambda init FOLDER makes a function to start from");
+  if (!facts.isDirectory()) throw usageError(`${path} is a file: lambda dev takes the folder that it is in`);
+  const { env: _env, envFile: _envFile, ...unchanging } = options;
+  const settings = await readDeploySettings(unchanging, workingDir);
+  const reader = new Reader(root, settings, options, workingDir);
+  const found = await findFunctions(root, settings);
+  if (found.kind === "one") {
+    const name = options.name === undefined ? nameFromPath(basename(root)) : functionName(options.name);
+    return {
+      project: projectName(root),
+      root,
+      watched: [await watchedFolder(root, [""])],
+      read: async () => await reader.read([{ name, folder: root }]),
+    };
+  }
+  const said = OF_ONE.filter((option) => options[option] !== undefined);
+  if (said[0] !== undefined)
+    throw usageError(
+      `--${said[0]} is said of one function, and ${path} has several`,
+      `lambda dev ${join(path, found.names[0] ?? "")} --${said[0]} …`,
+    );
+  const known = new Set(found.names);
+  return {
+    project: projectName(root),
+    root,
+    watched: [await watchedFolder(root, found.names)],
+    async read() {
+      for (const name of await functionFolders(root)) known.add(name);
+      const folders: { name: string; folder: string }[] = [];
+      for (const name of known) {
+        const folder = join(root, name);
+        // One that vanished for a moment is the caller's to judge.
+        if ((await stat(folder).catch(() => undefined))?.isDirectory())
+          folders.push({ name: nameFromPath(name), folder });
+      }
+      return await reader.read(folders);
+    },
+  };
+}
+
+/** Variables and settings of functions. */
+class Reader {
+  readonly #root: string;
+  readonly #build: Readonly<Record<string, unknown>>;
+  readonly #config: Readonly<Record<string, unknown>>;
+  readonly #options: DeployOptions;
+  readonly #workingDir: string;
+
+  constructor(
+    root: string,
+    settings: Readonly<Record<string, unknown>>,
+    options: DeployOptions,
+    workingDir: string,
+  ) {
+    this.#root = root;
+    const isOfBuild = ([name]: readonly [string, unknown]) => BUILD_SETTINGS.has(name);
+    this.#build = Object.fromEntries(Object.entries(settings).filter(isOfBuild));
+    this.#config = Object.fromEntries(Object.entries(settings).filter((entry) => !isOfBuild(entry)));
+    this.#options = options;
+    this.#workingDir = workingDir;
+  }
+
+  async read(folders: readonly { readonly name: string; readonly folder: string }[]): Promise<DevReading> {
+    const remarks: string[] = [];
+    const given = await readDeploySettings({ build: true, ...pick(this.#options) }, this.#workingDir);
+    const { environment: said = {} } = given;
+    const functions: DevFunction[] = [];
+    for (const { name, folder } of folders) {
+      const files = [...new Set([join(this.#root, ENV_FILE), join(folder, ENV_FILE)])];
+      const environment: Record<string, string> = {};
+      for (const file of files) Object.assign(environment, await readEnvFile(file, remarks));
+      functions.push({
+        name,
+        folder,
+        build: this.#build,
+        config: this.#config,
+        environment: { ...environment, ...textsOf(said) },
+      });
+    }
+    return { functions, remarks };
+  }
+}
+
+/** The members of docs/api.md that a build takes. */
+const BUILD_SETTINGS: ReadonlySet<string> = new Set([
+  "runtime",
+  "kind",
+  "handler",
+  "module",
+  "command",
+  "package",
+  "build",
+  "allowScripts",
+]);
+
+function pick({ env, envFile }: DeployOptions): Pick<DeployOptions, "env" | "envFile"> {
+  return { ...(env && { env }), ...(envFile && { envFile }) };
+}
+
+function textsOf(value: unknown): Record<string, string> {
+  const pairs = Object.entries(typeof value === "object" && value !== null ? value : {});
+  return Object.fromEntries(pairs.map(([name, text]) => [name, String(text)]));
+}
+
+/** Node's own grammar of such files (util.parseEnv). What the platform sets itself is left out, which is said. */
+export async function readEnvFile(file: string, remarks: string[]): Promise<Record<string, string>> {
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    if (isCode(error, "ENOENT")) return "";
+    throw CliError.local("FileUnusable", `cannot read ${file}: ${messageOf(error)}`);
+  });
+  const environment: Record<string, string> = {};
+  const left: string[] = [];
+  for (const [name, value] of Object.entries(parseEnv(text))) {
+    if (isReservedVariable(name) || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) left.push(name);
+    else environment[name] = value ?? "";
+  }
+  if (left.length > 0)
+    remarks.push(
+      `${ENV_FILE}: ${left.join(", ")} left out: the platform sets ${left.length === 1 ? "it" : "them"} itself, or the name cannot be one`,
+    );
+  return environment;
+}
+
+type Found =
+  | { readonly kind: "one"; readonly names: readonly [] }
+  | { readonly kind: "several"; readonly names: readonly string[] };
+
+/**
+ * What was said is believed. A folder with a program in it may be one that only helps: folders that are functions go before
+ * it.
+ */
+async function findFunctions(root: string, settings: Readonly<Record<string, unknown>>): Promise<Found> {
+  if (["handler", "module", "command", "package"].some((name) => settings[name] !== undefined))
+    return { kind: "one", names: [] };
+  const own = await detect(root);
+  if (own && own.kind !== "filter") return { kind: "one", names: [] };
+  const names = await functionFolders(root);
+  if (names.length > 0) return { kind: "several", names };
+  if (own) return { kind: "one", names: [] };
+  const reason = await detectEntry(root, PYTHON_HERE).then(
+    () => "no function found",
+    (error: unknown) => messageOf(error),
+  );
+  throw usageError(
+    `${root}: ${reason}; no folder in it is a function either`,
+    "lambda init FOLDER makes one",
+  );
+}
+
+/** Names of folders that are functions, sorted. */
+async function functionFolders(root: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const entry of await readdir(root, { withFileTypes: true }).catch(() => [])) {
+    if (!entry.isDirectory() || /^\.|^node_modules$|^__pycache__$|^venv$/.test(entry.name)) continue;
+    if (await detect(join(root, entry.name))) names.push(entry.name);
+  }
+  return names.sort();
+}
+
+/** What runs in a folder; undefined if that does not show. */
+export async function detect(folder: string): Promise<Entry | { readonly kind: "image" } | undefined> {
+  if ((await stat(join(folder, "Dockerfile")).catch(() => undefined))?.isFile()) return { kind: "image" };
+  try {
+    return (await detectEntry(folder, PYTHON_HERE)).entry;
+  } catch (error) {
+    if (isPlatformError(error) || isCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** What git leaves out is not watched, unless it is what runs: built by another tool, say. */
+async function watchedFolder(root: string, functions: readonly string[]): Promise<WatchedFolder> {
+  const own = [parseIgnoreRules([...DEV_IGNORED.slice(1), "node_modules/"].join("\n"))];
+  const git = await rulesOf(join(root, ".gitignore"));
+  const runs: string[] = [];
+  for (const name of functions) {
+    const prefix = name === "" ? "" : `${name}/`;
+    const rules = await rulesOf(join(root, name, IGNORE_FILE));
+    own.push({
+      isIgnored: (path, isFolder) =>
+        path.startsWith(prefix) && rules.isIgnored(path.slice(prefix.length), isFolder),
+    });
+    const top = topOf(await detect(join(root, name)));
+    if (top !== undefined) runs.push(prefix + top);
+  }
+  return {
+    dir: root,
+    isIgnored(path, isFolder) {
+      if (own.some((rules) => rules.isIgnored(path, isFolder))) return true;
+      if (basename(path) === ENV_FILE || basename(path) === IGNORE_FILE) return false;
+      const isRun = runs.some((run) => path === run || path.startsWith(`${run}/`));
+      return !isRun && git.isIgnored(path, isFolder);
+    },
+  };
+}
+
+/** The first folder or file on the way to what runs. */
+function topOf(entry: Awaited<ReturnType<typeof detect>>): string | undefined {
+  switch (entry?.kind) {
+    case "handler":
+      return entry.handler.includes("/") ? entry.handler.split("/")[0] : undefined;
+    case "lifecycle":
+      return entry.module.split("/")[0];
+    case "server":
+    case "filter":
+      return entry.command
+        .find((word) => /\.[mc]?[jt]s$|^\.\//.test(word))
+        ?.replace(/^\.\//, "")
+        .split("/")[0];
+    default:
+      return undefined;
+  }
+}
+
+async function rulesOf(file: string): Promise<IgnoreRules> {
+  return parseIgnoreRules(await readFile(file, "utf8").catch(() => ""));
+}
+
+function projectName(root: string): string {
+  const name = basename(root)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 40)
+    .replace(/-+$/, "");
+  return parseProjectName(name) ?? "dev";
+}
+
+/** `path` below `root`, with `/` between names. */
+export function pathBelow(root: string, path: string): string {
+  return relative(root, path).split(sep).join("/");
+}
