@@ -132,7 +132,7 @@ describe("lambda dev on a folder of functions", () => {
   });
 
   it("puts .env into the environment, again whenever it changes", async () => {
-    const code = "export const handler = async () => `${process.env.MOOD} ${process.env.SHARED}`;\n";
+    const code = 'export const handler = async () => process.env.MOOD + " " + process.env.SHARED;\n';
     write("env/.env", 'MOOD=bad\nSHARED="a b" # c\nAWS_REGION=x\n');
     await change(dev, "env", () => write("env/index.mjs", code));
     assert.equal(await text("env"), "bad a b");
@@ -161,12 +161,11 @@ describe("lambda dev", () => {
       "bad/index.mjs": 'throw new Error("bad");\nexport const handler = 1;\n',
       "good/index.mjs": answering("good"),
     });
-    const taken = createServer().listen(0, "127.0.0.1");
+    await using taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     const address = taken.address();
     const port = typeof address === "object" && address ? address.port : 0;
     await using dev = await startDev(folder.path, "--port", String(port));
-    taken.close();
     assert.match(String(dev.lines[0]?.text), new RegExp(`^port ${port}.* in use: serving on \\d+$`));
     assert.deepEqual(Object.keys(Object(dev.ready.functions)), ["good"]);
     assert.equal((await dev.call("good")).text, "good");
