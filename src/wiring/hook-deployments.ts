@@ -99,7 +99,10 @@ async function fetchCode(
     const box = control.keys.sealerFor(HOOK_SECRETS);
     const credential = rule.credential && openCredential(box, hook.id, rule.credential);
     const source = {
-      environment: buildEnvironment(environment),
+      environment: {
+        ...buildEnvironment(environment),
+        ...(environment.GIT_SSL_CAINFO && { GIT_SSL_CAINFO: environment.GIT_SSL_CAINFO }),
+      },
       knownHostsFile: join(dataDir, "hook-known-hosts"),
     };
     const fetched = await fetchCommit(source, dir, { ...rule, commit, credential }, options);

@@ -186,9 +186,8 @@ export async function rotateHook(command: Command, name: string, options: Rotate
   const secret = fields.optionalText("secret");
   if (secret !== undefined) await output.write(formatFacts([["Secret", secret]]));
   const old = readHook(fields.value("hook")).secrets[1]?.expiresAt;
-  const rest =
-    old === undefined ? "no older one is good any more" : `the old one is good until ${formatInstant(old)}`;
-  output.note(`${name} takes the new secret now; ${rest}`);
+  const rest = old === undefined ? ", and no other" : `; the old one is good until ${formatInstant(old)}`;
+  output.note(`${name} takes the new secret now${rest}`);
 }
 
 export async function setPaused({ output, client }: Command, name: string, isPaused: boolean): Promise<void> {
