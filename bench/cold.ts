@@ -9,9 +9,10 @@ import {
   slowFunction,
   staticFunction,
 } from "./functions.ts";
-import { inTurn, median, quantile, type Row, ratioRow } from "./measure.ts";
+import { type Found, inTurn, median, quantile, type Row, ratioRow } from "./measure.ts";
 import { openConnection } from "./one-connection.ts";
-import { type Daemon, privateMib, runtimeProcesses, startDaemon, timeProcess } from "./processes.ts";
+import type { Plot, PlotLine } from "./plot.ts";
+import { type Daemon, privateMibBySandbox, startDaemon, timeProcess } from "./processes.ts";
 
 const RUNS = 30;
 const FRAMEWORK_RUNS = 10;
@@ -19,26 +20,54 @@ const INSTANCES = 100;
 const IDLE_INSTANCES = 10;
 /** Between a deploy and the first call: a sandbox is ready by then. */
 const PAUSE_MS = 300;
+/** Its modules are packed by then, too. */
+const PACKED_MS = 2_000;
 
-export async function measureCold(): Promise<Row[]> {
+export async function measureCold(): Promise<Found> {
   await using daemon = await startDaemon();
-  return [
-    ...(await nodeRows(daemon)),
-    ...(await pythonRows(daemon)),
-    ...(await staticRows(daemon)),
-    ...(await frameworkRows(daemon)),
-    ...(await manyRows("Node", slowFunction("nodejs24.x"), undefined)),
-    ...(await manyRows("Python", slowFunction("python3.12"), 250)),
+  const seen: Seen = { first: [], many: [] };
+  const rows = [
+    ...(await nodeRows(daemon, seen)),
+    ...(await pythonRows(daemon, seen)),
+    ...(await staticRows(daemon, seen)),
+    ...(await frameworkRows(daemon, seen)),
+    ...(await manyRows("Node", slowFunction("nodejs24.x"), undefined, seen)),
+    ...(await manyRows("Python", slowFunction("python3.12"), 250, seen)),
   ];
+  const first: Plot = {
+    title: "First calls of functions that have never run",
+    x: { label: "share of calls" },
+    y: { label: "ms", isLog: true },
+    lines: seen.first,
+  };
+  const many: Plot = {
+    title: `0 to ${INSTANCES}: answers to calls that came at once, less the second they take`,
+    x: { label: "ms" },
+    y: { label: "instances" },
+    lines: seen.many,
+  };
+  return { rows, plots: [first, many] };
 }
 
-async function nodeRows(daemon: Daemon): Promise<Row[]> {
+/** What the plots show of it. */
+interface Seen {
+  readonly first: PlotLine[];
+  readonly many: PlotLine[];
+}
+
+function distributionOf(name: string, values: readonly number[]): PlotLine {
+  const sorted = [...values].sort((a, b) => a - b);
+  return { name, points: sorted.map((value, index) => [(index + 1) / sorted.length, value] as const) };
+}
+
+async function nodeRows(daemon: Daemon, seen: Seen): Promise<Row[]> {
   const node = () => timeProcess(process.execPath, ["-e", "0"]);
   const { values, yardsticks } = await inTurn(
     RUNS,
     firstCall(daemon, "node", async () => nodeFunction()),
     node,
   );
+  seen.first.push(distributionOf("Node", values), distributionOf("node -e 0", yardsticks));
   const p99 = {
     values: [quantile(values, 0.99)],
     yardsticks: [median(yardsticks)],
@@ -50,7 +79,7 @@ async function nodeRows(daemon: Daemon): Promise<Row[]> {
   ];
 }
 
-async function pythonRows(daemon: Daemon): Promise<Row[]> {
+async function pythonRows(daemon: Daemon, seen: Seen): Promise<Row[]> {
   const python = interpreterOf("python3");
   if (!python) return [];
   const bare = () => timeProcess(python, ["-I", "-S", "-c", "0"]);
@@ -59,13 +88,14 @@ async function pythonRows(daemon: Daemon): Promise<Row[]> {
     firstCall(daemon, "python", async () => pythonFunction()),
     bare,
   );
+  seen.first.push(distributionOf("Python", measured.values));
   return [
     ratioRow("first call, Python handler, p50", "ms", "python3 -I -S -c 0", measured, atMost(0.5)),
     await memoryRow("Python", pythonFunction(), 2),
   ];
 }
 
-async function staticRows(daemon: Daemon): Promise<Row[]> {
+async function staticRows(daemon: Daemon, seen: Seen): Promise<Row[]> {
   const made = await staticFunction();
   if (!made || spawnSync("bwrap", ["--version"]).status !== 0) return [];
   const inside = [
@@ -86,18 +116,20 @@ async function staticRows(daemon: Daemon): Promise<Row[]> {
     firstCall(daemon, "static", async () => made),
     bare,
   );
+  seen.first.push(distributionOf("static executable", measured.values));
   return [ratioRow("first call, static executable, p50", "ms", "bare bwrap", measured, atMost(1.5))];
 }
 
-async function frameworkRows(daemon: Daemon): Promise<Row[]> {
+async function frameworkRows(daemon: Daemon, seen: Seen): Promise<Row[]> {
   const made = await frameworkFunction();
   if (!made) return [];
   const plain = () => timeProcess(process.execPath, ["-e", made.startPlainly]);
   const measured = await inTurn(
     FRAMEWORK_RUNS,
-    firstCall(daemon, "framework", async () => made),
+    firstCall(daemon, "framework", async () => made, PACKED_MS),
     plain,
   );
+  seen.first.push(distributionOf("Node with express", measured.values));
   return [
     ratioRow("first call, Node with express, p50", "ms", "the same started by node", measured, atMost(0.6)),
   ];
@@ -108,6 +140,7 @@ async function manyRows(
   name: string,
   made: Promise<BenchFunction>,
   barMs: number | undefined,
+  seen: Seen,
 ): Promise<Row[]> {
   await using daemon = await startDaemon();
   const { runtime, handler, zip } = await made;
@@ -118,7 +151,15 @@ async function manyRows(
     Array.from({ length: INSTANCES }, () => openConnection(daemon.gatewayPort)),
   );
   const startedAt = performance.now();
-  const statuses = await Promise.all(connections.map((connection) => connection.call("many")));
+  const answeredMs: number[] = [];
+  const statuses = await Promise.all(
+    connections.map(async (connection) => {
+      const status = await connection.call("many");
+      answeredMs.push(performance.now() - startedAt - 1_000);
+      return status;
+    }),
+  );
+  seen.many.push({ name, points: answeredMs.map((ms, index) => [ms, index + 1] as const) });
   const tookMs = performance.now() - startedAt - 1_000;
   for (const connection of connections) connection.close();
   const failed = statuses.filter((status) => status !== 200).length;
@@ -148,7 +189,7 @@ async function memoryRow(name: string, made: Promise<BenchFunction>, barMib: num
     await connection.call(`idle-${index}`);
   }
   connection.close();
-  const sizes = runtimeProcesses(daemon.pid).map(privateMib);
+  const sizes = privateMibBySandbox(daemon.pid);
   const value = median(sizes);
   return {
     measure: `private memory per idle instance, ${name}`,
@@ -169,13 +210,14 @@ function firstCall(
   daemon: Daemon,
   prefix: string,
   make: () => Promise<BenchFunction>,
+  pauseMs = PAUSE_MS,
 ): () => Promise<number> {
   let count = 0;
   return async () => {
     const name = `${prefix}-${count++}`;
     await createFunction(daemon, { name, ...(await make()) });
     const connection = await openConnection(daemon.gatewayPort);
-    await sleep(PAUSE_MS);
+    await sleep(pauseMs);
     const startedAt = performance.now();
     const status = await connection.call(name);
     const tookMs = performance.now() - startedAt;

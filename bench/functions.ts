@@ -19,9 +19,14 @@ export interface BenchFunction {
   readonly handler: string;
 }
 
+export const NODE_SOURCE = `export const handler = async (event) => ({ message: \`Hello, \${event.queryStringParameters?.name ?? "World"}!\` });\n`;
+
 export async function nodeFunction(): Promise<BenchFunction> {
-  const content = `export const handler = async (event) => ({ message: \`Hello, \${event.queryStringParameters?.name ?? "World"}!\` });\n`;
-  return { zip: await zipOf({ "index.mjs": { content } }), runtime: "nodejs24.x", handler: "index.handler" };
+  return {
+    zip: await zipOf({ "index.mjs": { content: NODE_SOURCE } }),
+    runtime: "nodejs24.x",
+    handler: "index.handler",
+  };
 }
 
 export async function pythonFunction(): Promise<BenchFunction> {

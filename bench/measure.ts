@@ -1,3 +1,6 @@
+import type { Plot } from "./plot.ts";
+import { timeProcess } from "./processes.ts";
+
 /** One row of the table: a figure, its yardstick from the same run, and the bar that their ratio (or the figure) has to meet. */
 export interface Row {
   readonly measure: string;
@@ -14,6 +17,12 @@ export interface Row {
   readonly runs: number;
 }
 
+/** What a part of the bench has found. */
+export interface Found {
+  readonly rows: readonly Row[];
+  readonly plots?: readonly Plot[];
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
@@ -23,6 +32,16 @@ export function median(values: readonly number[]): number {
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+const YARDSTICK_RUNS = 5;
+
+/** The same small work, again and again through a run: how much it moves is how much everything else does. */
+export async function timesOfYardstick(): Promise<number[]> {
+  const times: number[] = [];
+  for (let run = 0; run < YARDSTICK_RUNS; run += 1)
+    times.push(await timeProcess(process.execPath, ["-e", "0"]));
+  return times;
 }
 
 /** Runs `measure` and `yardstick` in turn, so that both see the same moods of the machine. */
@@ -83,21 +102,31 @@ export function boundRow(measure: string, unit: string, values: readonly number[
 
 /** A figure that must not pass a bar by itself. */
 export function ceilingRow(measure: string, unit: string, values: readonly number[], atMost: number): Row {
-  const row = boundRow(measure, unit, values, atMost);
+  const row = boundRow(measure, unit, values, 0);
   return { ...row, bar: `at most ${atMost.toLocaleString("en")} ${unit}`, isMet: row.value <= atMost };
 }
 
-export function printTable(rows: readonly Row[]): void {
-  const text = rows.map((row) => [
+/** A figure that is there to be compared with. */
+export function plainRow(measure: string, unit: string, values: readonly number[]): Row {
+  return { ...boundRow(measure, unit, values, 0), bar: "", isMet: undefined };
+}
+
+export function formatRow(row: Row): string[] {
+  return [
     row.measure,
     `${format(row.value)} ${row.unit}`,
     `${format(row.spread[0])}–${format(row.spread[1])}`,
     row.yardstickValue === undefined ? "" : `${row.yardstick} ${format(row.yardstickValue)}`,
     row.ratio === undefined ? "" : `${row.ratio.toFixed(2)} ×`,
     row.bar,
+    String(row.runs),
     row.isMet === undefined ? "" : row.isMet ? "met" : "MISSED",
-  ]);
-  const head = ["measure", "median", "min–max", "yardstick", "ratio", "bar", ""];
+  ];
+}
+
+export function printTable(rows: readonly Row[]): void {
+  const text = rows.map(formatRow);
+  const head = ["measure", "median", "min–max", "yardstick", "ratio", "bar", "runs", ""];
   const all = [head, ...text];
   const widths = head.map((_, column) => Math.max(...all.map((line) => line[column]?.length ?? 0)));
   for (const line of all) {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -55,10 +55,19 @@ export interface Daemon extends AsyncDisposable {
 }
 
 /** A daemon of its own on ephemeral ports; with `dataDir` on a folder that is kept. */
-export async function startDaemon(dataDir?: string): Promise<Daemon> {
+export async function startDaemon(dataDir?: string, options: readonly string[] = []): Promise<Daemon> {
   const dir = dataDir ?? mkdtempSync(join(tmpdir(), "lambdad-bench-"));
   const startedAt = performance.now();
-  const args = ["--data", dir, "--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0", "--allow-unsandboxed"];
+  const args = [
+    "--data",
+    dir,
+    "--gateway",
+    "127.0.0.1:0",
+    "--control",
+    "127.0.0.1:0",
+    "--allow-unsandboxed",
+    ...options,
+  ];
   const daemon = await startProcess(join(ROOT, "bin/lambdad"), args);
   const startMs = performance.now() - startedAt;
   const ports = /gateway=http:\/\/[^:]+:(\d+) control=(\S+)/.exec(daemon.firstLine);
@@ -103,6 +112,25 @@ export function runtimeProcesses(daemonPid: number): number[] {
 export function privateMib(pid: number): number {
   const lines = readText(`/proc/${pid}/smaps_rollup`).matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm);
   return [...lines].reduce((sum, [, kib]) => sum + Number(kib), 0) / 1_024;
+}
+
+/** The same of whole sandboxes: of one that was forked, the first process is the interpreter's, too. */
+export function privateMibBySandbox(daemonPid: number): number[] {
+  const sums = new Map<string, number>();
+  for (const pid of runtimeProcesses(daemonPid)) {
+    const sandbox = pidNamespaceOf(pid) ?? String(pid);
+    sums.set(sandbox, (sums.get(sandbox) ?? 0) + privateMib(pid));
+  }
+  return [...sums.values()];
+}
+
+/** Undefined for others' processes. */
+function pidNamespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Empty if it is gone. */
