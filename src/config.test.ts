@@ -64,6 +64,9 @@ describe("readConfig", () => {
       unreservedMin: 0,
       requestsPerSecondMax: undefined,
       urlPermissions: "off",
+      imageVersionsMax: 20,
+      imageDiskBytesMax: 50 * 2 ** 30,
+      registry: undefined,
       imageBases: { flavour: "aws", ofRuntime: new Map() },
       imageRefreshMs: 86_400_000,
       imageRefreshGoesLive: false,
@@ -125,6 +128,14 @@ describe("readConfig", () => {
     ["a control address that is not loopback", ["--control", "0.0.0.0:8081"], "not a loopback address"],
     ["a file that is not there", ["--config", "/nowhere/x.yaml"], "cannot read"],
     ["a file that is no YAML", ["--config", import.meta.filename], "expected|end"],
+    ["a registry without a host", ["--registry", "team/images"], "HOST"],
+    [
+      "half of a registry's credentials",
+      ["--registry", "r:5000", "--registry-user", "me"],
+      "registry-password-file is missing",
+    ],
+    ["bases that are none", ["--image-bases", "tiny"], "aws or slim"],
+    ["another policy", ["--image-refresh-policy", "yes"], "publish, live"],
     ["an unknown log level", ["--log-level", "loud"], "one of debug, info, warn, error"],
   ] as const) {
     it(`refuses ${why}`, () => assert.match(problemsOf([...argv]).join(), new RegExp(expected)));

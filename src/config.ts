@@ -7,7 +7,7 @@ import type * as Yaml from "yaml";
 import { type Address, isLoopback, parseAddress, parseHttpOrigin } from "./core/address.ts";
 import { PlatformError } from "./core/errors.ts";
 import { type Fault, parseFault } from "./core/fault.ts";
-import { type ImageBases, parseImageBases } from "./core/image-bases.ts";
+import { IMAGE_KEYS, type ImageSettings, imageSettings } from "./core/image-settings.ts";
 import type { LogLevel } from "./core/log.ts";
 import { sourceUrl } from "./core/source-url.ts";
 
@@ -15,7 +15,7 @@ import { sourceUrl } from "./core/source-url.ts";
  * The daemon's configuration: file, environment and flags, in rising order. Read once, at the top; every key stands in
  * `CONFIG_KEYS`, from which flags, environment names and docs/configuration.md follow. All problems are reported together.
  */
-export interface Config {
+export interface Config extends ImageSettings {
   readonly gateway: Address;
   readonly control: Address;
   /** Absolute. */
@@ -54,12 +54,6 @@ export interface Config {
   /** Calls of AWS's operations in a second, but those that invoke; undefined is no limit. */
   readonly requestsPerSecondMax: number | undefined;
   readonly urlPermissions: "off" | "required" | "both";
-  /** How often newer base images are looked for; undefined never. */
-  readonly imageRefreshMs: number | undefined;
-  /** Whether what was built on a newer base goes live by itself. */
-  readonly imageRefreshGoesLive: boolean;
-  /** What folders without a Dockerfile are put on when they are made images. */
-  readonly imageBases: ImageBases;
 }
 
 interface ConfigKey {
@@ -194,24 +188,7 @@ export const CONFIG_KEYS = [
     "off",
     "What a function's policy must allow for calls by its URL: nothing, InvokeFunctionUrl, or InvokeFunction too (AWS since October 2025).",
   ),
-  key(
-    "image-bases",
-    "LIST",
-    "aws",
-    "What --package image puts folders without a Dockerfile on: aws (AWS's base images) or slim, and RUNTIME=IMAGE for single runtimes.",
-  ),
-  key(
-    "image-refresh",
-    "HOURS",
-    "24",
-    "How often newer base images are pulled and what was built on them is built again, up to 500; 0 never.",
-  ),
-  key(
-    "image-refresh-policy",
-    "publish|live",
-    "publish",
-    "Whether a version built on a newer base is only published, or goes live once an instance of it has started.",
-  ),
+  ...IMAGE_KEYS,
 ] as const;
 
 export type ConfigRead =
@@ -414,12 +391,6 @@ function toConfig(
     return value;
   };
 
-  const bases = (): ImageBases => {
-    const parsed = parseImageBases(text("image-bases", "aws"));
-    if (!parsed) complain("image-bases", "aws or slim, and RUNTIME=IMAGE, with commas between");
-    return parsed ?? { flavour: "aws", ofRuntime: new Map() };
-  };
-
   const sqsEndpoint = parseHttpOrigin(text("sqs-endpoint", ""));
   if (given["sqs-endpoint"] && !sqsEndpoint) complain("sqs-endpoint", "http://HOST:PORT or https://HOST");
   if (!given["sqs-access-key-id"] !== !given["sqs-secret-file"])
@@ -462,9 +433,7 @@ function toConfig(
     concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
     unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
     requestsPerSecondMax: number("request-rate", 0, 0, 100_000) || undefined,
-    imageBases: bases(),
-    imageRefreshMs: number("image-refresh", 24, 0, 500) * 3_600_000 || undefined,
-    imageRefreshGoesLive: oneOf("image-refresh-policy", ["publish", "live"], "publish") === "live",
+    ...imageSettings({ given, complain, number, problems }),
     urlPermissions: oneOf("url-permissions", ["off", "required", "both"], "off"),
   };
 }

@@ -101,7 +101,13 @@ export async function startServer(parts: {
       allowUnsandboxed: config.allowUnsandboxed,
       log,
     });
-    const containers = containerParts(environment, name, log);
+    const containers = containerParts({
+      config,
+      environment,
+      instanceName: name,
+      restoreImage: (id, options) => images.keeper.restore(id, options),
+      log,
+    });
     const driver = scope.own(new RoutedDriver(local, containers.openDriver));
     const identity = { accountId: config.accountId, region: config.region };
     const resolveRuntime = async (config: FunctionConfig) =>

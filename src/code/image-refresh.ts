@@ -87,9 +87,14 @@ export class ImageRefresh {
     try {
       await before;
       const pulled = new Map<string, string | undefined>();
-      for await (const { name, latest } of this.#records()) {
+      for await (const { name, latest, membership } of this.#records()) {
         work.signal.throwIfAborted();
         const { image } = latest.code;
+        if (image && membership && order.mayUse(name)) {
+          const reason = `it belongs to project ${membership.project}: deploy that again`;
+          yield { function: name, outcome: "left", reason };
+          continue;
+        }
         if (image && order.mayUse(name))
           yield await this.#refreshOne({ name, latest, image, order, pulled }, work);
       }

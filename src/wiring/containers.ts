@@ -1,30 +1,44 @@
 import { join } from "node:path";
 import type { ImageEngine } from "../code/image.ts";
 import type { ImageTags } from "../code/image-keeper.ts";
+import type { Config } from "../config.ts";
 import type { Log } from "../core/log.ts";
 import type { Driver } from "../sandbox/driver.ts";
 import { type Environment, runRoot } from "./host.ts";
 import { once } from "./once.ts";
 
 /** All that has to do with the container engine, loaded when the first image is met: most daemons never have one. */
-export function containerParts(
-  environment: Environment,
-  instanceName: string,
-  log: Log,
-): { readonly openDriver: () => Promise<Driver>; readonly images: ImageEngine & ImageTags } {
+export function containerParts(parts: {
+  readonly config: Config;
+  readonly environment: Environment;
+  readonly instanceName: string;
+  /** Gets an image back that the engine has lost. */
+  readonly restoreImage: (id: string, options: { readonly signal: AbortSignal }) => Promise<boolean>;
+  readonly log: Log;
+}): { readonly openDriver: () => Promise<Driver>; readonly images: ImageEngine & ImageTags } {
+  const { config, environment, instanceName, log } = parts;
   const address = once(() => import("../sandbox/docker/engine-address.ts"));
-  const images = once(async () => {
-    const [{ DockerImages }, { findEngineSocket }] = await Promise.all([
-      import("../sandbox/docker/images.ts"),
-      address(),
-    ]);
-    return new DockerImages({
+  const open = once(async () => {
+    const [{ DockerImages }, { ImageShelf }, { BuildTags }, { RegistryCredentials }, { findEngineSocket }] =
+      await Promise.all([
+        import("../sandbox/docker/images.ts"),
+        import("../sandbox/docker/image-shelf.ts"),
+        import("../sandbox/docker/image-tags.ts"),
+        import("../sandbox/docker/registry-auth.ts"),
+        address(),
+      ]);
+    const { registry } = config;
+    const shared = {
       findSocket: () => findEngineSocket(environment),
       instanceName,
-      environment,
+      credentials: new RegistryCredentials(environment, registry),
+      building: new BuildTags(),
       log,
-    });
+    };
+    return { images: new DockerImages(shared), shelf: new ImageShelf({ ...shared, registry }) };
   });
+  const images = async () => (await open()).images;
+  const shelf = async () => (await open()).shelf;
   return {
     openDriver: async () => {
       const [{ openDockerDriver }, { findEngineSocket }] = await Promise.all([
@@ -35,6 +49,7 @@ export function containerParts(
         findSocket: () => findEngineSocket(environment),
         runDir: join(runRoot(environment), `${instanceName}-c`),
         instanceName,
+        restoreImage: parts.restoreImage,
         log,
       });
     },
@@ -45,8 +60,12 @@ export function containerParts(
       abandon: async (imageId, options) => (await images()).abandon(imageId, options),
       pull: async (reference, work) => (await images()).pull(reference, work),
       inventory: async (options) => (await images()).inventory(options),
-      reconcile: async (name, versions, options) => (await images()).reconcile(name, versions, options),
-      collect: async (names, options) => (await images()).collect(names, options),
+      reconcile: async (name, versions, options) => (await shelf()).reconcile(name, versions, options),
+      collect: async (names, options) => (await shelf()).collect(names, options),
+      push: async (name, versions, options) => (await shelf()).push(name, versions, options),
+      restore: async (lost, options) => (await shelf()).restore(lost, options),
+      usedBytes: async (options) => (await shelf()).usedBytes(options),
+      dropLeftovers: async (options) => (await shelf()).dropLeftovers(options),
     },
   };
 }

@@ -29,6 +29,8 @@ export function startImageUpkeep(scope: Scope, parts: ImageUpkeepParts) {
     new ImageKeeper({
       tags: containers.images,
       functions,
+      versionsMax: config.imageVersionsMax,
+      diskBytesMax: config.imageDiskBytesMax,
       foundImages: async () => void (await driver.forImages()).isolation(),
       clock,
       log,

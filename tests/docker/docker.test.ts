@@ -4,6 +4,7 @@ import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
 import { describeImageFunctions } from "./functions.suite.ts";
 import { describePacking } from "./packing.suite.ts";
+import { describeRegistry } from "./registry.suite.ts";
 import { describeImageUpkeep } from "./upkeep.suite.ts";
 
 const skip = withoutEngine();
@@ -23,4 +24,5 @@ describe("docker", { skip: skip ?? false }, () => {
   describeImageFunctions(getEngine);
   describeImageUpkeep(getEngine);
   describePacking(getEngine);
+  describeRegistry(getEngine);
 });

@@ -22,6 +22,8 @@ export interface DockerDriverParts {
   readonly runDir: string;
   /** Names this daemon on its engine: 1 to 64 letters, digits, `-` and `_`. */
   readonly instanceName: string;
+  /** Gets an image back that the engine has lost; false if it cannot be had. */
+  readonly restoreImage?: (id: string, options: { readonly signal: AbortSignal }) => Promise<boolean>;
   readonly log: Log;
 }
 
@@ -84,7 +86,7 @@ export class DockerDriver implements Driver {
         "containers are made of images, and the function has none",
       );
     try {
-      return await this.#start(spec, image, signal);
+      return await this.#startOrRestore(spec, image, signal);
     } catch (error) {
       if (isPlatformError(error, "EngineUnavailable")) this.#host.forget();
       if (error instanceof EngineRefusal) throw startRefused(spec, image, error);
@@ -98,6 +100,15 @@ export class DockerDriver implements Driver {
     await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox[Symbol.asyncDispose]()));
     await this.#host[Symbol.asyncDispose]();
     await rm(this.#parts.runDir, { recursive: true, force: true });
+  }
+
+  async #startOrRestore(spec: SandboxSpec, image: SandboxImage, signal: AbortSignal): Promise<DockerSandbox> {
+    try {
+      return await this.#start(spec, image, signal);
+    } catch (error) {
+      if (!isLostImage(error) || !(await this.#parts.restoreImage?.(image.id, { signal }))) throw error;
+      return await this.#start(spec, image, signal);
+    }
   }
 
   async #start(spec: SandboxSpec, image: SandboxImage, signal: AbortSignal): Promise<DockerSandbox> {
@@ -264,9 +275,13 @@ async function findMemoryPeakFile(engine: Engine, containerId: string): Promise<
   }
 }
 
+function isLostImage(error: unknown): boolean {
+  return isRefusal(error, 404) && /no such image/i.test(error.message);
+}
+
 /** The engine's long sentence begins with its own parts; what the user needs stands at the end. */
 function startRefused(spec: SandboxSpec, image: SandboxImage, refusal: EngineRefusal): PlatformError {
-  if (refusal.status === 404 && /no such image/i.test(refusal.message)) {
+  if (isLostImage(refusal)) {
     return new PlatformError(
       "SandboxStartFailed",
       `image ${image.id.slice(0, 19)} is no longer on the engine: deploy the function again`,

@@ -9,12 +9,13 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { isPlatformError } from "../../core/errors.ts";
+import type { RegistrySettings } from "../../core/image-settings.ts";
 import { openContainerStreams } from "./container-streams.ts";
 import { Engine } from "./engine.ts";
 import { findEngineSocket } from "./engine-address.ts";
 import { EngineRefusal } from "./engine-problem.ts";
 import { readProgress } from "./progress.ts";
-import { registryAuth } from "./registry-auth.ts";
+import { RegistryCredentials } from "./registry-auth.ts";
 
 let folder = "";
 before(async () => {
@@ -184,15 +185,25 @@ describe("credentials of registries", () => {
       JSON.stringify({ auths: { "r.example.com": { auth }, "x.example.com": {} } }),
     );
     const environment = { DOCKER_CONFIG: folder };
+    let own: RegistrySettings | undefined;
     const read = (reference?: string) => {
-      const found = registryAuth(reference, environment);
+      const credentials = new RegistryCredentials(environment, own);
+      const found = reference === undefined ? credentials.ofAll() : credentials.of(reference);
+      assert.equal((found?.length ?? 0) % 4, 0, "engines want the padding");
       return found && JSON.parse(Buffer.from(found, "base64url").toString("utf8"));
     };
-    const own = { username: "me", password: "se:cret", serveraddress: "r.example.com" };
-    assert.deepEqual(read("r.example.com/a:1"), own);
+    const logged = { username: "me", password: "se:cret", serveraddress: "r.example.com" };
+    assert.deepEqual(read("r.example.com/a:1"), logged);
     assert.equal(read("a/b:1"), undefined);
     assert.equal(read("x.example.com/b"), undefined);
-    assert.deepEqual(read(), { "r.example.com": own });
-    assert.equal(registryAuth("a", {}), undefined);
+    assert.deepEqual(read(), { "r.example.com": logged });
+    assert.equal(new RegistryCredentials({}, undefined).of("a"), undefined);
+    // What the daemon is configured with wins, and is read anew each time.
+    const passwordFile = join(folder, "password");
+    own = { place: "r.example.com/team", user: "you", passwordFile };
+    assert.throws(() => read("r.example.com/a"), /registry-password-file: cannot read/);
+    await writeFile(passwordFile, "pass:word\n");
+    assert.deepEqual(read("r.example.com/a"), { ...logged, username: "you", password: "pass:word" });
+    assert.equal(read("a/b"), undefined);
   });
 });

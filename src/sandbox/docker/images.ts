@@ -1,23 +1,31 @@
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
-import { setTimeout as sleepFor } from "node:timers/promises";
-import { isPlatformError, PlatformError } from "../../core/errors.ts";
+import { PlatformError } from "../../core/errors.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import { type ImageFacts, imageNamespace, imageRepository } from "../../core/image.ts";
 import type { Log } from "../../core/log.ts";
 import { TAR_END, tarEntry } from "../../core/tar-entry.ts";
-import { Engine, listOf, objectOf, textsOf } from "./engine.ts";
-import type { EngineEnvironment } from "./engine-address.ts";
+import { type Engine, listOf, textsOf } from "./engine.ts";
 import { isRefusal } from "./engine-problem.ts";
+import { withEngine } from "./engine-session.ts";
+import {
+  type BuildTags,
+  inspect,
+  LIST_MS_MAX,
+  leftoverAt,
+  leftoverTag,
+  listTags,
+  removeTag,
+} from "./image-tags.ts";
 import { LABEL, labelFilter } from "./labels.ts";
 import { readProgress } from "./progress.ts";
-import { registryAuth } from "./registry-auth.ts";
+import type { RegistryCredentials } from "./registry-auth.ts";
 
 export interface DockerImagesParts {
   readonly findSocket: () => string;
   readonly instanceName: string;
-  /** Says where registry credentials are. */
-  readonly environment: EngineEnvironment;
+  readonly credentials: RegistryCredentials;
+  readonly building: BuildTags;
   readonly log: Log;
 }
 
@@ -41,17 +49,12 @@ const BUILD_MEMORY_BYTES = 4 * 1024 * 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
 /** Two whole CPUs: builds share the host with what serves callers. */
 const BUILD_CPU_QUOTA_US = 2 * CPU_PERIOD_US;
-/** Tags of builds whose version was never published go after so long. */
-const BUILDING_KEPT_MS = 30 * 60_000;
-const LIST_MS_MAX = 30_000;
-const REMOVAL_TRIES_MAX = 6;
-const REMOVAL_PAUSE_MS = 500;
+/** For naming what a failed build has left. */
+const LEFTOVER_MS_MAX = 5_000;
 
-/** Images on the engine of this host: found, built, tagged per version, and removed when nothing needs them. */
+/** Images on the engine of this host: found, looked at and built. What they are named by is `ImageShelf`'s. */
 export class DockerImages {
   readonly #parts: DockerImagesParts;
-  /** Tags of builds whose version may still be published, with when they began. */
-  readonly #building = new Map<string, number>();
 
   constructor(parts: DockerImagesParts) {
     this.#parts = parts;
@@ -122,7 +125,9 @@ export class DockerImages {
     const both = AbortSignal.any([signal, limit]);
     const repository = imageRepository(this.#parts.instanceName, build.functionName);
     const tag = `${repository}:building-${randomBytes(6).toString("hex")}`;
-    this.#building.set(tag, performance.now());
+    const { building } = this.#parts;
+    building.add(tag);
+    let layer: string | undefined;
     try {
       return await this.#withEngine(both, async (engine) => {
         const limits = {
@@ -138,7 +143,11 @@ export class DockerImages {
           withinMs: 0,
           signal: both,
         });
-        const problem = await readProgress(answer, output);
+        const layers = layerReader();
+        const problem = await readProgress(answer, (text) => {
+          layer = layers(text);
+          output(text);
+        });
         if (problem) throw new PlatformError("BuildFailed", `docker build failed: ${problem}`);
         const labels = {
           ...build.labels,
@@ -148,10 +157,12 @@ export class DockerImages {
         await putLabels(engine, tag, labels, both);
         const built = await inspect(engine, tag);
         if (!built) throw new PlatformError("BuildFailed", "docker build ended without an image");
+        await this.#dropLeftovers(engine, repository);
         return built;
       });
     } catch (error) {
-      this.#building.delete(tag);
+      building.remove(tag);
+      if (layer !== undefined) await this.#keepLeftover(repository, layer);
       signal.throwIfAborted();
       if (limit.aborted)
         throw new PlatformError(
@@ -170,63 +181,36 @@ export class DockerImages {
       const all = await listTags(engine, `${imageNamespace(this.#parts.instanceName)}/*`);
       for (const { repository, version, id } of all) {
         const tag = `${repository}:${version}`;
-        if (id === imageId && this.#building.delete(tag)) await removeTag(engine, tag);
+        if (id === imageId && this.#parts.building.remove(tag)) await removeTag(engine, tag);
       }
     });
   }
 
-  /**
-   * Makes the tags of a function's repository those of `versions`: what is missing is tagged, what is no longer a version
-   * loses its tag, and its image with it if that was the last.
-   */
-  async reconcile(
-    name: FunctionName,
-    versions: ReadonlyMap<string, string>,
-    { signal }: { readonly signal: AbortSignal },
-  ): Promise<void> {
-    const repository = imageRepository(this.#parts.instanceName, name);
-    await this.#withEngine(signal, async (engine) => {
-      const present = (await listTags(engine, repository)).filter((tag) => tag.repository === repository);
-      for (const [version, id] of versions) {
-        if (present.some((tag) => tag.version === version && tag.id === id)) continue;
-        try {
-          await engine.json("POST", `/images/${id}/tag`, { query: { repo: repository, tag: version } });
-        } catch (error) {
-          if (!isRefusal(error, 404)) throw error;
-          this.#parts.log.warn("the image of a version is gone from the engine", { name, version, id });
-        }
-      }
-      const published = new Set(versions.values());
-      for (const { version, id } of present)
-        if (published.has(id)) this.#building.delete(`${repository}:${version}`);
-      const gone = present.filter((tag) => !versions.has(tag.version) && !this.#isBeingBuilt(tag));
-      for (const { repository: place, version } of gone) await removeTag(engine, `${place}:${version}`);
-    });
+  /** It stays for the next build to go on from, until the keeper finds that it is old. */
+  async #keepLeftover(repository: string, layer: string): Promise<void> {
+    const { findSocket, log } = this.#parts;
+    try {
+      await withEngine(findSocket, AbortSignal.timeout(LEFTOVER_MS_MAX), (engine) =>
+        engine.json("POST", `/images/${layer}/tag`, {
+          query: { repo: repository, tag: leftoverTag(Date.now()) },
+        }),
+      );
+    } catch (error) {
+      log.warn("what a failed build has left could not be marked", { repository, error });
+    }
   }
 
-  /** Removes images of functions that are not among `names`. Gives how many tags went. */
-  async collect(
-    names: readonly FunctionName[],
-    { signal }: { readonly signal: AbortSignal },
-  ): Promise<number> {
-    const kept = new Set(names.map((name) => imageRepository(this.#parts.instanceName, name)));
-    return await this.#withEngine(signal, async (engine) => {
-      const all = await listTags(engine, `${imageNamespace(this.#parts.instanceName)}/*`);
-      const gone = all.filter((tag) => !kept.has(tag.repository) && !this.#isBeingBuilt(tag));
-      for (const { repository, version } of gone) await removeTag(engine, `${repository}:${version}`);
-      return gone.length;
-    });
-  }
-
-  #isBeingBuilt({ repository, version }: Tag): boolean {
-    const begun = this.#building.get(`${repository}:${version}`);
-    return begun !== undefined && performance.now() - begun < BUILDING_KEPT_MS;
+  /** What of them is of use is now part of the image. */
+  async #dropLeftovers(engine: Engine, repository: string): Promise<void> {
+    for (const tag of await listTags(engine, repository))
+      if (tag.repository === repository && leftoverAt(tag) !== undefined)
+        await removeTag(engine, `${repository}:${tag.version}`);
   }
 
   async #pull(engine: Engine, reference: string, { signal, output }: ImageWork): Promise<void> {
     const [name, tag] = splitTag(reference);
     try {
-      const auth = registryAuth(reference, this.#parts.environment);
+      const auth = this.#parts.credentials.of(reference);
       const answer = await engine.stream("POST", "/images/create", {
         query: { fromImage: name, ...(tag !== undefined && { tag }) },
         ...(auth !== undefined && { headers: { "X-Registry-Auth": auth } }),
@@ -242,23 +226,12 @@ export class DockerImages {
   }
 
   #allAuth(): Readonly<Record<string, string>> {
-    const auth = registryAuth(undefined, this.#parts.environment);
+    const auth = this.#parts.credentials.ofAll();
     return auth === undefined ? {} : { "X-Registry-Config": auth };
   }
 
-  async #withEngine<T>(signal: AbortSignal, use: (engine: Engine) => Promise<T>): Promise<T> {
-    signal.throwIfAborted();
-    using engine = new Engine(this.#parts.findSocket());
-    await engine.negotiate();
-    try {
-      return await use(engine);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (isPlatformError(error) || isRefusal(error, 400, 404, 409, 500)) throw error;
-      throw new PlatformError("EngineUnavailable", `the container engine failed: ${String(error)}`, {
-        cause: error,
-      });
-    }
+  #withEngine<T>(signal: AbortSignal, use: (engine: Engine) => Promise<T>): Promise<T> {
+    return withEngine(this.#parts.findSocket, signal, use);
   }
 }
 
@@ -292,74 +265,25 @@ async function putLabels(
   if (problem) throw new PlatformError("BuildFailed", `the image could not be labelled: ${problem}`);
 }
 
+/**
+ * Reads the classic builder's lines for the image that it has come to: ` ---> ID` behind each `Step`. Behind a FROM it is
+ * the base, which is not ours.
+ */
+function layerReader(): (text: string) => string | undefined {
+  let isBase = false;
+  let layer: string | undefined;
+  return (text) => {
+    const step = /^Step \d+\/\d+ : (\w+)/.exec(text)?.[1];
+    if (step !== undefined) isBase = step.toUpperCase() === "FROM";
+    const made = /^ ---> ([0-9a-f]{12,64})$/.exec(text)?.[1];
+    if (made !== undefined) layer = isBase ? undefined : made;
+    return layer;
+  };
+}
+
 /** As a Dockerfile has it, where `$` would be a variable. */
 function quoted(value: string): string {
   return `"${value.replace(/[\\"$]/g, "\\$&").replace(/[\r\n]/g, " ")}"`;
-}
-
-interface Tag {
-  readonly repository: string;
-  readonly version: string;
-  readonly id: string;
-}
-
-async function listTags(engine: Engine, reference: string): Promise<Tag[]> {
-  const found = await engine.json("GET", "/images/json", {
-    query: { filters: JSON.stringify({ reference: [reference] }) },
-    withinMs: LIST_MS_MAX,
-  });
-  return listOf(found).flatMap(({ Id, RepoTags }) =>
-    textsOf(RepoTags).map((text) => {
-      const colon = text.lastIndexOf(":");
-      return { repository: text.slice(0, colon), version: text.slice(colon + 1), id: String(Id) };
-    }),
-  );
-}
-
-/** A container that is about to go may still use it: that is waited for, but not for ever; the next round gets the rest. */
-async function removeTag(engine: Engine, tag: string): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      await engine.json("DELETE", `/images/${tag}`, { withinMs: LIST_MS_MAX });
-      return;
-    } catch (error) {
-      if (isRefusal(error, 404)) return;
-      if (!isRefusal(error, 409) || tries === REMOVAL_TRIES_MAX) throw error;
-      await sleepFor(REMOVAL_PAUSE_MS);
-    }
-  }
-}
-
-async function inspect(engine: Engine, reference: string): Promise<ImageFacts | undefined> {
-  try {
-    return factsOf(objectOf(await engine.json("GET", `/images/${reference}/json`)));
-  } catch (error) {
-    if (isRefusal(error, 404)) return undefined;
-    throw error;
-  }
-}
-
-function factsOf(image: Readonly<Record<string, unknown>>): ImageFacts {
-  const config = objectOf(image.Config);
-  const ports = Object.keys(objectOf(config.ExposedPorts))
-    .map((port) => Number(/^(\d+)(?:\/tcp)?$/.exec(port)?.[1]))
-    .filter((port) => port >= 1 && port <= 65_535)
-    .sort((one, other) => one - other);
-  const createdAt = Date.parse(String(image.Created ?? ""));
-  return {
-    id: String(image.Id),
-    bytes: typeof image.Size === "number" ? image.Size : 0,
-    architecture: String(image.Architecture ?? ""),
-    entryPoint: textsOf(config.Entrypoint),
-    command: textsOf(config.Cmd),
-    workingDir: String(config.WorkingDir ?? ""),
-    user: String(config.User ?? ""),
-    ports,
-    variables: textsOf(config.Env).map((entry) => entry.split("=")[0] ?? ""),
-    // What says nothing is given the year 1 by the engine.
-    createdAt: createdAt > 0 ? createdAt : 0,
-    digests: textsOf(image.RepoDigests),
-  };
 }
 
 /** A digest stays with the name; a tag is said apart. */

@@ -1,23 +1,47 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { PlatformError } from "../../core/errors.ts";
+import type { RegistrySettings } from "../../core/image-settings.ts";
 import { objectOf } from "./engine.ts";
 import type { EngineEnvironment } from "./engine-address.ts";
 
 const DOCKER_HUB = "https://index.docker.io/v1/";
 
 /**
- * Credentials for the registry of an image, as the header that engines take (base64url of JSON); for no image, those for
- * all registries, as a build takes them. They are what `docker login` has left in Docker's configuration of the daemon's
- * user; credential helpers are programs of their own, and are not run. Undefined where there are none.
+ * Credentials of registries, in the form of the header that engines take (base64url of JSON): the configured registry's, then
+ * what `docker login` has left in Docker's configuration of the daemon's user. Credential helpers are programs of their own,
+ * and are not run.
  */
-export function registryAuth(
-  reference: string | undefined,
-  environment: EngineEnvironment,
-): string | undefined {
-  const auths = readAuths(environment);
-  if (reference === undefined) return auths.size === 0 ? undefined : encode(Object.fromEntries(auths));
-  const found = auths.get(registryOf(reference));
-  return found && encode(found);
+export class RegistryCredentials {
+  readonly #environment: EngineEnvironment;
+  readonly #own: RegistrySettings | undefined;
+
+  constructor(environment: EngineEnvironment, own: RegistrySettings | undefined) {
+    this.#environment = environment;
+    this.#own = own;
+  }
+
+  /** For the registry of that image; undefined where there are none. @throws PlatformError `ImageUnavailable`. */
+  of(reference: string): string | undefined {
+    const found = this.#read().get(registryOf(reference));
+    return found && encodeHeader(found);
+  }
+
+  /** For all registries, as a build takes them. @throws PlatformError `ImageUnavailable`. */
+  ofAll(): string | undefined {
+    const all = this.#read();
+    return all.size === 0 ? undefined : encodeHeader(Object.fromEntries(all));
+  }
+
+  #read(): Map<string, Credentials> {
+    const found = readAuths(this.#environment);
+    const { place, user, passwordFile } = this.#own ?? {};
+    if (place !== undefined && user !== undefined && passwordFile !== undefined) {
+      const serveraddress = registryOf(`${place}/x`);
+      found.set(serveraddress, { username: user, password: readPassword(passwordFile), serveraddress });
+    }
+    return found;
+  }
 }
 
 interface Credentials {
@@ -26,7 +50,20 @@ interface Credentials {
   readonly serveraddress: string;
 }
 
-/** `index.docker.io` for a reference that names no registry. */
+function readPassword(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new PlatformError(
+      "ImageUnavailable",
+      `registry-password-file: cannot read ${JSON.stringify(file)}: ${why}`,
+      { cause },
+    );
+  }
+}
+
+/** Docker Hub for a reference that names no registry. */
 function registryOf(reference: string): string {
   const [first = "", ...rest] = reference.split("/");
   const isRegistry = rest.length > 0 && (/[.:]/.test(first) || first === "localhost");
@@ -56,6 +93,7 @@ function readConfig(file: string): Readonly<Record<string, unknown>> {
   }
 }
 
-function encode(value: object): string {
-  return Buffer.from(JSON.stringify(value)).toString("base64url");
+/** With its padding, without which engines take it for nothing and say nothing. */
+export function encodeHeader(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
 }
