@@ -116,7 +116,10 @@ async function measureBurst(daemon: Daemon): Promise<Row> {
 }
 
 async function deploy(daemon: Daemon, name: string, image: string): Promise<void> {
-  const { exitCode, stderr } = await daemon.lambda("deploy", "--image", image, "--name", name);
+  // A host with other work takes longer than the default allows to start a container.
+  const { exitCode, stderr } = await daemon.lambda(
+    ...["deploy", "--image", image, "--name", name, "--timeout", "60"],
+  );
   if (exitCode !== 0) throw new Error(`lambda deploy failed: ${stderr}`);
 }
 

@@ -35,21 +35,27 @@ export function containerParts(parts: {
       building: new BuildTags(),
       log,
     };
-    return { images: new DockerImages(shared), shelf: new ImageShelf({ ...shared, registry }) };
+    return {
+      images: new DockerImages(shared),
+      shelf: new ImageShelf({ ...shared, registry }),
+      strays: shared.building.orphans,
+    };
   });
   const images = async () => (await open()).images;
   const shelf = async () => (await open()).shelf;
   return {
     openDriver: async () => {
-      const [{ openDockerDriver }, { findEngineSocket }] = await Promise.all([
+      const [{ openDockerDriver }, { findEngineSocket }, { strays }] = await Promise.all([
         import("../sandbox/docker/driver.ts"),
         address(),
+        open(),
       ]);
       return openDockerDriver({
         findSocket: () => findEngineSocket(environment),
         runDir: join(runRoot(environment), `${instanceName}-c`),
         instanceName,
         restoreImage: parts.restoreImage,
+        strays,
         log,
       });
     },

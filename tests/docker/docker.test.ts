@@ -2,6 +2,7 @@
 import { after, before, describe } from "node:test";
 import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
+import { describeFaults, describeFullDisk } from "./faults.suite.ts";
 import { describeImageFunctions } from "./functions.suite.ts";
 import { describePacking } from "./packing.suite.ts";
 import { describeRegistry } from "./registry.suite.ts";
@@ -25,4 +26,8 @@ describe("docker", { skip: skip ?? false }, () => {
   describeImageUpkeep(getEngine);
   describePacking(getEngine);
   describeRegistry(getEngine);
+  describeFaults(getEngine);
 });
+
+// On an engine of its own, when the other one has stopped.
+describe("docker, on a small disk", { skip: skip ?? false }, () => describeFullDisk());

@@ -40,9 +40,14 @@ export function withoutEngine(): string | undefined {
   return undefined;
 }
 
-export async function startEngine(): Promise<TestEngine> {
+/** With `diskMib` all that it stores is on a disk of that size. */
+export async function startEngine(options: { readonly diskMib?: number } = {}): Promise<TestEngine> {
   // Short: containerd makes Unix sockets deep below it.
   const folder = await mkdtemp(join(tmpdir(), "eng-"));
+  if (options.diskMib !== undefined) {
+    await mkdir(join(folder, "data"));
+    await run("mount", ["-t", "tmpfs", "-o", `size=${options.diskMib}m`, "tmpfs", join(folder, "data")]);
+  }
   const socketPath = join(folder, "docker.sock");
   let child = await launch(folder, socketPath);
   const docker = async (...args: readonly string[]) =>
@@ -64,8 +69,17 @@ export async function startEngine(): Promise<TestEngine> {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill(signal);
       await once(child, "exit");
-      // One whose dockerd was killed does not serve the next.
+      // One whose dockerd was killed does not serve the next; nor do programs whose supervisor lost it.
       await stopContainerd(folder);
+      for (const shim of await shims(folder)) {
+        for (const program of await childrenOf(shim)) kill(program);
+        kill(shim);
+      }
+      // As after a power failure, when /run is empty: its containerd waits for ever for what is in there.
+      if (signal === "SIGKILL") {
+        await unmountBelow(join(folder, "exec"));
+        await rm(join(folder, "exec"), { recursive: true, force: true, maxRetries: 5 });
+      }
     },
     async start() {
       child = await launch(folder, socketPath);
@@ -177,6 +191,19 @@ async function shims(folder: string): Promise<string[]> {
     if (command.includes("containerd-shim") && command.includes(folder)) found.push(pid);
   }
   return found;
+}
+
+async function childrenOf(pid: string): Promise<string[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return text.split(" ").filter((child) => child !== "");
+}
+
+function kill(pid: string): void {
+  try {
+    process.kill(Number(pid), "SIGKILL");
+  } catch {
+    // It has gone by itself.
+  }
 }
 
 /** A folder with busybox and all its commands, to be imported as an image. */

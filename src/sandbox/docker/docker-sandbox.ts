@@ -34,6 +34,8 @@ const LAST_OUTPUT_MS = 300;
 const CONNECT_MS_MAX = 1_000;
 const SIGNAL_BASE = 128;
 
+const GONE: SandboxExit = { exitCode: null, signal: "SIGKILL", outOfMemory: false };
+
 /** The driver's side of a container: streams and promises. */
 export class DockerSandbox implements Sandbox {
   readonly id: SandboxId;
@@ -46,6 +48,7 @@ export class DockerSandbox implements Sandbox {
   readonly exited: Promise<SandboxExit>;
   readonly #parts: DockerSandboxParts;
   readonly #firstSample: NodeJS.Timeout;
+  readonly #lost = Promise.withResolvers<SandboxExit>();
   #hasEnded = false;
   #removal: Promise<void> | undefined;
   #peakMib = 0;
@@ -91,6 +94,12 @@ export class DockerSandbox implements Sandbox {
     return socket;
   }
 
+  /** The engine does not answer any more: nothing that goes through it will come. */
+  lose(): void {
+    this.#lost.resolve(GONE);
+    this.#parts.streams.finish();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#removal ??= this.#remove();
     await this.#removal;
@@ -106,11 +115,12 @@ export class DockerSandbox implements Sandbox {
   }
 
   async #watch(): Promise<SandboxExit> {
-    const exit = await this.#parts.waited.then(
+    const told = this.#parts.waited.then(
       (answer) => this.#exitOf(objectOf(answer).StatusCode),
       // The engine has gone, and what it ran is out of our hands; it is removed when the engine is back.
-      (): SandboxExit => ({ exitCode: null, signal: "SIGKILL", outOfMemory: false }),
+      () => GONE,
     );
+    const exit = await Promise.race([told, this.#lost.promise]);
     this.#hasEnded = true;
     clearTimeout(this.#firstSample);
     this.telemetry.push(null);
@@ -121,7 +131,7 @@ export class DockerSandbox implements Sandbox {
   /** A status above 128 is a shell's and an engine's way of telling a signal. */
   async #exitOf(status: unknown): Promise<SandboxExit> {
     const code = typeof status === "number" ? status : 0;
-    if (this.#removal !== undefined) return { exitCode: null, signal: "SIGKILL", outOfMemory: false };
+    if (this.#removal !== undefined) return GONE;
     if (code === 0) return { exitCode: 0, signal: null, outOfMemory: false };
     const outOfMemory = code === SIGNAL_BASE + 9 && (await this.#ranOutOfMemory());
     const signal = SIGNALS[code - SIGNAL_BASE];

@@ -7,6 +7,7 @@ import { inBackground } from "../../core/scope.ts";
 import type { Driver, Isolation, Sandbox, SandboxImage, SandboxPlaces, SandboxSpec } from "../driver.ts";
 import { containerBody } from "./container-spec.ts";
 import { openContainerStreams } from "./container-streams.ts";
+import { removeContainer } from "./containers.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { type Engine, objectOf } from "./engine.ts";
 import { EngineHost } from "./engine-host.ts";
@@ -22,6 +23,8 @@ export interface DockerDriverParts {
   readonly runDir: string;
   /** Names this daemon on its engine: 1 to 64 letters, digits, `-` and `_`. */
   readonly instanceName: string;
+  /** Containers without our label that are ours all the same: builds' that the engine broke off. What was removed leaves it. */
+  readonly strays?: Set<string>;
   /** Gets an image back that the engine has lost; false if it cannot be had. */
   readonly restoreImage?: (id: string, options: { readonly signal: AbortSignal }) => Promise<boolean>;
   readonly log: Log;
@@ -30,8 +33,10 @@ export interface DockerDriverParts {
 const PING_MS_MAX = 3_000;
 const CREATE_MS_MAX = 20_000;
 const START_MS_MAX = 30_000;
-const REMOVE_MS_MAX = 15_000;
 const SWEEP_EVERY_MS = 3 * 60_000;
+/** How often an engine is asked whether it lives, while input and output go through it, and how long it has to say so. */
+const WATCH_EVERY_MS = 5_000;
+const WATCH_MS_MAX = 10_000;
 /** Where sockets appear inside. */
 const SOCKET_DIR = "/run/lambdad";
 const FIRST_UID = 1_200_000;
@@ -52,7 +57,10 @@ export class DockerDriver implements Driver {
   readonly #sandboxes = new Map<string, DockerSandbox>();
   /** Ids of containers that are being made: they are not leftovers yet. */
   readonly #starting = new Set<string>();
+  /** Starts that have not ended. */
+  readonly #underWay = new Set<Promise<Sandbox>>();
   readonly #sweeping: AsyncDisposable;
+  readonly #watching: AsyncDisposable;
   #isClosed = false;
 
   constructor(parts: DockerDriverParts) {
@@ -63,6 +71,12 @@ export class DockerDriver implements Driver {
         await pause(SWEEP_EVERY_MS, signal);
         const engine = this.#host.current;
         if (engine && !signal.aborted) await this.#sweepQuietly(engine);
+      }
+    });
+    this.#watching = inBackground(async (signal) => {
+      while (!signal.aborted) {
+        await pause(WATCH_EVERY_MS, signal);
+        if (!signal.aborted) await this.#watchEngine(signal);
       }
     });
   }
@@ -85,19 +99,26 @@ export class DockerDriver implements Driver {
         "SandboxStartFailed",
         "containers are made of images, and the function has none",
       );
+    const starting = this.#startOrRestore(spec, image, signal);
+    this.#underWay.add(starting);
     try {
-      return await this.#startOrRestore(spec, image, signal);
+      return await starting;
     } catch (error) {
       if (isPlatformError(error, "EngineUnavailable")) this.#host.forget();
       if (error instanceof EngineRefusal) throw startRefused(spec, image, error);
       throw error;
+    } finally {
+      this.#underWay.delete(starting);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
+    await this.#watching[Symbol.asyncDispose]();
     await this.#sweeping[Symbol.asyncDispose]();
     await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox[Symbol.asyncDispose]()));
+    // A network goes only when no container is on it, not even one that is just being made.
+    await Promise.allSettled(this.#underWay);
     await this.#host[Symbol.asyncDispose]();
     await rm(this.#parts.runDir, { recursive: true, force: true });
   }
@@ -202,9 +223,26 @@ export class DockerDriver implements Driver {
     }
   }
 
+  /** Calls whose input and output go through an engine that hangs would hang with it; all others do not notice. */
+  async #watchEngine(signal: AbortSignal): Promise<void> {
+    const attached = [...this.#sandboxes.values()].filter(({ stdin }) => stdin !== undefined);
+    const engine = this.#host.current;
+    if (!engine || attached.length === 0) return;
+    try {
+      await engine.json("GET", "/_ping", { withinMs: WATCH_MS_MAX, signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#parts.log.warn("the container engine does not answer; the calls that go through it fail", {
+        error,
+      });
+      this.#host.forget();
+      for (const sandbox of attached) sandbox.lose();
+    }
+  }
+
   /** Removes whatever carries our label and belongs to no sandbox, running or not. */
   async #sweepQuietly(engine: Engine): Promise<void> {
-    const { instanceName, log } = this.#parts;
+    const { instanceName, log, strays = new Set() } = this.#parts;
     try {
       const found = await engine.json("GET", "/containers/json", {
         query: { all: "1", filters: labelFilter(instanceName) },
@@ -215,24 +253,15 @@ export class DockerDriver implements Driver {
         return !this.#sandboxes.has(id) && !this.#starting.has(id);
       });
       await Promise.all(leftovers.map(({ Id }) => removeContainer(engine, String(Id))));
+      for (const id of strays) {
+        await removeContainer(engine, id);
+        strays.delete(id);
+      }
       if (leftovers.length > 0) log.info("removed containers that nobody owned", { count: leftovers.length });
     } catch (error) {
       log.warn("cannot look for containers that nobody owns", { error });
       if (isPlatformError(error, "EngineUnavailable")) this.#host.forget();
     }
-  }
-}
-
-/** Running or not, there or not. */
-async function removeContainer(engine: Engine, name: string): Promise<void> {
-  try {
-    await engine.json("DELETE", `/containers/${name}`, {
-      query: { force: "1", v: "1" },
-      withinMs: REMOVE_MS_MAX,
-    });
-  } catch (error) {
-    // 409: its removal is under way already.
-    if (!isRefusal(error, 404, 409)) throw error;
   }
 }
 

@@ -83,6 +83,9 @@ export class BuildTags {
     this.#begun.set(tag, performance.now());
   }
 
+  /** Containers of steps that broke off because the engine went away; they have no label to know them by. */
+  readonly orphans = new Set<string>();
+
   /** False if it was none. */
   remove(tag: string): boolean {
     return this.#begun.delete(tag);

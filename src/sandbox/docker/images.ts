@@ -127,7 +127,7 @@ export class DockerImages {
     const tag = `${repository}:building-${randomBytes(6).toString("hex")}`;
     const { building } = this.#parts;
     building.add(tag);
-    let layer: string | undefined;
+    const seen = new BuildTrace();
     try {
       return await this.#withEngine(both, async (engine) => {
         const limits = {
@@ -143,9 +143,8 @@ export class DockerImages {
           withinMs: 0,
           signal: both,
         });
-        const layers = layerReader();
         const problem = await readProgress(answer, (text) => {
-          layer = layers(text);
+          seen.read(text);
           output(text);
         });
         if (problem) throw new PlatformError("BuildFailed", `docker build failed: ${problem}`);
@@ -162,7 +161,8 @@ export class DockerImages {
       });
     } catch (error) {
       building.remove(tag);
-      if (layer !== undefined) await this.#keepLeftover(repository, layer);
+      if (seen.container !== undefined) building.orphans.add(seen.container);
+      if (seen.layer !== undefined) await this.#keepLeftover(repository, seen.layer);
       signal.throwIfAborted();
       if (limit.aborted)
         throw new PlatformError(
@@ -266,19 +266,24 @@ async function putLabels(
 }
 
 /**
- * Reads the classic builder's lines for the image that it has come to: ` ---> ID` behind each `Step`. Behind a FROM it is
- * the base, which is not ours.
+ * What the classic builder's lines tell of where it is: the image that it has come to (` ---> ID` behind each `Step`; behind
+ * a FROM it is the base, which is not ours), and the container of the step that runs.
  */
-function layerReader(): (text: string) => string | undefined {
-  let isBase = false;
-  let layer: string | undefined;
-  return (text) => {
+class BuildTrace {
+  layer: string | undefined;
+  container: string | undefined;
+  #isBase = false;
+
+  read(text: string): void {
     const step = /^Step \d+\/\d+ : (\w+)/.exec(text)?.[1];
-    if (step !== undefined) isBase = step.toUpperCase() === "FROM";
+    if (step !== undefined) this.#isBase = step.toUpperCase() === "FROM";
     const made = /^ ---> ([0-9a-f]{12,64})$/.exec(text)?.[1];
-    if (made !== undefined) layer = isBase ? undefined : made;
-    return layer;
-  };
+    if (made !== undefined) this.layer = this.#isBase ? undefined : made;
+    const running = /^ ---> Running in ([0-9a-f]{12,64})$/.exec(text)?.[1];
+    if (running !== undefined) this.container = running;
+    // What the step printed last may stand before it, in a colour.
+    if (/Removing intermediate container [0-9a-f]{12}/.test(text)) this.container = undefined;
+  }
 }
 
 /** As a Dockerfile has it, where `$` would be a variable. */

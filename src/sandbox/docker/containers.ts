@@ -1,0 +1,17 @@
+import type { Engine } from "./engine.ts";
+import { isRefusal } from "./engine-problem.ts";
+
+const REMOVE_MS_MAX = 15_000;
+
+/** Removes it, running or not, there or not. */
+export async function removeContainer(engine: Engine, name: string): Promise<void> {
+  try {
+    await engine.json("DELETE", `/containers/${name}`, {
+      query: { force: "1", v: "1" },
+      withinMs: REMOVE_MS_MAX,
+    });
+  } catch (error) {
+    // 409: its removal is under way already.
+    if (!isRefusal(error, 404, 409)) throw error;
+  }
+}
