@@ -2,10 +2,15 @@ import { createInterface } from "node:readline/promises";
 import type { Command } from "./command.ts";
 
 /** Asks at the terminal; only yes is yes. */
-export async function confirm({ host }: Command, question: string): Promise<boolean> {
+export async function confirm(command: Command, text: string): Promise<boolean> {
+  return /^y(es)?$/i.test((await question(command, text)).trim());
+}
+
+/** Asks for a line at the terminal. */
+export async function question({ host }: Command, text: string): Promise<string> {
   const dialog = createInterface({ input: host.stdin, output: host.stderr });
   try {
-    return /^y(es)?$/i.test((await dialog.question(question, { signal: host.signal })).trim());
+    return await dialog.question(text, { signal: host.signal });
   } finally {
     dialog.close();
   }

@@ -120,12 +120,11 @@ Examples:
 function addWriting(program: Program, run: Runner): void {
   program.commandsGroup("Write and deploy:");
   program
-    .command("init <folder>")
+    .command("init [folder]")
     .description("start a function from a template")
-    .addOption(
-      new Option("-t, --template <name>", "what to start from").choices(TEMPLATE_NAMES).default("nodejs"),
-    )
-    .action((folder: string, options: InitOptions) =>
+    .addOption(new Option("-t, --template <name>", "what to start from").choices(TEMPLATE_NAMES))
+    .option("--list", "show the templates")
+    .action((folder: string | undefined, options: InitOptions) =>
       run(async (command) => (await import("./commands/init.ts")).initFolder(command, folder, options)),
     );
   addDeployOptions(

@@ -2,23 +2,42 @@ import { fileURLToPath } from "node:url";
 import { sourceUrl } from "../core/source-url.ts";
 
 /** What `lambda init` can start from: the examples are the templates, so that they are known to work. */
-const FOLDER_OF = {
-  nodejs: "hello-nodejs",
-  "nodejs-ts": "hello-typescript",
-  python: "hello-python",
-  go: "hello-go",
-  shell: "hello-shell",
-  lifecycle: "counter-lifecycle",
-  "lifecycle-ts": "counter-typescript",
-  server: "server-node",
-  filter: "upper-filter",
+const TEMPLATES = {
+  nodejs: { folder: "hello-nodejs", about: "handler in JavaScript" },
+  "nodejs-ts": { folder: "hello-typescript", about: "handler in TypeScript" },
+  python: { folder: "hello-python", about: "handler in Python" },
+  go: { folder: "hello-go", about: "handler in Go" },
+  shell: {
+    folder: "hello-shell",
+    about: "handler in anything that speaks the Runtime API, here a shell script",
+  },
+  lifecycle: { folder: "counter-lifecycle", about: "lifecycle module in JavaScript: init, start, run, stop" },
+  "lifecycle-ts": { folder: "counter-typescript", about: "lifecycle module in TypeScript" },
+  server: { folder: "server-node", about: "HTTP server in JavaScript, with WebSockets" },
+  "server-ts": { folder: "server-typescript", about: "HTTP server in TypeScript" },
+  "server-python": { folder: "server-python", about: "HTTP server in Python" },
+  "server-go": { folder: "server-go", about: "HTTP server in Go" },
+  filter: { folder: "upper-filter", about: "program from stdin to stdout, a shell script" },
+  "filter-nodejs": { folder: "upper-nodejs", about: "program from stdin to stdout in JavaScript" },
+  "filter-ts": { folder: "upper-typescript", about: "program from stdin to stdout in TypeScript" },
+  "filter-python": { folder: "upper-python", about: "program from stdin to stdout in Python" },
+  "filter-go": { folder: "upper-go", about: "program from stdin to stdout in Go" },
 } as const;
 
-export type TemplateName = keyof typeof FOLDER_OF;
+export type TemplateName = keyof typeof TEMPLATES;
 
-export const TEMPLATE_NAMES: readonly string[] = Object.keys(FOLDER_OF);
+export const TEMPLATE_NAMES: readonly string[] = Object.keys(TEMPLATES);
+
+export function isTemplateName(text: string): text is TemplateName {
+  return Object.hasOwn(TEMPLATES, text);
+}
+
+/** Each with what it is, in the order in which they are shown. */
+export function listTemplates(): readonly { readonly name: string; readonly about: string }[] {
+  return Object.entries(TEMPLATES).map(([name, { about }]) => ({ name, about }));
+}
 
 /** The folder to copy, on this machine. */
 export function templateFolder(name: TemplateName): string {
-  return fileURLToPath(sourceUrl(`../examples/${FOLDER_OF[name]}/`));
+  return fileURLToPath(sourceUrl(`../examples/${TEMPLATES[name].folder}/`));
 }

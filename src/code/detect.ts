@@ -111,8 +111,16 @@ async function detectGo(folder: CodeFolder): Promise<Detected | undefined> {
       runtime: PROGRAM_RUNTIME,
       why: ["go.mod requires aws-lambda-go"],
     };
-  const sources = folder.files.filter((file) => /^[^/]+\.go$/.test(file));
+  const sources = folder.files.filter((file) => file.endsWith(".go"));
   const texts = await Promise.all(sources.map((file) => folder.read(file)));
+  const readsOnly =
+    sources.length > 0 && !texts.some((text) => GO_NETWORK.test(text)) && !(await requiresAny(folder));
+  if (readsOnly)
+    return {
+      entry: { kind: "filter", command: ["./bootstrap"] },
+      runtime: PROGRAM_RUNTIME,
+      why: ["there is a go.mod, and nothing imports net or another module"],
+    };
   const flagged = sources.find((_, index) => GO_PORT_FLAG.test(texts[index] ?? ""));
   return {
     entry: {
@@ -122,6 +130,14 @@ async function detectGo(folder: CodeFolder): Promise<Detected | undefined> {
     runtime: PROGRAM_RUNTIME,
     why: [flagged === undefined ? "there is a go.mod without aws-lambda-go" : `${flagged} has a flag -port`],
   };
+}
+
+/** `"net"`, `"net/http"`, and `"syscall"`, by which anything can be done. */
+const GO_NETWORK = /"(?:net(?:\/[\w/]+)?|syscall)"/;
+
+/** Another module may listen where the program itself does not show it. */
+async function requiresAny(folder: CodeFolder): Promise<boolean> {
+  return /^\s*require\b/m.test(await folder.read("go.mod"));
 }
 
 /** `flag.Int("port", …)`, `flag.IntVar(&port, "port", …)`, and the same of other number and text flags. */

@@ -137,12 +137,30 @@ const DETECTED: readonly (readonly [string, Files, Entry, string])[] = [
     PROGRAM,
   ],
   [
+    "a Go program without a network",
+    { "go.mod": "module x", "main.go": 'import (\n\t"io"\n\t"os"\n)' },
+    { kind: "filter", command: ["./bootstrap"] },
+    PROGRAM,
+  ],
+  [
+    "a Go server that leaves listening to another module",
+    {
+      "go.mod": "module x\nrequire github.com/labstack/echo/v4 v4.12.0",
+      "main.go": 'import "github.com/labstack/echo/v4"',
+    },
+    server("./bootstrap"),
+    PROGRAM,
+  ],
+  [
     "a Go server that takes its port by flag",
-    { "go.mod": "module x", "main.go": 'port := flag.Int("port", 8080, "where to serve")' },
+    {
+      "go.mod": "module x",
+      "main.go": 'import "net/http"\nport := flag.Int("port", 8080, "where to serve")',
+    },
     server("./bootstrap", "-port", "$PORT"),
     PROGRAM,
   ],
-  ["a Go server", { "go.mod": "module x", "main.go": "" }, server("./bootstrap"), PROGRAM],
+  ["a Go server", { "go.mod": "module x", "main.go": 'import "net/http"' }, server("./bootstrap"), PROGRAM],
   [
     "a Procfile",
     { Procfile: "worker: x\nweb: node server.js\n", "server.js": "" },

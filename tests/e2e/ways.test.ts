@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { EXAMPLES, makeFolder, run, skipWithout, startDaemon, type TestDaemon } from "./daemon.fake.ts";
+import { makeFolder, run, skipWithout, startDaemon, type TestDaemon } from "./daemon.fake.ts";
 
 const has = (command: string, ...args: string[]) => spawnSync(command, args).status === 0;
 
@@ -12,23 +12,6 @@ describe("the four ways to write a function", () => {
     daemon = await startDaemon();
   });
   after(() => daemon[Symbol.asyncDispose]());
-
-  const handlers: readonly (readonly [string, string | false])[] = [
-    ["hello-nodejs", false],
-    ["hello-typescript", false],
-    ["hello-python", skipWithout("python3", has("python3", "--version"))],
-    ["hello-shell", skipWithout("curl", has("curl", "--version"))],
-    ["hello-go", skipWithout("go", has("go", "version"))],
-  ];
-  for (const [example, skip] of handlers) {
-    it(`runs the handler ${example}`, { skip }, async () => {
-      await daemon.deploy(join(EXAMPLES, example), example);
-      const byHttp = await daemon.call(example, "/?name=Ada");
-      assert.deepEqual([byHttp.status, JSON.parse(byHttp.text)], [200, { message: "Hello, Ada!" }]);
-      const byCli = await daemon.lambda("invoke", example, "--data", '{"name":"Bob"}');
-      assert.deepEqual(JSON.parse(byCli.stdout), { message: "Hello, Bob!" });
-    });
-  }
 
   it("runs the lifecycle module, one context per parallel slot, and logs what run throws", async () => {
     using folder = makeFolder({

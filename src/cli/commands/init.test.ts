@@ -11,12 +11,31 @@ describe("lambda init", () => {
       await using lambda = await openLambda("http://127.0.0.1:1");
       const ran = await lambda.run(["init", "sub/hello", "--template", template]);
       assert.equal(ran.exitCode, 0);
-      assert.equal(ran.stderr, "next: lambda deploy sub/hello\n");
+      assert.equal(ran.stderr, "next: lambda dev sub/hello, or lambda deploy sub/hello\n");
       const files = await readdir(join(lambda.dir, "sub", "hello"));
       assert.equal(ran.stdout, `made hello from template ${template}: ${files.length} files\n`);
       assert.ok(files.includes("README.md"));
     });
   }
+
+  it("lists the templates", async () => {
+    await using lambda = await openLambda("http://127.0.0.1:1");
+    const { stdout } = await lambda.run(["init", "--list"]);
+    assert.deepEqual(
+      stdout.split("\n").map((line) => line.split(" ")[0]),
+      [...TEMPLATE_NAMES, ""],
+    );
+    assert.deepEqual(Object.keys(JSON.parse((await lambda.run(["init", "--list", "--json"])).stdout)), [
+      "templates",
+    ]);
+    assert.match((await lambda.run(["init"])).stderr, /^error: name the folder to make\n/);
+    assert.equal((await lambda.run(["init", "--template", "cobol", "x"])).exitCode, 2);
+  });
+
+  it("takes JavaScript where nobody can be asked", async () => {
+    await using lambda = await openLambda("http://127.0.0.1:1");
+    assert.match((await lambda.run(["init", "x"])).stdout, /from template nodejs:/);
+  });
 
   it("keeps programs executable", async () => {
     await using lambda = await openLambda("http://127.0.0.1:1");

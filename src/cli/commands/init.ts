@@ -2,37 +2,75 @@ import { constants, copyFile, mkdir, readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { question } from "../confirm.ts";
 import { isCode, messageOf } from "../settings.ts";
-import { type TemplateName, templateFolder } from "../templates.ts";
+import { isTemplateName, listTemplates, type TemplateName, templateFolder } from "../templates.ts";
 import { plural } from "../units.ts";
 
 export interface InitOptions {
-  readonly template: TemplateName;
+  readonly template?: TemplateName;
+  readonly list?: boolean;
 }
+
+const TEMPLATE_DEFAULT: TemplateName = "nodejs";
 
 /** Copies a template into a new or empty folder; nothing is ever overwritten. */
 export async function initFolder(
-  { host, output }: Command,
-  folder: string,
+  command: Command,
+  folder: string | undefined,
   options: InitOptions,
 ): Promise<void> {
+  const { host, output } = command;
+  if (options.list) {
+    await showTemplates(command);
+    return;
+  }
+  if (folder === undefined)
+    throw usageError(
+      "name the folder to make",
+      "lambda init hello --template python; lambda init --list shows the templates",
+    );
   const target = resolve(host.workingDir, folder);
   await refuseUsedFolder(target, folder);
+  const template = options.template ?? (await askForTemplate(command));
   const files: string[] = [];
   try {
-    await copyFolder(templateFolder(options.template), target, "", files);
+    await copyFolder(templateFolder(template), target, "", files);
   } catch (error) {
     throw CliError.local("FileUnusable", `cannot write ${target}: ${messageOf(error)}`);
   }
   const shown = folder === "." ? "" : ` ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}`;
   if (output.isJson) {
-    await output.json({ folder: target, template: options.template, files });
+    await output.json({ folder: target, template, files });
     return;
   }
-  await output.write(
-    `made ${basename(target)} from template ${options.template}: ${plural(files.length, "file")}\n`,
-  );
-  output.note(`next: lambda deploy${shown}`);
+  await output.write(`made ${basename(target)} from template ${template}: ${plural(files.length, "file")}\n`);
+  output.note(`next: lambda dev${shown}, or lambda deploy${shown}`);
+}
+
+async function showTemplates({ output }: Command): Promise<void> {
+  const templates = listTemplates();
+  if (output.isJson) {
+    await output.json({ templates });
+    return;
+  }
+  const width = Math.max(...templates.map(({ name }) => name.length));
+  for (const { name, about } of templates)
+    await output.write(`${output.paint("bold", name.padEnd(width))}  ${about}\n`);
+}
+
+/** Asks where somebody can answer; nobody is kept waiting elsewhere. */
+async function askForTemplate(command: Command): Promise<TemplateName> {
+  const { host, output } = command;
+  if (!host.stdin.isTTY || !host.stderr.isTTY || output.isJson) return TEMPLATE_DEFAULT;
+  const templates = listTemplates();
+  for (const [index, { name, about }] of templates.entries())
+    output.note(`${String(index + 1).padStart(3)}  ${name.padEnd(14)}  ${about}`);
+  const asked = (await question(command, `template [${TEMPLATE_DEFAULT}]: `)).trim();
+  if (asked === "") return TEMPLATE_DEFAULT;
+  const name = /^\d+$/.test(asked) ? templates[Number(asked) - 1]?.name : asked;
+  if (name !== undefined && isTemplateName(name)) return name;
+  throw usageError(`there is no template ${JSON.stringify(asked)}`, "lambda init --list shows them");
 }
 
 async function refuseUsedFolder(target: string, given: string): Promise<void> {

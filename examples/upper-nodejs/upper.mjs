@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+// Any program that reads stdin and writes its result to stdout is a function; stderr is the log.
+import { text } from "node:stream/consumers";
+
+const input = await text(process.stdin);
+console.error(`${input.length} characters`);
+process.stdout.write(input.toUpperCase());
