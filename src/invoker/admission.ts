@@ -7,6 +7,7 @@ import type { FunctionName } from "../core/ids.ts";
  * the function's own limit at once, as Lambda does for reserved concurrency.
  */
 export class Admission {
+  /** Also functions with none: a Map whose keys come and go with each call makes a new table every few of them. */
   readonly #running = new Map<FunctionName, number>();
   readonly #concurrencyMax: number;
   #total = 0;
@@ -40,8 +41,12 @@ export class Admission {
   leave(name: FunctionName): void {
     const running = (this.#running.get(name) ?? 1) - 1;
     this.#total -= 1;
-    if (running > 0) this.#running.set(name, running);
-    else this.#running.delete(name);
+    this.#running.set(name, running);
+  }
+
+  /** The function was deleted: nothing is remembered of it once nothing runs. */
+  forget(name: FunctionName): void {
+    if (this.#running.get(name) === 0) this.#running.delete(name);
   }
 
   get total(): number {

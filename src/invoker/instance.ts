@@ -5,6 +5,7 @@ import type { Log } from "../core/log.ts";
 import { type Channel, type ChannelFailure, NotBegun, type ShutdownReason } from "../protocol/protocol.ts";
 import type { InvocationRecorder, LineOrigin, LogStream, Records } from "../records/records.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
+import { Alarm } from "./alarm.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
 import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
 import type { InvocationResult, Tunnel } from "./invocations.ts";
@@ -38,8 +39,15 @@ const AHEAD_MS_MAX = 5;
 export class Instance implements AsyncDisposable {
   readonly #parts: InstanceParts;
   readonly #origin: LineOrigin;
-  /** Calls that have begun and are not over. */
-  readonly #active = new Map<InvocationId, ServedCall>();
+  /**
+   * Calls that have begun and are not over. A list, as all that each call enters and leaves: a Map makes a new table every
+   * few of them, and one that was promoted keeps all tables after it, and the calls in them, until a full collection.
+   */
+  readonly #active: ServedCall[] = [];
+  /** Calls that were handed over and have not begun, in that order. */
+  readonly #ahead: ServedCall[] = [];
+  readonly #timeouts = new Alarm((now) => this.#timeOutLate(now));
+  readonly #patience = new Alarm((now) => this.#recallLate(now));
   readonly #gone = Promise.withResolvers<void>();
   readonly #stopped = new AbortController();
   /** Told when the program has gone; kept here, since a promise that lives as long as the instance keeps all who wait. */
@@ -200,7 +208,7 @@ export class Instance implements AsyncDisposable {
     const { recorder, startedAt, spentMs, initMs } = this.#begin(served, wantsTail);
     const durationMs = performance.now() - startedAt + spentMs;
     this.#telemetry.done(call, outcome, durationMs);
-    const ended = this.#end(call, recorder, { outcome, durationMs, initMs });
+    const ended = this.#end(served, recorder, { outcome, durationMs, initMs });
     if (wantsTail) await ended;
     return { outcome, durationMs, sandboxId: this.id, initMs, logTail: wantsTail ? recorder.tail() : "" };
   }
@@ -229,6 +237,8 @@ export class Instance implements AsyncDisposable {
     const hadLeft = this.#state === "retiring";
     this.#state = moveTo(this.#state, "gone");
     this.#stopped.abort(new Error("the instance was stopped"));
+    this.#timeouts[Symbol.dispose]();
+    this.#patience[Symbol.dispose]();
     for (const done of this.#awaitsIdle) done(false);
     if (!hadLeft) this.#parts.left(this);
     try {
@@ -246,19 +256,44 @@ export class Instance implements AsyncDisposable {
     const { channel } = this.#parts;
     const begun = () => void this.#begin(served, wantsTail);
     if (!channel.aheadMax) begun();
-    // Who waits behind a call that turned out to be slow may be served elsewhere sooner.
-    else served.wait(AHEAD_MS_MAX, () => channel.recall?.(served.call.invocationId));
     channel.invoke(served.call, { signal: this.#stopped.signal, begun }).then(
       (outcome) => served.settle(outcome),
       (error) => this.#failed(served, error),
     );
+    if (served.begun) return;
+    this.#ahead.push(served);
+    this.#patience.setFor(served.handedAt + AHEAD_MS_MAX);
+  }
+
+  /** Who waits behind a call that turned out to be slow may be served elsewhere sooner. */
+  #recallLate(now: number): number | undefined {
+    let late = 0;
+    for (const { handedAt, call } of this.#ahead) {
+      if (handedAt + AHEAD_MS_MAX > now) break;
+      this.#parts.channel.recall?.(call.invocationId);
+      late += 1;
+    }
+    this.#ahead.splice(0, late);
+    const [first] = this.#ahead;
+    return first && first.handedAt + AHEAD_MS_MAX;
+  }
+
+  #timeOutLate(now: number): number | undefined {
+    let next: number | undefined;
+    for (const served of this.#active) {
+      const { begun, isStreamed } = served;
+      if (!begun || served.isSettled) continue;
+      if (begun.dueAt > now) next = Math.min(begun.dueAt, next ?? begun.dueAt);
+      else served.settle({ kind: "timed-out", afterMs: this.version.config.timeoutMs, isStreamed });
+    }
+    return next;
   }
 
   /** The program begins with the call: from now on its time runs, and what is printed is its. */
   #begin(served: ServedCall, wantsTail: boolean): Begun {
     if (served.begun) return served.begun;
     const { call } = served;
-    const { timeoutMs, memoryMib } = this.version.config;
+    const { memoryMib } = this.version.config;
     const initMs = this.#initMs;
     const spentMs = this.#spentMs;
     const leftMs = this.timeLeftMs;
@@ -273,16 +308,17 @@ export class Instance implements AsyncDisposable {
       wantsTail,
     });
     this.#telemetry.started(call);
-    served.begun = { startedAt: performance.now(), recorder, initMs, spentMs };
-    served.wait(leftMs, () => {
-      served.settle({ kind: "timed-out", afterMs: timeoutMs, isStreamed: served.isStreamed });
-    });
-    this.#active.set(invocationId, served);
+    const startedAt = performance.now();
+    served.begun = { startedAt, recorder, initMs, spentMs, dueAt: startedAt + leftMs };
+    this.#timeouts.setFor(served.begun.dueAt);
+    takeOut(this.#ahead, served);
+    this.#active.push(served);
     return served.begun;
   }
 
   #failed(served: ServedCall, error: unknown): void {
     if (!served.begun) {
+      takeOut(this.#ahead, served);
       served.refuse(new NotBegun());
       return;
     }
@@ -296,7 +332,7 @@ export class Instance implements AsyncDisposable {
   }
 
   async #end(
-    call: Call,
+    served: ServedCall,
     recorder: InvocationRecorder,
     end: {
       readonly outcome: InvocationOutcome;
@@ -305,6 +341,7 @@ export class Instance implements AsyncDisposable {
     },
   ): Promise<void> {
     const { outcome, durationMs } = end;
+    const { call } = served;
     const isOver =
       outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
     const idle = !isOver && this.#becomesIdle(call.deadlineAt);
@@ -318,7 +355,7 @@ export class Instance implements AsyncDisposable {
     const memoryPeakMib = this.#parts.sandbox.memoryPeakMib();
     recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
     this.#telemetry.reported(call, { ...end, memoryPeakMib });
-    this.#active.delete(call.invocationId);
+    takeOut(this.#active, served);
   }
 
   /** Where extensions are given time to end, the end of the call does not wait for them. */
@@ -366,7 +403,7 @@ export class Instance implements AsyncDisposable {
     this.#endsFor = "failure";
     for (const done of this.#awaitsIdle) done(false);
     // The channel of a program that serves one call tells itself what the exit means.
-    let waiting = this.#parts.channel.isReusable ? [...this.#active.values()] : [];
+    let waiting = this.#parts.channel.isReusable ? [...this.#active] : [];
     while (waiting.length > 0 && this.#state !== "gone") {
       await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
       waiting = waiting.filter((active) => !active.crash(failure));
@@ -384,13 +421,19 @@ export class Instance implements AsyncDisposable {
 
   /** Notes a line with the invocation it names, else with the one that runs if only one can, else with none. */
   #line(requestId: string | undefined, stream: LogStream, text: string): void {
-    const named = requestId === undefined ? undefined : this.#active.get(requestId as InvocationId);
-    const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#active.size === 1;
-    const [first] = isOneAtATime ? this.#active.values() : [];
+    const named =
+      requestId === undefined ? undefined : this.#active.find(({ call }) => call.invocationId === requestId);
+    const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#active.length === 1;
+    const [first] = isOneAtATime ? this.#active : [];
     const active = named ?? first;
     if (active?.begun) active.begun.recorder.line(stream, text);
     else this.#parts.records.line(this.#origin, stream, text);
   }
+}
+
+function takeOut(list: ServedCall[], served: ServedCall): void {
+  const at = list.indexOf(served);
+  if (at >= 0) list.splice(at, 1);
 }
 
 /** As Lambda logs it. */

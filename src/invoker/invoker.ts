@@ -15,10 +15,11 @@ import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
 import { functionArn } from "./environment.ts";
 import type { Grants } from "./grants.ts";
+import { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
 import { KeepAlive, type KeepAlivePolicy } from "./keep-alive.ts";
-import { Pool } from "./pool.ts";
+import { type PlaceWanted, Pool } from "./pool.ts";
 import { poolKey, poolRelease } from "./pool-key.ts";
 import { ReadySandboxes } from "./ready-sandboxes.ts";
 import { ReleasesInUse } from "./releases-in-use.ts";
@@ -64,6 +65,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   readonly #starts = new Semaphore(Math.max(2, availableParallelism()));
   /** What is forked waits for the kernel more than it works. */
   readonly #forks = new Semaphore(FORKS_AT_ONCE_MAX);
+  readonly #cpu = new HostCpu();
   readonly #ready: ReadySandboxes;
   readonly #keepAlive: KeepAlive;
   readonly #stopping = new AbortController();
@@ -91,38 +93,36 @@ export class Invoker implements Invocations, AsyncDisposable {
     request: InvocationRequest,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<InvocationResult> {
-    return await this.#admitted(target, async (meter) => {
+    const meter = this.#enter(target);
+    try {
       const pool = this.#poolOf(target);
-      let wasTakenBack = false;
-      while (true) {
+      const waitMsMax = WAIT_MS_MIN + target.version.config.timeoutMs;
+      for (let place = firstPlace(request); ; place = NEXT_PLACE) {
         try {
-          const result = await this.#serve(pool, target, request, { signal, wasTakenBack });
+          const acquired = pool.acquire(waitMsMax, signal, place);
+          const instance = acquired instanceof Promise ? await acquired : acquired;
+          const result = await instance.run(this.#callOf(target, request, instance), request.wantsTail);
           pool.served(result.durationMs);
           meter?.ended(result.outcome.kind, result.durationMs, result.initMs);
           return result;
         } catch (error) {
-          if (error instanceof StartFailed) {
-            meter?.ended(error.outcome.kind, error.afterMs, undefined);
-            return this.#recordFailedStart(target, request, error);
-          }
-          if (!(error instanceof NotBegun)) throw error;
           // It stood behind a call that was slow or the instance's last, and no code has seen it.
-          wasTakenBack = true;
+          if (error instanceof NotBegun) continue;
+          if (!(error instanceof StartFailed)) throw error;
+          meter?.ended(error.outcome.kind, error.afterMs, undefined);
+          return this.#recordFailedStart(target, request, error);
         }
       }
-    });
+    } catch (error) {
+      if (isPlatformError(error, "TooManyInvocations")) meter?.throttled();
+      throw error;
+    } finally {
+      this.#leave(target, meter);
+    }
   }
 
-  async #serve(
-    pool: Pool,
-    target: Target,
-    request: InvocationRequest,
-    { signal, wasTakenBack }: { readonly signal: AbortSignal; readonly wasTakenBack: boolean },
-  ): Promise<InvocationResult> {
-    const waitMsMax = WAIT_MS_MIN + target.version.config.timeoutMs;
-    const acquired = pool.acquire(waitMsMax, signal, { isFirst: wasTakenBack });
-    const instance = acquired instanceof Promise ? await acquired : acquired;
-    const call: Call = {
+  #callOf(target: Target, request: InvocationRequest, instance: Instance): Call {
+    return {
       invocationId: request.invocationId,
       input: request.input,
       functionArn: functionArn(this.#parts.identity, target.record.name, target.qualifier),
@@ -131,16 +131,21 @@ export class Invoker implements Invocations, AsyncDisposable {
       clientContext: request.clientContext,
       sink: request.sink,
     };
-    return await instance.run(call, request.wantsTail);
   }
 
   async tunnel(target: Target, tunnel: Tunnel, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    await this.#admitted(target, async (meter) => {
+    const meter = this.#enter(target);
+    try {
       const instance = await this.#poolOf(target).acquire(WAIT_MS_MIN, signal);
       const startedAt = performance.now();
       await instance.tunnel(tunnel);
       meter?.ended("returned", performance.now() - startedAt, undefined);
-    });
+    } catch (error) {
+      if (isPlatformError(error, "TooManyInvocations")) meter?.throttled();
+      throw error;
+    } finally {
+      this.#leave(target, meter);
+    }
   }
 
   /**
@@ -192,6 +197,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   /** After a change of the function: what no new call can lead to any more is let go. `undefined`: it was deleted. */
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void {
     this.#ready.functionChanged(name, record);
+    if (record === undefined) this.#admission.forget(name);
     for (const pool of this.#pools.values()) {
       if (pool.version.functionName !== name) continue;
       if (record === undefined || isSuperseded(pool.version, record)) pool.retire();
@@ -241,25 +247,23 @@ export class Invoker implements Invocations, AsyncDisposable {
     await Promise.all([...this.#pools.values()].map((pool) => pool.stop(reason)));
   }
 
-  async #admitted<T>(target: Target, work: (meter: CallMeter | undefined) => Promise<T>): Promise<T> {
+  /** @throws PlatformError `ShuttingDown`, `TooManyInvocations`; otherwise `#leave` must follow. */
+  #enter(target: Target): CallMeter | undefined {
     this.#stopping.signal.throwIfAborted();
     const meter = this.#meterOf(target);
     this.#admit(target.record, meter);
     this.#running += 1;
     meter?.entered();
     if (target.release) this.#releases.enter(target.release);
-    try {
-      return await work(meter);
-    } catch (error) {
-      if (isPlatformError(error, "TooManyInvocations")) meter?.throttled();
-      throw error;
-    } finally {
-      meter?.left();
-      this.#admission.leave(target.record.name);
-      if (target.release) this.#releases.leave(target.release);
-      this.#running -= 1;
-      if (this.#running === 0) this.#drained?.();
-    }
+    return meter;
+  }
+
+  #leave(target: Target, meter: CallMeter | undefined): void {
+    meter?.left();
+    this.#admission.leave(target.record.name);
+    if (target.release) this.#releases.leave(target.release);
+    this.#running -= 1;
+    if (this.#running === 0) this.#drained?.();
   }
 
   #meterOf({ record, version, qualifier }: Target): CallMeter | undefined {
@@ -310,6 +314,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     }
     this.#dropEmptyPools();
     const pool = new Pool({
+      cpu: this.#cpu,
       version,
       release: poolRelease(target),
       start: (pool) => this.#start(pool, liveVersionOf(record, version)),
@@ -388,6 +393,17 @@ export class Invoker implements Invocations, AsyncDisposable {
 }
 
 const POOLS_BEFORE_CLEANING = 1_000;
+/** A runtime that has calls ahead keeps them in its memory, which the function paid for. */
+const AHEAD_BYTES_MAX = 64 * 1024;
+/** Of a call that was taken back once. */
+const NEXT_PLACE: PlaceWanted = { isFirst: true, mayStandBehind: false };
+const SMALL_PLACE: PlaceWanted = { mayStandBehind: true };
+const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
+
+function firstPlace({ input }: InvocationRequest): PlaceWanted {
+  return input.kind === "event" && input.payload.length > AHEAD_BYTES_MAX ? LARGE_PLACE : SMALL_PLACE;
+}
+
 /** AWS's word for an instance that was there before its first call. */
 const KEPT_ENVIRONMENT = { AWS_LAMBDA_INITIALIZATION_TYPE: "provisioned-concurrency" };
 

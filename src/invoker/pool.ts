@@ -4,7 +4,9 @@ import type { Version } from "../core/function.ts";
 import { WAITING_CALLS_MAX } from "../core/limits.ts";
 import type { ReleaseRef } from "../core/release.ts";
 import { Estimate } from "./estimate.ts";
+import type { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";
+import { Median } from "./median.ts";
 import { isAnotherInstanceWorthIt } from "./scale-rule.ts";
 import { StartFailed } from "./starter.ts";
 
@@ -12,11 +14,20 @@ export interface PoolParts {
   readonly version: Version;
   /** The release that its instances belong to alone. */
   readonly release?: ReleaseRef | undefined;
+  readonly cpu: Pick<HostCpu, "isBusy">;
   /** Starts one instance of the version; waits for its turn among all starts of the host. */
   readonly start: (pool: Pool) => Promise<Instance>;
 }
 
+export interface PlaceWanted {
+  /** It has waited before, and goes to the head of the line. */
+  readonly isFirst?: boolean;
+  /** Whether it may be handed over while another call is served. */
+  readonly mayStandBehind?: boolean;
+}
+
 interface Waiter {
+  readonly mayStandBehind: boolean;
   readonly since: number;
   readonly resolve: (instance: Instance) => void;
   readonly reject: (error: unknown) => void;
@@ -25,6 +36,10 @@ interface Waiter {
 const CORES = availableParallelism();
 /** A call that takes less is over before anybody could have done something else meanwhile. */
 const QUICK_MS_MAX = 1;
+/** Where the mean is this much, some calls take so long that others should not stand behind them. */
+const QUICK_MEAN_MS_MAX = 10;
+/** How far to look for a place behind another call; further ones are no better. */
+const BUSY_LOOKED_AT_MAX = 8;
 
 /** What a start costs before the first one has been measured. */
 const START_GUESS_MS = 60;
@@ -48,6 +63,7 @@ export class Pool {
   readonly #waiting: Waiter[] = [];
   readonly #startMs = new Estimate(START_GUESS_MS);
   readonly #serviceMs = new Estimate(0);
+  readonly #usualMs = new Median();
   #uses = 0;
   #starting = 0;
   #sufferedMs = 0;
@@ -119,8 +135,7 @@ export class Pool {
   }
 
   /**
-   * An instance with a slot claimed for the caller: at once where one is free. `isFirst`: it has waited before, and goes
-   * to the head of the line.
+   * An instance with a slot claimed for the caller: at once where one is free.
    *
    * @throws StartFailed if the function cannot be initialised.
    * @throws PlatformError `TooManyInvocations` if too many wait or this one has waited `waitMsMax`; else what the start threw.
@@ -129,10 +144,12 @@ export class Pool {
   acquire(
     waitMsMax: number,
     signal: AbortSignal,
-    { isFirst }: { readonly isFirst: boolean } = { isFirst: false },
+    { isFirst = false, mayStandBehind = true }: PlaceWanted = {},
   ): Instance | Promise<Instance> {
-    const free = this.#takeFree() ?? (isFirst ? undefined : this.#takeAhead());
-    if (free) return free;
+    const mayGoAhead = mayStandBehind && !isFirst && this.#isQuick && this.#waiting.length === 0;
+    const behind = mayGoAhead && this.#hasEnoughBusy ? this.#takeAhead() : undefined;
+    const taken = behind ?? this.#takeFree() ?? (mayGoAhead ? this.#takeAhead() : undefined);
+    if (taken) return taken;
     if (this.#waiting.length >= WAITING_CALLS_MAX) {
       throw new PlatformError(
         "TooManyInvocations",
@@ -140,7 +157,7 @@ export class Pool {
         { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
       );
     }
-    const turn = this.#waitInLine(waitMsMax, signal, isFirst);
+    const turn = this.#waitInLine(waitMsMax, signal, { isFirst, mayStandBehind });
     this.#startIfWorthIt();
     return turn;
   }
@@ -163,12 +180,13 @@ export class Pool {
   served(durationMs: number): void {
     this.#uses += 1;
     this.#serviceMs.add(durationMs);
+    this.#usualMs.add(durationMs);
     this.#keepSpares();
   }
 
   /** From the instance: a slot is free, or there is room behind the call that it serves. */
   freed(instance: Instance): void {
-    while (this.#waiting.length > 0 && (instance.hasFreeSlot || (this.#isQuick && instance.hasRoomAhead))) {
+    while (this.#waiting[0] && this.#hasPlaceFor(this.#waiting[0], instance)) {
       const waiter = this.#waiting.shift();
       if (!waiter) break;
       this.#sufferedMs += performance.now() - waiter.since;
@@ -223,26 +241,39 @@ export class Pool {
 
   /**
    * A place behind a call that is being served, in the instance with the fewest: for calls so short that the program
-   * would only fall asleep between two of them. Whoever waits already goes first.
+   * would only fall asleep between two of them.
    */
   #takeAhead(): Instance | undefined {
-    if (!this.#isQuick || this.#waiting.length > 0) return undefined;
     let best: Instance | undefined;
+    let looked = 0;
     for (const instance of this.#instances) {
-      if (instance.hasRoomAhead && instance.claimed < (best?.claimed ?? Number.POSITIVE_INFINITY))
-        best = instance;
+      if (!instance.hasRoomAhead) continue;
+      if (instance.claimed < (best?.claimed ?? Number.POSITIVE_INFINITY)) best = instance;
+      looked += 1;
+      if (looked >= BUSY_LOOKED_AT_MAX) break;
     }
     best?.claim();
     return best;
   }
 
   get #isQuick(): boolean {
-    return this.#serviceMs.isMeasured && this.#serviceMs.ms < QUICK_MS_MAX;
+    const { value: usualMs } = this.#usualMs;
+    return usualMs !== undefined && usualMs < QUICK_MS_MAX && this.#serviceMs.ms < QUICK_MEAN_MS_MAX;
   }
 
-  #waitInLine(waitMsMax: number, signal: AbortSignal, isFirst: boolean): Promise<Instance> {
+  /** As many as there are cores: to wake another one costs more than a quick call that it would save from waiting. */
+  get #hasEnoughBusy(): boolean {
+    return this.#instances.size - this.#ready.length >= CORES;
+  }
+
+  #hasPlaceFor(waiter: Waiter, instance: Instance): boolean {
+    return instance.hasFreeSlot || (waiter.mayStandBehind && this.#isQuick && instance.hasRoomAhead);
+  }
+
+  #waitInLine(waitMsMax: number, signal: AbortSignal, place: Required<PlaceWanted>): Promise<Instance> {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
+        mayStandBehind: place.mayStandBehind,
         since: performance.now(),
         resolve: (instance) => {
           done();
@@ -273,7 +304,7 @@ export class Pool {
         return;
       }
       signal.addEventListener("abort", aborted, { once: true });
-      if (isFirst) this.#waiting.unshift(waiter);
+      if (place.isFirst) this.#waiting.unshift(waiter);
       else this.#waiting.push(waiter);
     });
   }
@@ -308,6 +339,7 @@ export class Pool {
         startMs: this.#startMs.ms,
         sufferedMs: this.#sufferedMs,
         cores: CORES,
+        isCpuBusy: this.#parts.cpu.isBusy(),
       })
     ) {
       this.#sufferedMs = 0;

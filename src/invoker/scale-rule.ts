@@ -16,6 +16,8 @@ export interface PoolLoad {
   readonly sufferedMs: number;
   /** Of this host. */
   readonly cores: number;
+  /** Whether those have nothing to spare. */
+  readonly isCpuBusy: boolean;
 }
 
 /**
@@ -32,9 +34,20 @@ export function isAnotherInstanceWorthIt(load: PoolLoad): boolean {
   if (onTheirWay >= load.waiting) return false;
   if (!load.isReusable || load.serviceMs === undefined) return true;
   if (load.serving === 0 && load.starting === 0) return true;
+  if (isHeldUpByCpu(load, load.serviceMs)) return false;
   if (isWaitLongerThanStart(load, load.serviceMs)) return true;
   return load.serving + load.starting < load.cores && load.sufferedMs > load.startMs * SUFFERING_PER_START;
 }
+
+/**
+ * Short calls that take long because the processor is busy take longer with each instance that joins in. Calls that wait for
+ * something else leave it idle, and long ones share it fairly only if each has an instance.
+ */
+function isHeldUpByCpu({ serving, starting, cores, isCpuBusy }: PoolLoad, serviceMs: number): boolean {
+  return isCpuBusy && serving + starting >= cores && serviceMs < SHORT_MS_MAX;
+}
+
+const SHORT_MS_MAX = 20;
 
 /** A start costs CPU that the waiting calls would have got; so it has to pay for itself several times. */
 const SUFFERING_PER_START = 10;

@@ -11,6 +11,8 @@ export interface Begun {
   readonly initMs: number | undefined;
   /** What initialisation has used up of this call's time. */
   readonly spentMs: number;
+  /** When its time is up (monotonic ms). */
+  readonly dueAt: number;
 }
 
 /** One call in the hands of an instance: begun at most once, and settled once: by its answer, its timeout or a crash. */
@@ -20,7 +22,9 @@ export class ServedCall {
   readonly outcome: Promise<InvocationOutcome>;
   readonly #sink: WatchedSink | undefined;
   readonly #settled = Promise.withResolvers<InvocationOutcome>();
-  #timer: NodeJS.Timeout | undefined;
+  /** When it was given to the program (monotonic ms), which need not begin it at once. */
+  readonly handedAt = performance.now();
+  isSettled = false;
   begun: Begun | undefined;
 
   constructor(call: Call) {
@@ -33,19 +37,13 @@ export class ServedCall {
     return this.#sink?.hasStarted ?? false;
   }
 
-  /** Calls `late` when the time is up, unless it is settled before. Replaces what was waited for before. */
-  wait(ms: number, late: () => void): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(late, ms);
-  }
-
   settle(outcome: InvocationOutcome): void {
-    clearTimeout(this.#timer);
+    this.isSettled = true;
     this.#settled.resolve(outcome);
   }
 
   refuse(error: unknown): void {
-    clearTimeout(this.#timer);
+    this.isSettled = true;
     this.#settled.reject(error);
   }
 

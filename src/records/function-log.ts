@@ -40,9 +40,18 @@ export interface LogContext {
 /** Entries of one segment that wait to be written. */
 interface Chunk {
   readonly segment: Segment;
-  entries: string[];
+  /** What of it is filled is `bytes`. Bytes rather than texts: those of thousands of calls would be moved by each collection. */
+  buffer: Buffer;
   bytes: number;
   lines: number;
+}
+
+const CHUNK_BYTES_MIN = 4 * 1024;
+
+function grown(buffer: Buffer, bytesMin: number): Buffer {
+  const larger = Buffer.allocUnsafe(Math.max(2 * buffer.length, bytesMin));
+  buffer.copy(larger);
+  return larger;
 }
 
 /**
@@ -196,10 +205,11 @@ export class FunctionLog {
   #take({ segment }: { readonly segment: Segment }, entry: string, bytes: number, lines: number): void {
     let chunk = this.#waiting.at(-1);
     if (chunk?.segment !== segment) {
-      chunk = { segment, entries: [], bytes: 0, lines: 0 };
+      chunk = { segment, buffer: Buffer.allocUnsafe(CHUNK_BYTES_MIN), bytes: 0, lines: 0 };
       this.#waiting.push(chunk);
     }
-    chunk.entries.push(entry);
+    if (chunk.bytes + bytes > chunk.buffer.length) chunk.buffer = grown(chunk.buffer, chunk.bytes + bytes);
+    chunk.buffer.write(entry, chunk.bytes);
     chunk.bytes += bytes;
     chunk.lines += lines;
     this.#segmentBytes += bytes;
@@ -239,12 +249,12 @@ export class FunctionLog {
     this.#isWriting = false;
   }
 
-  async #writeChunk({ segment, entries, lines }: Chunk): Promise<void> {
+  async #writeChunk({ segment, buffer, bytes, lines }: Chunk): Promise<void> {
     if (this.#isForgotten) return;
     try {
       if (this.#lostSegment === segment) this.#dropped += lines;
       else {
-        const removed = await this.#files.append(segment, entries.join(""));
+        const removed = await this.#files.append(segment, buffer.subarray(0, bytes));
         if (removed > 0) this.#note((at) => removedEntry(at, removed), removedText(removed), 0);
       }
     } catch (error) {

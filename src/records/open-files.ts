@@ -15,12 +15,12 @@ export class OpenFiles implements AsyncDisposable {
     this.#max = max;
   }
 
-  /** Appends all of the text, or throws; then part of it may be in the file. */
-  async append(path: string, text: string): Promise<void> {
+  /** Appends all of the bytes, or throws; then part of it may be in the file. */
+  async append(path: string, bytes: Uint8Array): Promise<void> {
     const file = this.#take(path);
     file.users++;
     try {
-      await (await file.handle).appendFile(text);
+      await (await file.handle).appendFile(bytes);
     } catch (error) {
       this.#files.delete(path);
       await close(file);

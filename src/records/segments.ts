@@ -67,10 +67,10 @@ export class SegmentFiles {
   }
 
   /** Appends, then makes room. Returns how many bytes of old segments were removed. */
-  async append(segment: Segment, text: string): Promise<number> {
+  async append(segment: Segment, bytes: Uint8Array): Promise<number> {
     this.#bytes ??= await this.#survey();
-    await this.#files.append(join(this.#dir, segment.name), text);
-    this.#bytes.set(segment.name, (this.#bytes.get(segment.name) ?? 0) + Buffer.byteLength(text));
+    await this.#files.append(join(this.#dir, segment.name), bytes);
+    this.#bytes.set(segment.name, (this.#bytes.get(segment.name) ?? 0) + bytes.length);
     return await this.#makeRoom(this.#bytes, segment);
   }
 

@@ -31,7 +31,7 @@ import { FORMAT_V2 } from "./payload-v2.ts";
 import { newReleaseAddresses, type ReleaseAddresses } from "./release-addresses.ts";
 import { findInProject, mayBeProject, resolveRequested } from "./release-of-request.ts";
 import { readBody } from "./request-body.ts";
-import { readRequestHead } from "./request-headers.ts";
+import { headOf } from "./request-headers.ts";
 import { type DirectRoute, newRouter, type Router, routeByPath } from "./routing.ts";
 import { serveUpgrade } from "./upgrade.ts";
 
@@ -109,7 +109,7 @@ async function serve(
   const invocationId = newInvocationId();
   const added = ["x-amzn-requestid", invocationId];
   try {
-    const head = readRequestHead(request.rawHeaders);
+    const head = headOf(request);
     const arrival = { request, response, invocationId, head, added };
     let route = router.route(request.url ?? "/", head.host);
     if (route.kind === "routed") {

@@ -6,6 +6,9 @@
  * and a function. A name with underscores counts as the one with hyphens, since CGI-like servers see no difference.
  * Other `X-Amz-*` headers stay: SNS and others send them to functions.
  */
+import type { HttpRequest } from "../message.ts";
+import { PlainRequest } from "../plain/plain-request.ts";
+
 type Role =
   | "dropped"
   | "host"
@@ -78,6 +81,20 @@ export interface RequestHead {
   readonly prefersAsync: boolean;
   /** The release that the caller asks for, as it was sent. */
   readonly release: string | undefined;
+}
+
+/** Heads of plain requests by their headers: on one connection these are mostly the same ones (HeaderFields). */
+const knownHeads = new WeakMap<readonly string[], RequestHead>();
+
+/** The head of a request, read once for all of a connection that send the same headers. */
+export function headOf(request: HttpRequest): RequestHead {
+  const { rawHeaders } = request;
+  if (!(request instanceof PlainRequest)) return readRequestHead(rawHeaders);
+  const known = knownHeads.get(rawHeaders);
+  if (known) return known;
+  const head = readRequestHead(rawHeaders);
+  knownHeads.set(rawHeaders, head);
+  return head;
 }
 
 export function readRequestHead(raw: readonly string[]): RequestHead {

@@ -17,7 +17,7 @@ export class Answer {
   readonly sink: ResponseSink | undefined;
   readonly #settle: (outcome: InvocationOutcome) => void;
   /** A stream that nobody reads while it is made; copied, since a million tiny pieces would cost more than their bytes. */
-  #collected = Buffer.alloc(0);
+  #collected = NOTHING;
   #bytes = 0;
   #head: ResponseHead | undefined;
   #state: "waiting" | "streaming" | "answered" | "over" = "waiting";
@@ -40,7 +40,7 @@ export class Answer {
   /** From now on the caller listens no more: nothing is settled and nothing goes to the sink. */
   abandon(): void {
     this.#isSettled = true;
-    this.#collected = Buffer.alloc(0);
+    this.#collected = NOTHING;
   }
 
   /** Settles with `outcome` unless there is one already. */
@@ -127,13 +127,14 @@ export class Answer {
   }
 
   #end(outcome: InvocationOutcome): void {
-    this.#collected = Buffer.alloc(0);
+    this.#collected = NOTHING;
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#settle(outcome);
   }
 }
 
+const NOTHING = Buffer.alloc(0);
 const COLLECTED_BYTES_MIN = 4 * 1024;
 
 const CONTENT_TYPE = /^[\x20-\x7e]{1,256}$/;

@@ -64,8 +64,8 @@ function aheadMaxOf(version: Version): number {
   return version.config.runtime.startsWith("nodejs") && !needsApi(version) ? AHEAD_MAX : 0;
 }
 
-/** Enough for a runtime to find its next call in what it has read already. */
-const AHEAD_MAX = 8;
+/** Enough for a runtime to find its next calls in what it has read already, though many clients call at once. */
+const AHEAD_MAX = 100;
 
 /** A response may be this much over its limit and still be told apart from garbage. */
 const OVERSHOOT_BYTES = 1024 * 1024;
