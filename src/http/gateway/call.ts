@@ -119,12 +119,12 @@ interface Wanted {
   readonly clientContext?: string | undefined;
 }
 
-async function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promise<InvocationResult> {
+function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promise<InvocationResult> {
   const { request, target, invocationId } = exchange;
   const signal = parts.callers.signalOf(request.socket);
   // Also for the invoker's sake: an aborted call costs it nothing.
   if (signal.aborted) throw callerGone();
-  return await parts.invocations.invoke(
+  return parts.invocations.invoke(
     target,
     {
       invocationId,

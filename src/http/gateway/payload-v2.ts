@@ -35,22 +35,21 @@ import {
 export function eventOf(facts: HttpEvent): Buffer {
   const { head, body, caller, routed } = facts;
   const path = JSON.stringify(facts.path);
-  const hostname = hostnameOf(facts.host);
   const isText = body !== undefined && isTextual(head.contentType) && isUtf8(body);
+  const texts = textsOf(head, facts.host);
 
   const routeKey = routed ? JSON.stringify(routed.key) : '"$default"';
   let json = `{"version":"2.0","routeKey":${routeKey},"rawPath":${path},"rawQueryString":${JSON.stringify(facts.query)}`;
-  if (head.cookie !== undefined) json += `,"cookies":${cookiesJson(head.cookie)}`;
-  json += `,"headers":${headersJson(head, facts.addedHeaders)}`;
+  json += texts.cookies;
+  json += `,"headers":${inBraces(texts.headers, membersJson(facts.addedHeaders))}`;
   if (facts.query !== "") json += queryJson(facts.query);
   const accountId = caller?.accountId ?? routed?.accountId ?? "anonymous";
   json += `,"requestContext":{"accountId":${JSON.stringify(accountId)}`;
   json += `,"apiId":${JSON.stringify(facts.apiId)}`;
   if (caller) json += `,"authorizer":{"iam":${callerJson(caller)}}`;
   else if (routed?.jwt) json += `,"authorizer":{"jwt":${jwtJson(routed.jwt)}}`;
-  json += `,"domainName":${JSON.stringify(hostname)},"domainPrefix":${JSON.stringify(firstLabel(hostname))}`;
-  json += `,"http":{"method":"${facts.method}","path":${path},"protocol":"${facts.protocol}"`;
-  json += `,"sourceIp":"${facts.sourceIp}","userAgent":${JSON.stringify(head.userAgent ?? "")}}`;
+  json += `${texts.domain},"http":{"method":"${facts.method}","path":${path},"protocol":"${facts.protocol}"`;
+  json += `,"sourceIp":"${facts.sourceIp}","userAgent":${texts.userAgent}}`;
   json += `,"requestId":"${facts.invocationId}","routeKey":${routeKey},"stage":"$default"`;
   json += `,"time":"${commonLogTime(facts.receivedAt)}","timeEpoch":${facts.receivedAt}}`;
   if (routed) json += routedJson(routed);
@@ -115,10 +114,44 @@ function callerJson(caller: SignedCaller): string {
   });
 }
 
+/** What an event takes from the head of a request, and its host. */
+interface HeadTexts {
+  readonly host: string;
+  /** Members without braces, each with a comma behind it. */
+  readonly headers: string;
+  /** A member with a comma before it, or nothing. */
+  readonly cookies: string;
+  /** Two members with a comma before each. */
+  readonly domain: string;
+  readonly userAgent: string;
+}
+
+/** Of heads that many requests of one connection share (`headOf`). */
+const knownTexts = new WeakMap<RequestHead, HeadTexts>();
+
+function textsOf(head: RequestHead, host: string): HeadTexts {
+  if (!head.isShared) return newTexts(head, host);
+  const known = knownTexts.get(head);
+  if (known?.host === host) return known;
+  const texts = newTexts(head, host);
+  knownTexts.set(head, texts);
+  return texts;
+}
+
+function newTexts(head: RequestHead, host: string): HeadTexts {
+  const hostname = hostnameOf(host);
+  return {
+    host,
+    headers: headersJson(head),
+    cookies: head.cookie === undefined ? "" : `,"cookies":${cookiesJson(head.cookie)}`,
+    domain: `,"domainName":${JSON.stringify(hostname)},"domainPrefix":${JSON.stringify(firstLabel(hostname))}`,
+    userAgent: JSON.stringify(head.userAgent ?? ""),
+  };
+}
+
 /** Names are tokens (the parser saw to that), so they need no escaping. */
-function headersJson(head: RequestHead, added: readonly string[]): string {
-  const { names, raw } = head;
-  let json = "{";
+function headersJson({ names, raw }: RequestHead): string {
+  let json = "";
   for (let i = 0; i < names.length; i++) {
     const name = names[i] ?? "";
     if (name === "" || name === "cookie") continue;
@@ -129,20 +162,38 @@ function headersJson(head: RequestHead, added: readonly string[]): string {
     }
     json += `"${name}":${JSON.stringify(value)},`;
   }
-  for (let i = 0; i < added.length; i += 2) json += `"${added[i]}":${JSON.stringify(added[i + 1])},`;
-  return json.length === 1 ? "{}" : `${json.slice(0, -1)}}`;
+  return json;
+}
+
+/** Of names in lower case and values in turn; without braces. Names need no escaping. */
+function membersJson(added: readonly string[]): string {
+  let json = "";
+  for (let i = 0; i < added.length; i += 2) {
+    json += `${i === 0 ? "" : ","}"${added[i]}":${JSON.stringify(added[i + 1])}`;
+  }
+  return json;
+}
+
+/** `first` has a comma behind each member. */
+function inBraces(first: string, others: string): string {
+  return others === "" ? `{${first.slice(0, -1)}}` : `{${first}${others}}`;
 }
 
 function queryJson(query: string): string {
+  const pairs = queryPairs(query);
+  if (pairs.length < 2) return parametersJson(pairs);
   const values = new Map<string, string>();
-  for (const [name, value] of queryPairs(query)) {
+  for (const [name, value] of pairs) {
     const before = values.get(name);
     values.set(name, before === undefined ? value : `${before},${value}`);
   }
-  if (values.size === 0) return "";
+  return parametersJson(values);
+}
+
+function parametersJson(values: Iterable<readonly [name: string, value: string]>): string {
   let json = "";
   for (const [name, value] of values) json += `,${JSON.stringify(name)}:${JSON.stringify(value)}`;
-  return `,"queryStringParameters":{${json.slice(1)}}`;
+  return json === "" ? "" : `,"queryStringParameters":{${json.slice(1)}}`;
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

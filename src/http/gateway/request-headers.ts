@@ -81,6 +81,8 @@ export interface RequestHead {
   readonly prefersAsync: boolean;
   /** The release that the caller asks for, as it was sent. */
   readonly release: string | undefined;
+  /** The same object serves all requests of a connection that send the same headers. */
+  readonly isShared: boolean;
 }
 
 /** Heads of plain requests by their headers: on one connection these are mostly the same ones (HeaderFields). */
@@ -92,12 +94,12 @@ export function headOf(request: HttpRequest): RequestHead {
   if (!(request instanceof PlainRequest)) return readRequestHead(rawHeaders);
   const known = knownHeads.get(rawHeaders);
   if (known) return known;
-  const head = readRequestHead(rawHeaders);
+  const head = readRequestHead(rawHeaders, true);
   knownHeads.set(rawHeaders, head);
   return head;
 }
 
-export function readRequestHead(raw: readonly string[]): RequestHead {
+export function readRequestHead(raw: readonly string[], isShared = false): RequestHead {
   const names: string[] = [];
   let host: string | undefined;
   let contentType: string | undefined;
@@ -188,6 +190,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
     wantsContinue,
     prefersAsync,
     release,
+    isShared,
   };
 }
 
@@ -253,5 +256,5 @@ function dropNamed(connection: string, names: string[]): void {
 
 /** The same head, with one more header that functions do not see. */
 export function withoutHeader(head: RequestHead, name: string): RequestHead {
-  return { ...head, names: head.names.map((one) => (one === name ? "" : one)) };
+  return { ...head, isShared: false, names: head.names.map((one) => (one === name ? "" : one)) };
 }
