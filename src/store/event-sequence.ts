@@ -5,7 +5,7 @@ import type { DeliveryId, EventId } from "../core/ids.ts";
  * to count within one. 53 bits in all, good until 2089, and the number is the key of the event's row.
  */
 const EPOCH_AT = Date.UTC(2020, 0, 1);
-const PER_MS = 4_096;
+export const PER_MS = 4_096;
 const DIGITS = 11;
 
 /** Gives numbers that rise, whatever the clock does, from above `last` on. */

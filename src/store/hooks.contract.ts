@@ -147,11 +147,12 @@ export function describeHooks(name: string, open: () => Promise<Store>): void {
 
     it("keeps a bounded number of them", async () => {
       const hook = await saved("a");
-      const count = HOOK_DELIVERIES_KEPT_MAX + 20;
+      const count = HOOK_DELIVERIES_KEPT_MAX + 100;
       await Promise.all(
         Array.from({ length: count }, (_, at) => store.hooks.take(sampleDelivery(hook, { at }), NO_MARKS)),
       );
-      assert.equal((await store.hooks.deliveries(hook.id, LATEST)).length, HOOK_DELIVERIES_KEPT_MAX);
+      const kept = (await store.hooks.deliveries(hook.id, LATEST)).length;
+      assert.ok(kept >= HOOK_DELIVERIES_KEPT_MAX && kept <= HOOK_DELIVERIES_KEPT_MAX + 50, `${kept}`);
     });
   });
 

@@ -29,7 +29,7 @@ export interface Hooks {
    */
   take(delivery: NewDelivery, marks: ReplayMarks): Promise<Taken>;
   findDelivery(hookId: HookId, id: DeliveryId): Promise<HookDelivery | undefined>;
-  /** Latest first; `before` is exclusive. `HOOK_DELIVERIES_KEPT_MAX` are kept, and of those refused `HOOK_REFUSALS_KEPT_MAX`. */
+  /** Latest first; `before` is exclusive. About `HOOK_DELIVERIES_KEPT_MAX` are kept, and of those refused `HOOK_REFUSALS_KEPT_MAX`. */
   deliveries(
     hookId: HookId,
     page: { readonly before: DeliveryId | undefined; readonly limit: number },

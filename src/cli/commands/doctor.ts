@@ -2,6 +2,7 @@ import { EXIT } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import type { Check } from "../doctor/check.ts";
 import { checkDocker, dockerSocket } from "../doctor/docker.ts";
+import { checkGit } from "../doctor/git.ts";
 import { checkIsolation } from "../doctor/isolation.ts";
 import { checkDataDir, checkDisk, checkNode, checkPort } from "../doctor/machine.ts";
 import { checkServer } from "../doctor/server.ts";
@@ -29,6 +30,7 @@ export async function runDoctor(command: Command): Promise<void> {
     ...(await checkIsolation({ env, isRoot: host.isRoot, signal })),
     ...(await Promise.all([
       checkDocker({ env, socketPath: dockerSocket(env), signal }),
+      checkGit({ env, signal }),
       checkDisk(dataDir),
       checkDataDir(dataDir),
       checkPort("Gateway port", gateway, signal),

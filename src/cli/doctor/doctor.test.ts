@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { openLambda } from "../lambda-process.fake.ts";
 import type { Check } from "./check.ts";
 import { checkDocker } from "./docker.ts";
+import { checkGit } from "./git.ts";
 import { checkCgroups, checkIsolation } from "./isolation.ts";
 import { checkDataDir, checkDisk, checkNode, checkPort } from "./machine.ts";
 
@@ -47,6 +48,20 @@ async function listen(
     },
   };
 }
+
+describe("git, by doctor", () => {
+  it("is not needed, and told where it is there", async () => {
+    const check = () => checkGit({ env: { PATH: dir }, signal });
+    assert.equal((await check()).status, "absent");
+    await install("git", "echo git version 2.39.5");
+    assert.deepEqual(await check(), {
+      name: "Git",
+      status: "ok",
+      found: "2.39.5 (for hooks that deploy)",
+      remedy: undefined,
+    });
+  });
+});
 
 describe("Docker, by doctor", () => {
   const check = () => checkDocker({ env: { PATH: dir }, socketPath: join(dir, "docker.sock"), signal });

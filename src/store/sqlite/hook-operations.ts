@@ -6,6 +6,7 @@ import {
   HOOK_REFUSALS_KEPT_MAX,
   HOOKS_MAX,
 } from "../../core/limits.ts";
+import { PER_MS } from "../event-sequence.ts";
 import type { Connection } from "./connection.ts";
 import type { Document } from "./documents.ts";
 import { type EventRow, insertEvent } from "./event-operations.ts";
@@ -72,8 +73,9 @@ const BUILDING = 6;
 const SUPERSEDED = 9;
 /** Marks that are forgotten in one step, so that none waits long for another. */
 const FORGOTTEN_AT_ONCE = 1_000;
-/** Counting them is work, so only one delivery in so many has old ones forgotten. */
+/** Counting is work, so only about one delivery in so many has old ones forgotten. */
 const FORGETS_EVERY = 16;
+const FORGETS_MARKS_EVERY = 256;
 
 export const hookOperations: Performers<HookOperations> = {
   saveHook(connection, row) {
@@ -136,7 +138,7 @@ export const hookOperations: Performers<HookOperations> = {
         at,
       );
     }
-    forget(connection, hookId, at, row.outcome === REFUSED);
+    forget(connection, row, at);
     return undefined;
   },
   recoverDeployments(connection, { note }) {
@@ -202,8 +204,8 @@ function markOf(connection: Connection, hookId: string, mark: Uint8Array) {
 }
 
 /** Those that were refused have a share of their own: strangers must not be able to push out what was accepted. */
-function forget(connection: Connection, hookId: string, now: number, wasRefused: boolean): void {
-  if (wasRefused) {
+function forget(connection: Connection, { hookId, sequence, outcome }: DeliveryRow, now: number): void {
+  if (outcome === REFUSED) {
     connection.run(
       "DELETE FROM hook_delivery WHERE hook_id = ? AND outcome = 4 AND sequence < (SELECT sequence FROM hook_delivery INDEXED BY hook_delivery_refused WHERE hook_id = ? AND outcome = 4 ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
       hookId,
@@ -212,13 +214,16 @@ function forget(connection: Connection, hookId: string, now: number, wasRefused:
     );
     return;
   }
+  // Rises by one within a millisecond, and by many from one to the next.
+  const turn = sequence + Math.floor(sequence / PER_MS);
+  if (turn % FORGETS_EVERY !== 0) return;
   connection.run(
     "DELETE FROM hook_delivery WHERE hook_id = ? AND outcome NOT IN (4, 5, 6) AND sequence < (SELECT sequence FROM hook_delivery INDEXED BY hook_delivery_by_hook WHERE hook_id = ? AND outcome <> 4 ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
     hookId,
     hookId,
     HOOK_DELIVERIES_KEPT_MAX - 1,
   );
-  if (now % FORGETS_EVERY !== 0) return;
+  if (turn % FORGETS_MARKS_EVERY !== 0) return;
   connection.run(
     "DELETE FROM hook_mark WHERE (hook_id, mark) IN (SELECT hook_id, mark FROM hook_mark INDEXED BY hook_mark_by_age WHERE hook_id = ? AND at < max(?, coalesce((SELECT at FROM hook_mark INDEXED BY hook_mark_by_age WHERE hook_id = ? ORDER BY at DESC LIMIT 1 OFFSET ?), 0)) ORDER BY at LIMIT ?)",
     hookId,

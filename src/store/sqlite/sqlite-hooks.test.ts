@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { systemClock } from "../../core/clock.ts";
 import { isPlatformError } from "../../core/errors.ts";
+import { HOOK_IDS_KEPT_MS } from "../../core/limits.ts";
 import { silentLog } from "../../core/log.ts";
 import { sampleEvent } from "../event-samples.fake.ts";
 import { sampleDelivery, sampleHook } from "../hook-samples.fake.ts";
@@ -39,6 +40,21 @@ describe("hooks in SQLite", () => {
     const taken = await store.hooks.take(sampleDelivery(hook), marks);
     assert.equal(taken.kind, "known");
     assert.equal((await store.hooks.deliveries(hook.id, { before: undefined, limit: 10 })).length, 1);
+  });
+
+  it("forget what came so long ago that it is not remembered any more", async () => {
+    await using store = await open();
+    await store.registry.saveFunction(sampleFunction("greet"));
+    const hook = sampleHook("a");
+    await store.hooks.save(hook);
+    const take = (id: string, at: number) =>
+      store.hooks.take(sampleDelivery(hook, { at }), { ids: [id], signed: undefined });
+    await take("old", 1_000);
+    // Only about one in 256 has old ones forgotten.
+    const later = 1_000 + HOOK_IDS_KEPT_MS + 1;
+    await Promise.all(Array.from({ length: 1_000 }, (_, index) => take(`${index}`, later)));
+    assert.equal((await take("old", later)).kind, "taken");
+    assert.equal((await take("0", later)).kind, "known");
   });
 
   it("refuse a delivery whose event has no room, and take it once there is", async () => {
