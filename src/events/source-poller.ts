@@ -65,6 +65,8 @@ class SourcePoller {
   readonly #filters: readonly Filter[];
   /** All that was received and is neither removed nor given back, by key. */
   readonly #held = new Map<string, QueueMessage>();
+  /** Resolves when something is held. */
+  #holds = Promise.withResolvers<void>();
   /** Keys of messages that are done and may come again. */
   readonly #done = new Set<string>();
   readonly #work = new Set<Promise<void>>();
@@ -91,7 +93,8 @@ class SourcePoller {
     } finally {
       this.#parts.report.is("stopping");
       await this.#release(this.#carried);
-      await Promise.all(this.#work);
+      // What ends may leave something to be removed.
+      while (this.#work.size > 0) await Promise.all(this.#work);
       beating.abort();
       await beats;
     }
@@ -204,6 +207,7 @@ class SourcePoller {
         continue;
       }
       this.#held.set(message.key, message);
+      this.#holds.resolve();
       if (this.#done.has(message.key)) {
         report.count("repeated");
         over.push(message);
@@ -310,15 +314,29 @@ class SourcePoller {
       await this.#tryTo("give messages back", () => this.#parts.queue.release(messages));
   }
 
-  /** Again and again, as long as they may be hidden; what is left is remembered, and removed when it comes again. */
+  /** Once; what could not be removed is tried again without holding up the next batch. */
   async #remove(messages: readonly QueueMessage[]): Promise<void> {
+    const left = await this.#tryToRemove(messages);
+    const kept = new Set(left);
+    this.#forget(messages.filter((message) => !kept.has(message)));
+    if (left.length > 0) this.#track(this.#removeLater(left));
+  }
+
+  /** Gives those that could not be. */
+  async #tryToRemove(messages: readonly QueueMessage[]): Promise<readonly QueueMessage[]> {
+    if (messages.length === 0) return [];
+    const { queue } = this.#parts;
+    const left = (await this.#tryTo("remove messages", () => queue.remove(messages))) ?? messages;
+    if (left.length === 0) for (const { key } of messages) this.#done.delete(key);
+    return left;
+  }
+
+  /** Again and again, as long as they may be hidden; what is left is remembered, and removed when it comes again. */
+  async #removeLater(messages: readonly QueueMessage[]): Promise<void> {
     const { queue, clock, log, source } = this.#parts;
     const startedAt = clock.monotonic();
     let left = messages;
     for (let count = 0; left.length > 0; count += 1) {
-      const tried = left;
-      left = (await this.#tryTo("remove messages", () => queue.remove(tried))) ?? tried;
-      if (left.length === 0) break;
       const msMax = this.#signal.aborted ? REMOVE_MS_STOPPING : Math.max(REMOVE_MS_MIN, queue.hiddenMs);
       if (clock.monotonic() - startedAt > msMax) {
         const ids = left.map(({ id }) => id).slice(0, 10);
@@ -327,8 +345,8 @@ class SourcePoller {
         break;
       }
       await clock.sleep(Math.min(5_000, PAUSE_MS * 2 ** Math.min(10, count)), { signal: NEVER });
+      left = await this.#tryToRemove(left);
     }
-    for (const { key } of left.length === 0 ? messages : []) this.#done.delete(key);
     this.#forget(messages);
   }
 
@@ -357,12 +375,15 @@ class SourcePoller {
   /** Keeps what is held hidden. */
   async #beat(signal: AbortSignal): Promise<void> {
     const { queue, clock } = this.#parts;
+    const over = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => over.resolve(), { once: true });
     while (!signal.aborted) {
+      // How long they are hidden is known when there are some.
+      await Promise.race([this.#holds.promise, over.promise]);
       await clock.sleep(queue.hiddenMs / 3, { signal }).catch(() => undefined);
       const held = [...this.#held.values()];
-      if (!signal.aborted && held.length > 0) {
-        await this.#tryTo("keep its messages hidden", () => queue.extend(held));
-      }
+      if (held.length === 0) this.#holds = Promise.withResolvers();
+      else if (!signal.aborted) await this.#tryTo("keep its messages hidden", () => queue.extend(held));
     }
   }
 }

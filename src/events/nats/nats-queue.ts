@@ -148,7 +148,8 @@ export function openNatsQueue(parts: NatsQueueParts): SourceQueue {
       each(some, (message) => message.nak());
     },
     async giveUp(some) {
-      each(some, (message) => message.term("given up"));
+      // Without a reason: servers before 2.10 take one for nonsense.
+      each(some, (message) => message.term());
     },
     adopt(held, again) {
       const message = messages.get(again);
