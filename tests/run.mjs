@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
-const NAMED = ["tests/docker/**", "tests/aws/**", "tests/aws-runtimes/published/**"];
+const NAMED = ["tests/docker/**", "tests/aws/**", "tests/sources/**", "tests/aws-runtimes/published/**"];
 const LONG = ["tests/faults/**", "tests/soak/**"];
 const args = process.argv.slice(2);
 const isLong = args.includes("--long");
