@@ -177,7 +177,7 @@ function limitMember({ limit, burst, limitPer }: RouteOptions): Record<string, u
   return {
     limit: {
       perSecond: Number(count) / seconds,
-      ...(burst !== undefined && { burst: countOption("--burst", burst, 1) }),
+      burst: burst === undefined ? Math.ceil(Number(count)) : countOption("--burst", burst, 1),
       ...(limitPer !== undefined && { per: limitPer }),
     },
   };

@@ -117,7 +117,7 @@ function addSettings(command: Program): Program {
     .option("--cors-credentials", "with --cors: let them send cookies and credentials")
     .option("--cors-max-age <span>", "with --cors: how long browsers keep the answer")
     .option("--limit <rate>", "requests: 10/s, 100/m, 5/h; more are answered 429")
-    .option("--burst <n>", "with --limit: as many at once [a second's worth]")
+    .option("--burst <n>", "with --limit: as many at once [as the rate says: 100 of 100/m]")
     .addOption(
       new Option("--limit-per <whom>", "with --limit: all together, or each address [route]").choices([
         "route",

@@ -84,12 +84,13 @@ async function describe(
     parameters: Object.fromEntries(parameters),
   };
   if (action.kind === "response") return { ...told, status: action.status };
-  const { version } = await parts.functions.resolve(action.functionName, action.qualifier);
+  const { record, version } = await parts.functions.resolve(action.functionName, action.qualifier);
+  const number = version.label === "$LATEST" ? record.liveVersion : undefined;
   return {
     ...told,
     function: action.functionName,
     qualifier: action.qualifier,
-    version: version.label,
+    version: number === undefined ? version.label : String(number),
     path: addressFor(action, routed, path).path,
   };
 }
