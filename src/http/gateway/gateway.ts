@@ -18,6 +18,7 @@ import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
 import { corsHeaders, isPreflight, preflightHeaders } from "./cors.ts";
 import {
+  type Addressed,
   type Arrival,
   type Exchange,
   type GatewayPorts,
@@ -32,6 +33,7 @@ import { newReleaseAddresses, type ReleaseAddresses } from "./release-addresses.
 import { findInProject, mayBeProject, resolveRequested } from "./release-of-request.ts";
 import { readBody } from "./request-body.ts";
 import { headOf } from "./request-headers.ts";
+import type { ReplyHeaders } from "./response-headers.ts";
 import { type DirectRoute, newRouter, type Router, routeByPath } from "./routing.ts";
 import { serveUpgrade } from "./upgrade.ts";
 
@@ -119,7 +121,8 @@ async function serve(
       route = next;
     }
     if (route.kind === "own") await serveOwn(parts, arrival, route.path);
-    else await serveAddressed(parts, arrival, route);
+    else if (route.kind === "url") await serveUrl(parts, arrival, route);
+    else await serveFunction(parts, arrival, route);
   } catch (error) {
     if (response.destroyed || request.socket.destroyed) return;
     // Who sends what can be misread is not trusted with more on this connection.
@@ -140,54 +143,78 @@ async function serveOwn(parts: ServingParts, arrival: Arrival, path: string): Pr
 /** What serves routes, loaded with the first request to a host that has any. */
 let routedModule: typeof import("./routed.ts") | undefined;
 
-/** A request whose address names a function or a function URL. */
-async function serveAddressed(
+type AddressOf<Kind extends DirectRoute["kind"]> = Extract<DirectRoute, { readonly kind: Kind }>;
+
+/** Waits for nothing by itself: what most calls take must not cost a turn more. */
+function serveFunction(parts: ServingParts, arrival: Arrival, route: AddressOf<"function">): Promise<void> {
+  const isPlain = arrival.head.release === undefined && !parts.caller;
+  const target = isPlain ? parts.functions.resolveCached(route.name, route.qualifier) : undefined;
+  return target ? callAddressed(parts, arrival, route, target) : serveUnknown(parts, arrival, route);
+}
+
+/** A function that has to be looked up first, or that somebody may not call. */
+async function serveUnknown(
   parts: ServingParts,
   arrival: Arrival,
-  route: Exclude<DirectRoute, { readonly kind: "own" }>,
+  route: AddressOf<"function">,
 ): Promise<void> {
-  const { request, response, invocationId, head, added } = arrival;
-  const common = {
+  const target = await targetOrProject(parts, arrival, route);
+  // Otherwise it was a project's host, and the request has been answered as one to a function of it.
+  if (target) await callAddressed(parts, arrival, route, target);
+}
+
+function callAddressed(
+  parts: ServingParts,
+  arrival: Arrival,
+  route: AddressOf<"function">,
+  target: Target,
+): Promise<void> {
+  const reply = { added: arrival.added, replacesCors: false };
+  const exchange = exchangeOf(arrival, route, target, route.name, reply, false);
+  return route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange);
+}
+
+async function serveUrl(parts: ServingParts, arrival: Arrival, route: AddressOf<"url">): Promise<void> {
+  const { request, response, head, added } = arrival;
+  const { target, url } = await resolveUrl(parts.functions, route.urlId);
+  const cors = corsOf(url);
+  if (cors) added.push(...corsHeaders(cors, head));
+  if (cors && isPreflight(request.method, head)) {
+    sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(cors, head)]);
+    return;
+  }
+  const reply = { added, replacesCors: cors !== undefined };
+  const isBuffered = url.invokeMode === "BUFFERED";
+  const open = exchangeOf(arrival, route, target, route.urlId, reply, isBuffered);
+  if (url.authType === "NONE") checkOpenUrl(parts.urlPermissions, target);
+  await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
+}
+
+/** The exchange of a request whose address names what it calls. */
+function exchangeOf(
+  { request, response, invocationId, head }: Arrival,
+  route: Addressed,
+  target: Target,
+  apiId: string,
+  reply: ReplyHeaders,
+  isBuffered: boolean,
+): Exchange {
+  return {
     request,
     response,
     invocationId,
     head,
     route,
-    provenance: provenanceOf(request, head, route, invocationId),
-    signed: undefined,
-    isBuffered: false,
-    isAsync: head.prefersAsync,
+    target,
+    apiId,
     format: FORMAT_V2,
     routed: undefined,
+    isAsync: head.prefersAsync,
+    reply,
+    provenance: provenanceOf(request, head, route, invocationId),
+    signed: undefined,
+    isBuffered,
   };
-  switch (route.kind) {
-    case "function": {
-      const isPlain = head.release === undefined && !parts.caller;
-      const target =
-        (isPlain ? parts.functions.resolveCached(route.name, route.qualifier) : undefined) ??
-        (await targetOrProject(parts, arrival, route));
-      // It was a project's host, and the request has been answered as one to a function of it.
-      if (!target) return;
-      const reply = { added, replacesCors: false };
-      const exchange: Exchange = { ...common, target, apiId: route.name, reply };
-      await (route.isRawInvoke ? callRaw(parts, exchange) : callFunction(parts, exchange));
-      return;
-    }
-    case "url": {
-      const { target, url } = await resolveUrl(parts.functions, route.urlId);
-      const cors = corsOf(url);
-      if (cors) added.push(...corsHeaders(cors, head));
-      if (cors && isPreflight(request.method, head)) {
-        sendText(response, 200, "text/plain", "", [...added, ...preflightHeaders(cors, head)]);
-        return;
-      }
-      const reply = { added, replacesCors: cors !== undefined };
-      const isBuffered = url.invokeMode === "BUFFERED";
-      const open: Exchange = { ...common, target, apiId: route.urlId, reply, isBuffered };
-      if (url.authType === "NONE") checkOpenUrl(parts.urlPermissions, target);
-      await callFunction(parts, url.authType === "NONE" ? open : await signedExchange(parts, open));
-    }
-  }
 }
 
 /** What the address of a function leads to; undefined once it was served as that of a project. */
@@ -216,7 +243,7 @@ async function serveProject(
   const inner = routeByPath(path, query, host);
   const names = release.functions.map(({ name }) => name);
   if (inner.kind === "function" && names.includes(inner.name)) {
-    await serveAddressed({ ...parts, caller: release }, arrival, inner);
+    await serveFunction({ ...parts, caller: release }, arrival, inner);
     return;
   }
   throw new PlatformError(

@@ -15,6 +15,7 @@ import {
 } from "../../core/route.ts";
 import type { FoundRoute } from "../../core/route-matcher.ts";
 import { parseRequestPath, parseRoutePath, type RequestPath } from "../../core/route-path.ts";
+import { resolveWithin } from "../../registry/siblings.ts";
 import type { Target } from "../../registry/target.ts";
 import { discardRest } from "../listener.ts";
 import type { HttpResponse } from "../message.ts";
@@ -174,9 +175,11 @@ export async function targetOfRoute(
 ): Promise<Target> {
   if (release !== undefined || parts.caller)
     return await resolveRequested(parts, release, functionName, qualifier);
+  const { functions, caller } = parts;
+  // Instances of a release call within it. Others cannot choose: a route says what it leads to.
   return (
-    parts.functions.resolveCached(functionName, qualifier) ??
-    (await parts.functions.resolve(functionName, qualifier))
+    (caller ? undefined : functions.resolveCached(functionName, qualifier)) ??
+    (await resolveWithin(functions, caller, functionName, qualifier))
   );
 }
 
