@@ -5,7 +5,7 @@ import type { Log } from "../core/log.ts";
 import { type Channel, type ChannelFailure, NotBegun, type ShutdownReason } from "../protocol/protocol.ts";
 import type { InvocationRecorder, LineOrigin, LogStream, Records } from "../records/records.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
-import { Alarm } from "./alarm.ts";
+import { CallsInHand } from "./calls-in-hand.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
 import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
 import type { InvocationResult, Tunnel } from "./invocations.ts";
@@ -28,8 +28,6 @@ export interface InstanceParts {
 
 /** After a program has gone, what it had sent may still be on its way to us through its socket. */
 const LAST_WORDS_MS = 25;
-/** Longer than this no call waits for another that was begun before it. */
-const AHEAD_MS_MAX = 5;
 
 /**
  * A sandbox that serves one version, and the calls it has now. Decides how each call ends: by its answer, its timeout or
@@ -39,15 +37,13 @@ const AHEAD_MS_MAX = 5;
 export class Instance implements AsyncDisposable {
   readonly #parts: InstanceParts;
   readonly #origin: LineOrigin;
-  /**
-   * Calls that have begun and are not over. A list, as all that each call enters and leaves: a Map makes a new table every
-   * few of them, and one that was promoted keeps all tables after it, and the calls in them, until a full collection.
-   */
-  readonly #active: ServedCall[] = [];
-  /** Calls that were handed over and have not begun, in that order. */
-  readonly #ahead: ServedCall[] = [];
-  readonly #timeouts = new Alarm((now) => this.#timeOutLate(now));
-  readonly #patience = new Alarm((now) => this.#recallLate(now));
+  readonly #calls = new CallsInHand({
+    timeOut: (served) => {
+      const afterMs = this.version.config.timeoutMs;
+      served.settle({ kind: "timed-out", afterMs, isStreamed: served.isStreamed });
+    },
+    recall: (invocationId) => this.#parts.channel.recall?.(invocationId),
+  });
   readonly #gone = Promise.withResolvers<void>();
   readonly #stopped = new AbortController();
   /** Told when the program has gone; kept here, since a promise that lives as long as the instance keeps all who wait. */
@@ -237,8 +233,7 @@ export class Instance implements AsyncDisposable {
     const hadLeft = this.#state === "retiring";
     this.#state = moveTo(this.#state, "gone");
     this.#stopped.abort(new Error("the instance was stopped"));
-    this.#timeouts[Symbol.dispose]();
-    this.#patience[Symbol.dispose]();
+    this.#calls[Symbol.dispose]();
     for (const done of this.#awaitsIdle) done(false);
     if (!hadLeft) this.#parts.left(this);
     try {
@@ -260,33 +255,7 @@ export class Instance implements AsyncDisposable {
       (outcome) => served.settle(outcome),
       (error) => this.#failed(served, error),
     );
-    if (served.begun) return;
-    this.#ahead.push(served);
-    this.#patience.setFor(served.handedAt + AHEAD_MS_MAX);
-  }
-
-  /** Who waits behind a call that turned out to be slow may be served elsewhere sooner. */
-  #recallLate(now: number): number | undefined {
-    let late = 0;
-    for (const { handedAt, call } of this.#ahead) {
-      if (handedAt + AHEAD_MS_MAX > now) break;
-      this.#parts.channel.recall?.(call.invocationId);
-      late += 1;
-    }
-    this.#ahead.splice(0, late);
-    const [first] = this.#ahead;
-    return first && first.handedAt + AHEAD_MS_MAX;
-  }
-
-  #timeOutLate(now: number): number | undefined {
-    let next: number | undefined;
-    for (const served of this.#active) {
-      const { begun, isStreamed } = served;
-      if (!begun || served.isSettled) continue;
-      if (begun.dueAt > now) next = Math.min(begun.dueAt, next ?? begun.dueAt);
-      else served.settle({ kind: "timed-out", afterMs: this.version.config.timeoutMs, isStreamed });
-    }
-    return next;
+    if (!served.begun) this.#calls.standsBehind(served);
   }
 
   /** The program begins with the call: from now on its time runs, and what is printed is its. */
@@ -310,15 +279,13 @@ export class Instance implements AsyncDisposable {
     this.#telemetry.started(call);
     const startedAt = performance.now();
     served.begun = { startedAt, recorder, initMs, spentMs, dueAt: startedAt + leftMs };
-    this.#timeouts.setFor(served.begun.dueAt);
-    takeOut(this.#ahead, served);
-    this.#active.push(served);
+    this.#calls.begin(served, served.begun.dueAt);
     return served.begun;
   }
 
   #failed(served: ServedCall, error: unknown): void {
     if (!served.begun) {
-      takeOut(this.#ahead, served);
+      this.#calls.leave(served);
       served.refuse(new NotBegun());
       return;
     }
@@ -355,7 +322,7 @@ export class Instance implements AsyncDisposable {
     const memoryPeakMib = this.#parts.sandbox.memoryPeakMib();
     recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
     this.#telemetry.reported(call, { ...end, memoryPeakMib });
-    takeOut(this.#active, served);
+    this.#calls.leave(served);
   }
 
   /** Where extensions are given time to end, the end of the call does not wait for them. */
@@ -403,7 +370,7 @@ export class Instance implements AsyncDisposable {
     this.#endsFor = "failure";
     for (const done of this.#awaitsIdle) done(false);
     // The channel of a program that serves one call tells itself what the exit means.
-    let waiting = this.#parts.channel.isReusable ? [...this.#active] : [];
+    let waiting = this.#parts.channel.isReusable ? this.#calls.begun() : [];
     while (waiting.length > 0 && this.#state !== "gone") {
       await new Promise((resolve) => setTimeout(resolve, LAST_WORDS_MS));
       waiting = waiting.filter((active) => !active.crash(failure));
@@ -421,19 +388,12 @@ export class Instance implements AsyncDisposable {
 
   /** Notes a line with the invocation it names, else with the one that runs if only one can, else with none. */
   #line(requestId: string | undefined, stream: LogStream, text: string): void {
-    const named =
-      requestId === undefined ? undefined : this.#active.find(({ call }) => call.invocationId === requestId);
-    const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#active.length === 1;
-    const [first] = isOneAtATime ? this.#active : [];
-    const active = named ?? first;
+    const named = requestId === undefined ? undefined : this.#calls.find(requestId);
+    const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#calls.count === 1;
+    const active = named ?? (isOneAtATime ? this.#calls.first : undefined);
     if (active?.begun) active.begun.recorder.line(stream, text);
     else this.#parts.records.line(this.#origin, stream, text);
   }
-}
-
-function takeOut(list: ServedCall[], served: ServedCall): void {
-  const at = list.indexOf(served);
-  if (at >= 0) list.splice(at, 1);
 }
 
 /** As Lambda logs it. */
