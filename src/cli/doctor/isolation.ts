@@ -3,6 +3,7 @@ import { access, mkdir, readFile, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isCode, messageOf } from "../settings.ts";
 import { type Check, type Ran, runProbe } from "./check.ts";
+import { checkHibernation } from "./hibernation.ts";
 
 /**
  * Whether functions can be isolated and limited here, found out by doing it: what is installed says little about what
@@ -28,6 +29,7 @@ export async function checkIsolation(parts: IsolationParts): Promise<Check[]> {
     isHere ? await checkNamespaces(parts) : untried("Namespaces"),
     isHere ? await checkSeccomp(parts) : untried("Seccomp"),
     await checkCgroups(parts.isRoot),
+    await checkHibernation(),
   ];
 }
 

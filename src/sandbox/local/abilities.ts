@@ -1,11 +1,12 @@
 /** Finds out how sandboxes can be made on this host by making one: what is installed says little about what is permitted. */
 import { createHash } from "node:crypto";
-import { closeSync, constants, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Jail } from "./box.ts";
 import { readAvailable } from "./box-pipes.ts";
 import type { BoxUser } from "./bubblewrap.ts";
 import type { CgroupLayout } from "./cgroups.ts";
+import { hasCompressedSwap } from "./compressed-swap.ts";
 import { findHostWorld, findTool } from "./host-world.ts";
 import type { HostAbilities, SpawnerSettings, StartRequest } from "./messages.ts";
 import { encodeFilter, filterMachine, filterProgram } from "./seccomp.ts";
@@ -200,21 +201,4 @@ function offlineGap(): string {
 
 function isRoot(): boolean {
   return process.getuid?.() === 0;
-}
-
-/** Paging out to a disk would make a call that wakes an instance wait for it. */
-function hasCompressedSwap(): boolean {
-  const swaps = readWords("/proc/swaps").filter((word) => word.startsWith("/"));
-  if (swaps.length === 0) return false;
-  const isZswapOn = readWords("/sys/module/zswap/parameters/enabled")[0] === "Y";
-  return isZswapOn || swaps.every((file) => /\/zram\d+$/.test(file));
-}
-
-function readWords(file: string): readonly string[] {
-  try {
-    return readFileSync(file, "utf8").split(/\s+/);
-  } catch {
-    // Another kernel.
-    return [];
-  }
 }
