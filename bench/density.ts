@@ -71,8 +71,8 @@ async function haveInstances(daemon: Daemon, name: string, count: number): Promi
   );
   const statuses = await Promise.all(connections.map((connection) => connection.call(name)));
   for (const connection of connections) connection.close();
-  const failed = statuses.filter((status) => status !== 200).length;
-  if (failed > 0) throw new Error(`${failed} of ${count} calls failed`);
+  const failed = statuses.filter((status) => status !== 200);
+  if (failed.length > 0) throw new Error(`of ${count} calls some failed: ${failed.join(" ")}`);
 }
 
 async function idleRow(): Promise<Row> {
