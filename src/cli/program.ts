@@ -8,6 +8,7 @@ import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
 import type { DevOptions } from "./commands/dev.ts";
 import type { EnvListOptions } from "./commands/env.ts";
+import type { EventConfigOptions } from "./commands/event-config.ts";
 import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
@@ -264,6 +265,19 @@ function addEvents(program: Program, run: Runner): void {
     .option("--timeout <span>", "at most this long [for ever]")
     .action((id: string, options: WaitOptions) =>
       run(async (command) => (await import("./commands/events.ts")).waitForEvent(command, id, options)),
+    );
+  events
+    .command("config <name[:qualifier]>")
+    .description("show or change how often a function's events are tried, and who is told of their end")
+    .option("--retries <n>", "after a function error: 0 to 2 [2]")
+    .option("--max-age <span>", "how long an event is tried, 1m to 6h [6h]")
+    .option("--on-success <target>", "a function, or an address that is told by POST; none takes it away")
+    .option("--on-failure <target>", "the same, of events that failed or expired")
+    .option("--reset", "have the defaults again")
+    .action((name: string, options: EventConfigOptions) =>
+      run(async (command) =>
+        (await import("./commands/event-config.ts")).eventConfig(command, name, options),
+      ),
     );
 
   const dlq = program.command("dlq").description("dead letters: events that failed or expired");
