@@ -80,7 +80,8 @@ class EventAttempt {
       return this.#giveUp({ state: "failed", condition: "LoopDetected", message });
     }
     if (work.kind === "delivery") {
-      const delivery = { id: facts.id, url: work.url, body: work.body, now: this.#parts.clock.now() };
+      const { id, depth } = facts;
+      const delivery = { id, url: work.url, body: work.body, depth, now: this.#parts.clock.now() };
       const verdict = await this.#parts.deliver(delivery, { signal });
       return verdict.kind === "delivered" ? this.#delivered() : this.#afterCall(verdict);
     }

@@ -31,7 +31,7 @@ async function startSink(answer: (request: IncomingMessage, response: ServerResp
   };
 }
 
-const to = (url: string) => ({ id: ID, url, body: Buffer.from('{"ü":1}'), now: NOW });
+const to = (url: string) => ({ id: ID, url, body: Buffer.from('{"ü":1}'), depth: 3, now: NOW });
 const never = { signal: new AbortController().signal };
 
 describe("a delivery", () => {
@@ -46,13 +46,14 @@ describe("a delivery", () => {
         headers["content-type"],
         headers["webhook-id"],
         headers["webhook-timestamp"],
+        headers["x-lambdad-depth"],
         body,
       ];
       const signed = createHmac("sha256", KEY).update(`${ID}.1700000000.${body}`).digest("base64");
       response.writeHead(headers["webhook-signature"] === `v1,${signed}` ? 204 : 400).end();
     });
     assert.deepEqual(await deliver(to(sink.url), never), { kind: "delivered", status: 204 });
-    assert.deepEqual(seen, ["POST", "/hook?x=1", "application/json", ID, "1700000000", '{"ü":1}']);
+    assert.deepEqual(seen, ["POST", "/hook?x=1", "application/json", ID, "1700000000", "3", '{"ü":1}']);
   });
 
   for (const [why, status, kind] of [

@@ -19,6 +19,8 @@ export interface Delivery {
   readonly id: EventId;
   readonly url: string;
   readonly body: Uint8Array;
+  /** How many events led to it; told, so that a hook of ours that it comes to goes on counting. */
+  readonly depth: number;
   /** ms since epoch. */
   readonly now: number;
 }
@@ -79,7 +81,7 @@ class PrivateAddress extends Error {
 
 function post(
   url: URL,
-  { id, body, now }: Delivery,
+  { id, body, depth, now }: Delivery,
   key: Buffer,
   allowsPrivate: boolean,
   signal: AbortSignal,
@@ -99,6 +101,7 @@ function post(
         "webhook-id": id,
         "webhook-timestamp": String(timestamp),
         "webhook-signature": signature(key, id, timestamp, body),
+        "x-lambdad-depth": String(depth),
       },
     });
     outgoing.on("error", (error) => reject(signal.aborted ? signal.reason : error));

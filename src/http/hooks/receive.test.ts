@@ -294,6 +294,23 @@ describe("a hook", () => {
     assert.match((await other.deliveries())[0]?.note ?? "", /no secret/);
   });
 
+  it("goes on counting how many events led to one another", async () => {
+    await using hooks = await startHooks();
+    const path = await hooks.make();
+    for (const [id, depth] of [
+      ["1", "5"],
+      ["2", "-1"],
+      ["3", "much"],
+    ] as const) {
+      const headers = { ...fromGitHub("{}", id), "x-lambdad-depth": depth };
+      assert.equal((await hooks.send(path, { headers, body: "{}" })).status, 202);
+    }
+    assert.deepEqual(
+      (await eventsOf(hooks.store)).map(({ depth }) => depth),
+      [0, 0, 5],
+    );
+  });
+
   it("writes down only some of very many refusals, and how many it left out", async () => {
     await using hooks = await startHooks();
     const path = await hooks.make();

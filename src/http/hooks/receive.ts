@@ -199,10 +199,16 @@ async function eventOf(
       invocationId,
       work: { kind: "call", qualifier: hook.qualifier, input: wholeInput(input) },
       traceId: provenance.traceId,
-      depth: 0,
+      depth: depthOf(message.headers),
       origin: `hook ${hook.name}`,
     },
   };
+}
+
+/** Results that are told to a hook of our own may lead round and round: that is counted, as between functions. */
+function depthOf(headers: HookHeaders): number {
+  const text = headers["x-lambdad-depth"] ?? "";
+  return /^\d{1,4}$/.test(text) ? Number(text) : 0;
 }
 
 /** The sender is told less than the owner: names of functions are none of its business. */
