@@ -3,7 +3,8 @@
  *
  * A request's path is split at slashes, then each segment is percent-decoded once, as UTF-8. One slash at its end does
  * not count. Refused is what a function, or a proxy on the way, could read as another path: empty segments (`//`), dot
- * segments, slashes and backslashes in a segment, path parameters (`;`), control characters, encodings that are none.
+ * segments, slashes and backslashes in a segment, path parameters (`;`), control characters, spaces around a segment,
+ * encodings that are none.
  * Letters count as they are written: `/Stock` is not `/stock`.
  */
 import { PlatformError } from "./errors.ts";
@@ -112,6 +113,7 @@ export function parseRequestPath(path: string): RequestPath {
     if (NEVER_IN_A_SEGMENT.test(decoded)) {
       throw ambiguous(path, "a segment has a slash, a backslash, a semicolon or a control character");
     }
+    if (decoded.trim() !== decoded) throw ambiguous(path, "a segment begins or ends with a space");
     return decoded;
   });
   return { segments, raw, ending: hasEnding ? "/" : "" };
