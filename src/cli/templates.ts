@@ -22,6 +22,7 @@ const TEMPLATES = {
   "filter-ts": { folder: "upper-typescript", about: "program from stdin to stdout in TypeScript" },
   "filter-python": { folder: "upper-python", about: "program from stdin to stdout in Python" },
   "filter-go": { folder: "upper-go", about: "program from stdin to stdout in Go" },
+  project: { folder: "project-shop", about: "lambda.yaml: two functions, a route, a schedule and a test" },
 } as const;
 
 export type TemplateName = keyof typeof TEMPLATES;
@@ -35,6 +36,11 @@ export function isTemplateName(text: string): text is TemplateName {
 /** Each with what it is, in the order in which they are shown. */
 export function listTemplates(): readonly { readonly name: string; readonly about: string }[] {
   return Object.entries(TEMPLATES).map(([name, { about }]) => ({ name, about }));
+}
+
+/** Files of the package that a template has besides those of its folder, on this machine. */
+export function furtherFiles(name: TemplateName): readonly string[] {
+  return name === "project" ? [fileURLToPath(sourceUrl("../docs/lambda.schema.json"))] : [];
 }
 
 /** The folder to copy, on this machine. */

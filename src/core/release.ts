@@ -1,4 +1,5 @@
 import type { FunctionName } from "./ids.ts";
+import type { HttpRoute } from "./route.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timing } from "./schedule-times.ts";
 
@@ -16,6 +17,7 @@ export interface ReleaseRef {
 export interface Release extends ReleaseRef {
   readonly functions: readonly ReleasedFunction[];
   readonly schedules: readonly ReleasedSchedule[];
+  readonly routes: readonly ReleasedRoute[];
   /** The release that was live when this one was made. */
   readonly madeOver: number | undefined;
   readonly createdAt: number;
@@ -41,6 +43,9 @@ export interface ReleasedFunction {
 export type ReleasedSchedule = Omit<Schedule, "timing" | "owner" | "createdAt" | "modifiedAt"> & {
   readonly timing: Omit<Timing, "anchorAt">;
 };
+
+/** A route as it is written. */
+export type ReleasedRoute = Omit<HttpRoute, "id" | "project" | "createdAt" | "modifiedAt">;
 
 /** What is known of a project besides its releases. */
 export interface ProjectRecord {

@@ -1,5 +1,6 @@
 import type { FunctionName, RouteId } from "./ids.ts";
 import type { Json } from "./json.ts";
+import type { ProjectName } from "./release.ts";
 
 /** Methods that a route may name; `ANY` stands for all. */
 export const ROUTE_METHODS = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] as const;
@@ -24,6 +25,8 @@ export interface HttpRoute extends RouteKey {
   readonly cors: CorsRules | undefined;
   readonly limit: RateLimit | undefined;
   readonly description: string;
+  /** Set where it belongs to a project: it changes with that only. */
+  readonly project?: ProjectName | undefined;
   readonly createdAt: number;
   readonly modifiedAt: number;
 }

@@ -243,7 +243,7 @@ class FunctionRegistry implements Functions, FunctionsTogether {
 
   async changeTogether(
     names: readonly FunctionName[],
-    { release, decide, save }: ChangeTogether,
+    { release, decide, save, alsoRouted }: ChangeTogether,
   ): Promise<void> {
     // In one order for all, so that no two wait for each other.
     await this.#takeTurns([...new Set(names)].sort(), async () => {
@@ -257,6 +257,7 @@ class FunctionRegistry implements Functions, FunctionsTogether {
       // No call can come in between: nothing is awaited until all of it is in place.
       if (release) this.#router.putRelease(release);
       for (const { record, published } of steps) this.#router.put(record, published);
+      alsoRouted();
       for (const { record } of steps) this.#changed(record.name);
     });
   }

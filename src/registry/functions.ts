@@ -95,6 +95,8 @@ export interface Functions {
 }
 
 export interface ChangeTogether {
+  /** What else is routed anew, in the same step. Must not throw. */
+  alsoRouted(): void;
   readonly release: Release | undefined;
   decide(records: ReadonlyMap<FunctionName, FunctionRecord>, stamp: Stamp): Promise<readonly Step[]>;
   save(steps: readonly Step[]): Promise<void>;

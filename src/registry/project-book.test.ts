@@ -3,7 +3,13 @@ import { describe, it } from "node:test";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError } from "../core/errors.ts";
 import type { FunctionConfig } from "../core/function.ts";
-import { formatRelease, type ReleasedSchedule, type ReleaseRef } from "../core/release.ts";
+import {
+  formatRelease,
+  type ReleasedRoute,
+  type ReleasedSchedule,
+  type ReleaseRef,
+} from "../core/release.ts";
+import { sampleAction, sampleRoute } from "../core/route-samples.fake.ts";
 import { sampleProjectName } from "../store/project-samples.fake.ts";
 import type { Projects } from "../store/projects.ts";
 import { sampleName } from "../store/samples.fake.ts";
@@ -13,6 +19,7 @@ import { openFunctions } from "./function-registry.ts";
 import { openProjectBook } from "./project-book.ts";
 import type { WantedFunction, WantedRelease } from "./projects.ts";
 import { newFunction } from "./registry.fake.ts";
+import { openRouteBook } from "./route-book.ts";
 import { resolveWithin } from "./siblings.ts";
 import type { Target } from "./target.ts";
 
@@ -32,6 +39,7 @@ function wanted(
     project: shop,
     functions,
     schedules: [],
+    routes: [],
     by: "me",
     commit: undefined,
     description: "",
@@ -46,7 +54,7 @@ function scheduled(name: string, change: Partial<ReleasedSchedule> = {}): Releas
   return { ...schedule, ...change };
 }
 
-function open(changed: Partial<Projects> = {}) {
+async function open(changed: Partial<Projects> = {}) {
   const store = fakeStore();
   let now = 1_000;
   const clock: Clock = { now: () => ++now, monotonic: () => now, sleep: async () => {} };
@@ -60,7 +68,16 @@ function open(changed: Partial<Projects> = {}) {
     releaseLive: (ref: ReleaseRef) => void told.push(`live ${formatRelease(ref)}`),
     releaseLetGo: (ref: ReleaseRef) => void told.push(`old ${formatRelease(ref)}`),
   };
-  const book = openProjectBook({ projects, registry, schedules, functions, listener, clock });
+  const routeBook = await openRouteBook({ routes: store.routes, functions, domains: ["localhost"], clock });
+  const book = openProjectBook({
+    routes: routeBook,
+    projects,
+    registry,
+    schedules,
+    functions,
+    listener,
+    clock,
+  });
   const started: string[] = [];
   const make = (
     release: WantedRelease,
@@ -78,7 +95,7 @@ function open(changed: Partial<Projects> = {}) {
       const target = functions.resolveCached(name, undefined);
       return target && `${target.version.label} of ${target.release?.number}`;
     });
-  return { store, functions, book, make, told, started, live };
+  return { store, functions, book, routeBook, make, told, started, live };
 }
 
 async function rejects(promise: Promise<unknown>, code: ErrorCode, message = /./): Promise<void> {
@@ -91,7 +108,7 @@ async function rejects(promise: Promise<unknown>, code: ErrorCode, message = /./
 
 describe("a release", () => {
   it("goes live as a whole", async () => {
-    const { make, functions, live, told } = open();
+    const { make, functions, live, told } = await open();
     const plan = await make(wanted({ a: "1", b: "1" }));
     assert.deepEqual([plan.release.number, plan.isMade], [1, false]);
     assert.deepEqual(live(), ["1 of 1", "1 of 1", undefined]);
@@ -106,7 +123,7 @@ describe("a release", () => {
   });
 
   it("is the same one where nothing has changed", async () => {
-    const { make, store, started } = open();
+    const { make, store, started } = await open();
     await make(wanted({ a: "1", b: "1" }, { schedules: [scheduled("s")] }));
     const again = await make(wanted({ b: "1", a: "1" }, { schedules: [scheduled("s")] }));
     assert.deepEqual([again.release.number, again.isMade, again.isLive], [1, true, true]);
@@ -115,7 +132,7 @@ describe("a release", () => {
   });
 
   it("has new versions of what has changed only, code or configuration", async () => {
-    const { make } = open();
+    const { make } = await open();
     await make(wanted({ a: "1", b: "1" }));
     const plan = await make(wanted({ a: "1", b: "2" }));
     assert.deepEqual(
@@ -136,7 +153,7 @@ describe("a release", () => {
   });
 
   it("changes nothing if anything does not start", async () => {
-    const { make, live, store, told } = open();
+    const { make, live, store, told } = await open();
     await make(wanted({ a: "1", b: "1" }));
     const start = async () => Promise.reject(new Error("no"));
     await assert.rejects(make(wanted({ a: "2", b: "2", c: "1" }), { start }), /no/);
@@ -151,7 +168,7 @@ describe("a release", () => {
   it("changes nothing if the store fails", async () => {
     const failing = { isOn: false };
     const store = fakeStore();
-    const { make, live } = open({
+    const { make, live } = await open({
       ...store.projects,
       apply: async (change) => {
         if (failing.isOn) throw new Error("disk");
@@ -164,7 +181,7 @@ describe("a release", () => {
   });
 
   it("asks before it removes, and what was removed is called no more", async () => {
-    const { make, functions } = open();
+    const { make, functions } = await open();
     await make(wanted({ a: "1", b: "1" }));
     await rejects(make(wanted({ a: "1" })), "ResourceConflict", /"b".*--prune/);
     await make(wanted({ a: "1" }), { mayRemove: true });
@@ -174,7 +191,7 @@ describe("a release", () => {
   });
 
   it("refuses what belongs to somebody else", async () => {
-    const { make, functions, store } = open();
+    const { make, functions, store } = await open();
     await functions.deploy(newFunction("b", "x"));
     await rejects(make(wanted({ a: "1", b: "1" })), "ResourceConflict", /--adopt/);
     await rejects(make(wanted({ b: "1" }, { adopts: true, isPreview: true })), "ResourceConflict");
@@ -190,7 +207,7 @@ describe("a release", () => {
   });
 
   it("is all that changes its functions", async () => {
-    const { make, functions } = open();
+    const { make, functions } = await open();
     await make(wanted({ a: "1" }));
     for (const change of [
       functions.deploy(newFunction("a", "2")),
@@ -206,16 +223,79 @@ describe("a release", () => {
   });
 
   it("refuses none, too many, and schedules that cannot be", async () => {
-    const { make } = open();
+    const { make } = await open();
     await rejects(make(wanted({})), "InvalidRequest");
     const timing = { ...scheduled("s").timing, expression: "every day" };
     await rejects(make(wanted({ a: "1" }, { schedules: [scheduled("s", { timing })] })), "InvalidRequest");
   });
 });
 
+describe("the routes of a release", () => {
+  const all = { mayUse: () => true, mayUseAll: true };
+  const route = (key: string, functionName: string, change: object = {}): ReleasedRoute => {
+    const {
+      id: _,
+      createdAt: __,
+      modifiedAt: ___,
+      ...rest
+    } = sampleRoute(key, {
+      action: sampleAction(functionName),
+      ...change,
+    });
+    return rest;
+  };
+
+  it("go live and back with it, and keep their ids", async () => {
+    const { make, book, routeBook, store } = await open();
+    const shown = () => routeBook.list().map((each) => `${each.path} ${each.project}`);
+    await make(wanted({ a: "1", b: "1" }, { routes: [route("GET /a", "a"), route("GET /b", "b")] }));
+    assert.deepEqual(shown(), ["/a shop", "/b shop"]);
+    const [id] = routeBook.list().map((each) => each.id);
+    const same = await make(
+      wanted({ a: "1", b: "1" }, { routes: [route("GET /b", "b"), route("GET /a", "a")] }),
+    );
+    assert.equal(same.isLive, true);
+    const next = await make(
+      wanted({ a: "1", b: "1" }, { routes: [route("GET /a", "b"), route("GET /c", "a")] }),
+    );
+    assert.deepEqual(next.difference.routes, [
+      { name: "GET /a on any host", change: "changed" },
+      { name: "GET /b on any host", change: "removed" },
+      { name: "GET /c on any host", change: "added" },
+    ]);
+    assert.equal(routeBook.list()[0]?.id, id);
+    assert.deepEqual(
+      await store.routes.list(),
+      [...routeBook.list()].sort((x, y) => (x.id < y.id ? -1 : 1)),
+    );
+    await book.switchTo(shop, 1, "me");
+    assert.deepEqual(shown(), ["/a shop", "/b shop"]);
+    await make(wanted({ a: "9" }, { isPreview: true, routes: [route("GET /z", "a")] }));
+    assert.deepEqual(shown(), ["/a shop", "/b shop"]);
+  });
+
+  it("are not changed by themselves, and take nobody's place", async () => {
+    const { make, functions, routeBook } = await open();
+    await functions.deploy(newFunction("c"));
+    await routeBook.create(route("GET /taken", "c"), all);
+    const taken = wanted({ a: "1" }, { routes: [route("GET /taken", "a")] });
+    await rejects(make(taken), "ResourceConflict", /conflicts with route/);
+    await make(wanted({ a: "1" }, { routes: [route("GET /a", "a")] }));
+    const id = routeBook.list().find(({ project }) => project !== undefined)?.id;
+    assert.ok(id);
+    await rejects(routeBook.remove(id, all), "ResourceConflict", /belongs to project shop/);
+    await rejects(
+      routeBook.change(id, (before) => before, all),
+      "ResourceConflict",
+    );
+    const unknown = wanted({ a: "1" }, { routes: [route("GET /a", "nobody")] });
+    await rejects(make(unknown), "InvalidRequest", /no function "nobody"/);
+  });
+});
+
 describe("a preview", () => {
   it("is reached by its number only, until it goes live", async () => {
-    const { make, functions, live, book } = open();
+    const { make, functions, live, book } = await open();
     await make(wanted({ a: "1" }));
     const plan = await make(wanted({ a: "2", b: "1" }, { isPreview: true }));
     assert.deepEqual([plan.release.number, live()[0]], [2, "1 of 1"]);
@@ -228,7 +308,7 @@ describe("a preview", () => {
   });
 
   it("is made live by a deploy of the same", async () => {
-    const { make } = open();
+    const { make } = await open();
     await make(wanted({ a: "1" }));
     await make(wanted({ a: "2" }, { isPreview: true }));
     const plan = await make(wanted({ a: "2" }));
@@ -238,7 +318,7 @@ describe("a preview", () => {
 
 describe("a switch back", () => {
   it("restores functions, settings and schedules together", async () => {
-    const { make, book, functions, store } = open();
+    const { make, book, functions, store } = await open();
     const timing = { ...scheduled("s").timing, expression: "0 3 * * *" };
     await make(wanted({ a: "1", b: "1" }, { schedules: [scheduled("s"), scheduled("t")] }));
     const other = wanted({ a: "2", c: "1" }, { schedules: [scheduled("s", { timing }), scheduled("u")] });
@@ -267,7 +347,7 @@ describe("a switch back", () => {
   });
 
   it("passes over previews, and says when there is nothing before", async () => {
-    const { make, book } = open();
+    const { make, book } = await open();
     await make(wanted({ a: "1" }));
     await make(wanted({ a: "2" }, { isPreview: true }));
     await make(wanted({ a: "3" }));
@@ -277,7 +357,7 @@ describe("a switch back", () => {
   });
 
   it("refuses a release of which a function was deleted", async () => {
-    const { make, book, functions } = open();
+    const { make, book, functions } = await open();
     await make(wanted({ a: "1", b: "1" }));
     await make(wanted({ a: "1" }), { mayRemove: true });
     await functions.remove(b);
@@ -287,7 +367,7 @@ describe("a switch back", () => {
 
 describe("calls out of a release", () => {
   it("stay in it, whatever is live", async () => {
-    const { make, functions } = open();
+    const { make, functions } = await open();
     await make(wanted({ a: "1", b: "1" }));
     await make(wanted({ a: "2", b: "2", c: "1" }));
     const within = (number: number, name: typeof a) =>
@@ -299,7 +379,7 @@ describe("calls out of a release", () => {
   });
 
   it("go where anybody's go when the function is of no project, or asked for by a version", async () => {
-    const { make, functions } = open();
+    const { make, functions } = await open();
     await functions.deploy(newFunction("c"));
     await make(wanted({ a: "1", b: "1" }));
     await make(wanted({ a: "1", b: "2" }));
@@ -309,7 +389,7 @@ describe("calls out of a release", () => {
   });
 
   it("never see a mix, at any moment of many switches", async () => {
-    const { make, live } = open();
+    const { make, live } = await open();
     const seen = new Set<string>();
     let isOver = false;
     const watching = (async () => {
@@ -327,7 +407,7 @@ describe("calls out of a release", () => {
 });
 
 it("goes with all of its functions", async () => {
-  const { make, book, functions, store } = open();
+  const { make, book, functions, store } = await open();
   await make(wanted({ a: "1", b: "1" }));
   await make(wanted({ a: "1" }), { mayRemove: true });
   assert.deepEqual(await book.remove(shop), ["a", "b"]);

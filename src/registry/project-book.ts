@@ -1,22 +1,19 @@
-import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import {
-  FUNCTIONS_PER_PROJECT_MAX,
-  type ProjectName,
-  type ProjectRecord,
-  type Release,
-  type ReleasedFunction,
-  type ReleasedSchedule,
-  SWITCHES_KEPT_MAX,
+import type {
+  ProjectName,
+  ProjectRecord,
+  Release,
+  ReleasedFunction,
+  ReleasedSchedule,
 } from "../core/release.ts";
+import { routeText } from "../core/route.ts";
 import type { ScheduleRecord } from "../core/schedule.ts";
 import type { ProjectChange, Projects } from "../store/projects.ts";
 import type { Schedules } from "../store/schedules.ts";
 import type { Registry } from "../store/store.ts";
-import { createFunction, type Stamp, type Step } from "./function-states.ts";
 import type { Functions, FunctionsTogether } from "./functions.ts";
 import { functionNotFound } from "./not-found.ts";
 import type {
@@ -26,7 +23,21 @@ import type {
   ReleaseSwitched,
   WantedRelease,
 } from "./projects.ts";
-import { byName, compareReleases, goDormant, goLive, isSameRelease, namesOf } from "./release-rules.ts";
+import { byName, compareReleases, goDormant, isSameRelease, namesOf } from "./release-rules.ts";
+import {
+  conflict,
+  type Draft,
+  newRecord,
+  newVersion,
+  nextProject,
+  noRelease,
+  refuseRemoval,
+  refuseTooMany,
+  refuseUnknown,
+  removedNames,
+  stepOf,
+} from "./release-steps.ts";
+import type { RouteBook } from "./route-book.ts";
 import { newScheduleRecord } from "./schedule-book.ts";
 import { Turns } from "./turns.ts";
 import { changedMembers } from "./version-diff.ts";
@@ -36,22 +47,13 @@ interface Parts {
   readonly registry: Pick<Registry, "findFunction" | "findVersion" | "listFunctions">;
   readonly schedules: Pick<Schedules, "find">;
   readonly functions: FunctionsTogether & Pick<Functions, "remove">;
+  readonly routes: Pick<RouteBook, "planOf" | "applied">;
   readonly listener: ReleaseListener;
   readonly clock: Clock;
 }
 
 export function openProjectBook(parts: Parts): ProjectBook {
   return new Book(parts);
-}
-
-/** A plan, with what it takes to carry it out. */
-interface Draft extends ReleasePlan {
-  readonly project: ProjectRecord | undefined;
-  readonly live: Release | undefined;
-  /** By function: the version that the release has, published by it or before. */
-  readonly versions: ReadonlyMap<FunctionName, Version>;
-  readonly published: ReadonlySet<FunctionName>;
-  readonly records: ReadonlyMap<FunctionName, FunctionRecord>;
 }
 
 const PAGE = 500;
@@ -185,8 +187,14 @@ class Book implements ProjectBook {
       versions.set(name, version);
       functions.push({ name, version: Number(version.label), inputs, concurrencyMax, concurrencyMin });
     }
-    const content = { functions, schedules: byName(wanted.schedules) };
+    const content = {
+      functions,
+      schedules: byName(wanted.schedules),
+      routes: [...wanted.routes].sort((a, b) => (routeText(a) < routeText(b) ? -1 : 1)),
+    };
     await this.#scheduleChange(wanted.project, live, content.schedules);
+    refuseUnknown(content);
+    await this.#parts.routes.planOf(wanted.project, content.routes);
     const made = [live, newest].find((release) => release && isSameRelease(release, content));
     const release: Release = made ?? {
       ...content,
@@ -268,7 +276,10 @@ class Book implements ProjectBook {
   /** One step of the store, and then one of the routing. */
   async #apply(draft: Draft, { by, isPreview }: Pick<WantedRelease, "by" | "isPreview">): Promise<void> {
     const { project, live, release, isMade } = draft;
-    const { functions, projects, listener } = this.#parts;
+    const { functions, projects, listener, routes: book } = this.#parts;
+    const routes = isPreview
+      ? { saved: [], removed: [] }
+      : await book.planOf(release.project, release.routes);
     const removed = isPreview ? [] : removedNames(live, release);
     const schedules = isPreview
       ? { saved: [], removed: [] }
@@ -288,7 +299,9 @@ class Book implements ProjectBook {
           release: isMade ? undefined : release,
           functions: steps,
           schedules,
+          routes,
         }),
+      alsoRouted: () => book.applied(routes),
     });
     if (isPreview) {
       listener.releaseMade(release);
@@ -355,122 +368,4 @@ class Book implements ProjectBook {
       after = page.at(-1)?.name;
     }
   }
-}
-
-function stepOf(
-  { versions, published, release }: Draft,
-  released: ReleasedFunction,
-  records: ReadonlyMap<FunctionName, FunctionRecord>,
-  stamp: Stamp,
-  isPreview: boolean,
-): Step[] {
-  const { name } = released;
-  const version = versions.get(name);
-  if (!version) throw functionNotFound(name);
-  const publish = published.has(name) ? version : undefined;
-  const known = records.get(name);
-  if (publish && (known?.nextVersion ?? 1) !== released.version) {
-    throw conflict(`"${name}" was changed meanwhile; deploy again`);
-  }
-  // Its first step is generation 1 of what then goes live or not.
-  const record = known ?? { ...newRecord({ ...version, ...released }, stamp.now), generation: 0 };
-  if (!isPreview) {
-    const { project, number } = release;
-    const { record: live } = goLive(record, { version, released, project, release: number }, stamp);
-    return [{ record: live, published: publish }];
-  }
-  if (!publish) return [];
-  const membership = record.membership ?? { project: release.project, release: undefined };
-  const generation = record.generation + 1;
-  const next = { ...record, generation, nextVersion: released.version + 1, membership };
-  return [{ record: next, published: publish }];
-}
-
-function newVersion(
-  { name, code, config }: WantedRelease["functions"][number],
-  number: number,
-  now: number,
-): Version {
-  return {
-    functionName: name,
-    label: `${number}`,
-    revisionId: randomUUID(),
-    code,
-    config,
-    modifiedAt: now,
-  };
-}
-
-function newRecord(
-  made: Pick<WantedRelease["functions"][number], "name" | "code" | "config" | "concurrencyMax">,
-  now: number,
-): FunctionRecord {
-  return createFunction({ ...made, tags: {} }, { now, newRevision: randomUUID }).record;
-}
-
-function nextProject(
-  project: ProjectRecord | undefined,
-  { project: name, number }: Release,
-  {
-    at,
-    by,
-    isPreview,
-    isMade,
-  }: {
-    readonly at: number;
-    readonly by: string;
-    readonly isPreview: boolean;
-    readonly isMade: boolean;
-  },
-): ProjectRecord {
-  const before: ProjectRecord = project ?? {
-    name,
-    generation: 0,
-    createdAt: at,
-    liveRelease: undefined,
-    nextRelease: 1,
-    switches: [],
-  };
-  const made = {
-    ...before,
-    generation: before.generation + 1,
-    nextRelease: isMade ? before.nextRelease : number + 1,
-  };
-  if (isPreview) return made;
-  const switches = [...before.switches, { at, by, from: before.liveRelease, to: number }];
-  return { ...made, liveRelease: number, switches: switches.slice(-SWITCHES_KEPT_MAX) };
-}
-
-function removedNames(live: Release | undefined, release: Release): FunctionName[] {
-  const kept = new Set(namesOf(release.functions));
-  return namesOf(live?.functions ?? []).filter((name) => !kept.has(name));
-}
-
-function refuseRemoval({ live, release }: Draft): void {
-  const names = removedNames(live, release);
-  if (names.length === 0) return;
-  throw conflict(
-    `the release no longer has ${names.map((name) => `"${name}"`).join(", ")}, which release ${live?.number} has; confirm with --prune`,
-  );
-}
-
-function refuseTooMany({ functions }: WantedRelease): void {
-  if (functions.length === 0)
-    throw new PlatformError("InvalidRequest", "functions: a release has at least one");
-  if (functions.length <= FUNCTIONS_PER_PROJECT_MAX) return;
-  throw new PlatformError(
-    "InvalidRequest",
-    `functions: expected at most ${FUNCTIONS_PER_PROJECT_MAX}, got ${functions.length}`,
-  );
-}
-
-function noRelease(project: ProjectName, number: number): PlatformError {
-  return new PlatformError(
-    "ResourceNotFound",
-    `project "${project}" has no release ${number}; lambda releases shows them`,
-  );
-}
-
-function conflict(message: string): PlatformError {
-  return new PlatformError("ResourceConflict", message);
 }

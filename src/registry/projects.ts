@@ -1,6 +1,13 @@
 import type { CodeRef, FunctionConfig } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { ProjectName, ProjectRecord, Release, ReleasedSchedule, ReleaseRef } from "../core/release.ts";
+import type {
+  ProjectName,
+  ProjectRecord,
+  Release,
+  ReleasedRoute,
+  ReleasedSchedule,
+  ReleaseRef,
+} from "../core/release.ts";
 import type { Target } from "./target.ts";
 import type { VersionMember } from "./version-diff.ts";
 
@@ -52,6 +59,7 @@ export interface WantedRelease {
   readonly project: ProjectName;
   readonly functions: readonly WantedFunction[];
   readonly schedules: readonly ReleasedSchedule[];
+  readonly routes: readonly ReleasedRoute[];
   readonly by: string;
   readonly commit: string | undefined;
   readonly description: string;
@@ -89,7 +97,13 @@ export interface ReleaseDifference {
     /** What is otherwise in it. */
     readonly members: readonly (VersionMember | "concurrency")[];
   }[];
-  readonly schedules: readonly { readonly name: string; readonly change: "added" | "changed" | "removed" }[];
+  readonly schedules: readonly NamedChange[];
+  readonly routes: readonly NamedChange[];
+}
+
+export interface NamedChange {
+  readonly name: string;
+  readonly change: "added" | "changed" | "removed";
 }
 
 export interface ReleaseSwitched {

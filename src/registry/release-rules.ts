@@ -3,24 +3,33 @@ import { isDeepStrictEqual } from "node:util";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionSettings } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { ProjectName, Release, ReleasedFunction } from "../core/release.ts";
+import type { ProjectName, Release, ReleasedFunction, ReleasedRoute } from "../core/release.ts";
+import { routeText } from "../core/route.ts";
 import type { Registry } from "../store/store.ts";
 import { changeRecord, type Stamp, type Step } from "./function-states.ts";
 import type { ReleaseDifference } from "./projects.ts";
 import { changedMembers } from "./version-diff.ts";
 
 /** Whether both have the same in all that can be told from outside. */
-export function isSameRelease(
-  a: Pick<Release, "functions" | "schedules">,
-  b: Pick<Release, "functions" | "schedules">,
-): boolean {
-  return isDeepStrictEqual([a.functions, a.schedules], [b.functions, b.schedules]);
+export function isSameRelease(a: ReleaseContent, b: ReleaseContent): boolean {
+  return isSame([a.functions, a.schedules, a.routes], [b.functions, b.schedules, b.routes]);
+}
+
+export type ReleaseContent = Pick<Release, "functions" | "schedules" | "routes">;
+
+/** As stored: what is undefined is not there. */
+function isSame(a: unknown, b: unknown): boolean {
+  return isDeepStrictEqual(a, b) || isDeepStrictEqual(plain(a), plain(b));
+}
+
+function plain(value: unknown): unknown {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
 }
 
 export async function compareReleases(
   findVersion: Registry["findVersion"],
   older: Release | undefined,
-  newer: Pick<Release, "functions" | "schedules">,
+  newer: ReleaseContent,
 ): Promise<ReleaseDifference> {
   const before = new Map(older?.functions.map((each) => [each.name, each]));
   const after = new Map(newer.functions.map((each) => [each.name, each]));
@@ -45,7 +54,15 @@ export async function compareReleases(
     if (members.length > 0 || from.version !== to.version)
       functions.push({ ...common, change: "changed", members });
   }
-  return { functions, schedules: compareNamed(older?.schedules ?? [], newer.schedules) };
+  return {
+    functions,
+    schedules: compareNamed(older?.schedules ?? [], newer.schedules),
+    routes: compareNamed((older?.routes ?? []).map(named), newer.routes.map(named)),
+  };
+}
+
+function named(route: ReleasedRoute): ReleasedRoute & { readonly name: string } {
+  return { ...route, name: routeText(route) };
 }
 
 function compareNamed<T extends { readonly name: string }>(
@@ -56,7 +73,7 @@ function compareNamed<T extends { readonly name: string }>(
   const after = new Map(newer.map((each) => [each.name, each]));
   return [...new Set([...before.keys(), ...after.keys()])]
     .sort()
-    .filter((name) => !isDeepStrictEqual(before.get(name), after.get(name)))
+    .filter((name) => !isSame(before.get(name), after.get(name)))
     .map((name) => ({
       name,
       change: before.has(name) ? (after.has(name) ? "changed" : "removed") : "added",

@@ -2,16 +2,18 @@ import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import { meaningOfHost, parseHost, sortedDomains } from "../core/host-meaning.ts";
 import { type FunctionName, newRouteId, type RouteId } from "../core/ids.ts";
+import type { ProjectName, ReleasedRoute } from "../core/release.ts";
 import { type CallAction, type HttpRoute, type RouteKey, routeText } from "../core/route.ts";
 import { whyBefore } from "../core/route-matcher.ts";
 import { parseRoutePath, shapeOf } from "../core/route-path.ts";
+import type { RouteChange } from "../store/projects.ts";
 import type { Routes } from "../store/routes.ts";
 import type { Functions } from "./functions.ts";
 import { type RoutesByHost, RouteTable } from "./route-table.ts";
 import { Turns } from "./turns.ts";
 
 /** A route as somebody wants it. */
-export type NewRoute = Omit<HttpRoute, "id" | "createdAt" | "modifiedAt">;
+export type NewRoute = Omit<HttpRoute, "id" | "project" | "createdAt" | "modifiedAt">;
 
 /** Who makes or changes a route, by what they may use. */
 export interface Claimant {
@@ -41,6 +43,16 @@ export interface RouteBook {
   /** `decide` makes the new one of the newest. @throws PlatformError as `create`. */
   change(id: RouteId, decide: (route: HttpRoute) => NewRoute, by: Claimant): Promise<HttpRoute>;
   remove(id: RouteId, by: Claimant): Promise<void>;
+  /**
+   * What becomes of a project's routes for them to be these; changes nothing. Those that stay keep their ids.
+   *
+   * @throws PlatformError as `create`, but for the functions, which may not be there yet.
+   */
+  planOf(project: ProjectName, wanted: readonly ReleasedRoute[]): Promise<RouteChange>;
+  /** To be told once that is stored, in the step in which functions change as well. */
+  applied(change: RouteChange): void;
+  /** @throws PlatformError `Forbidden` */
+  checkMayClaim(wanted: ReleasedRoute, by: Claimant): void;
   /** To be told before the removal of a function is answered. */
   functionRemoved(name: FunctionName): void;
 }
@@ -76,7 +88,7 @@ export async function openRouteBook(parts: {
     };
     checkMayClaim(route, table.all(), domains, by);
     if (action.kind === "function") await checkCall(route, action);
-    await checkPlace(route);
+    await checkPlace(route, table.all());
     await routes.save(route);
     // Its function may have been removed since it was written, and the route with it.
     if (!(await routes.find(route.id))) throw gone(route);
@@ -96,17 +108,36 @@ export async function openRouteBook(parts: {
     if (action.stripPrefix !== undefined) checkPrefix(route, action.stripPrefix);
   }
 
-  async function checkPlace(route: HttpRoute): Promise<void> {
-    const shape = shapeOf(parseRoutePath(route.path));
-    const same = table
-      .all()
-      .find(
-        (other) =>
-          other.id !== route.id &&
-          other.host === route.host &&
-          other.method === route.method &&
-          shapeOf(parseRoutePath(other.path)) === shape,
-      );
+  async function planOf(
+    project: ProjectName,
+    wanted: readonly ReleasedRoute[],
+  ): Promise<{ readonly saved: HttpRoute[]; readonly removed: RouteId[] }> {
+    const now = clock.now();
+    const before = table.all().filter((route) => route.project === project);
+    const others = table.all().filter((route) => route.project !== project);
+    const saved: HttpRoute[] = [];
+    for (const each of wanted) {
+      const host = each.host === undefined ? undefined : checkedHost(each.host);
+      const known = before.find((route) => isSamePlace(route, { ...each, host }));
+      const route = {
+        ...each,
+        host,
+        project,
+        id: known?.id ?? newRouteId(),
+        createdAt: known?.createdAt ?? now,
+        modifiedAt: now,
+      };
+      if (route.action.kind === "function" && route.action.stripPrefix !== undefined)
+        checkPrefix(route, route.action.stripPrefix);
+      await checkPlace(route, [...others, ...saved]);
+      saved.push(route);
+    }
+    const kept = new Set(saved.map(({ id }) => id));
+    return { saved, removed: before.map(({ id }) => id).filter((id) => !kept.has(id)) };
+  }
+
+  async function checkPlace(route: HttpRoute, all: readonly HttpRoute[]): Promise<void> {
+    const same = all.find((other) => other.id !== route.id && isSamePlace(other, route));
     if (same) {
       throw new PlatformError(
         "ResourceConflict",
@@ -135,21 +166,43 @@ export async function openRouteBook(parts: {
     get,
     list: () => table.all().sort(inOrder),
     isFor: (route, by) => isUsable(route, table.all(), by),
+    planOf,
+    applied({ saved, removed }) {
+      for (const id of removed) table.drop(id);
+      for (const route of saved) table.put(route);
+    },
+    checkMayClaim: (wanted, by) => checkMayClaim(wanted, table.all(), domains, by),
     create: (wanted, by) => inTurn(() => save(wanted, undefined, by)),
     change: (id, decide, by) =>
       inTurn(async () => {
         const before = get(id);
+        refuseOfProject(before);
         checkMayUse(before, table.all(), by);
         return await save(decide(before), before, by);
       }),
     remove: (id, by) =>
       inTurn(async () => {
+        refuseOfProject(get(id));
         checkMayUse(get(id), table.all(), by);
         await routes.remove(id);
         table.drop(id);
       }),
     functionRemoved: (name) => table.dropOfFunction(name),
   };
+}
+
+/** No request tells them apart. */
+function isSamePlace(a: RouteKey, b: RouteKey): boolean {
+  const shape = ({ path }: RouteKey) => shapeOf(parseRoutePath(path));
+  return a.host === b.host && a.method === b.method && shape(a) === shape(b);
+}
+
+function refuseOfProject(route: HttpRoute): void {
+  if (route.project === undefined) return;
+  throw new PlatformError(
+    "ResourceConflict",
+    `route ${route.id}, ${routeText(route)}, belongs to project ${route.project}; change it in lambda.yaml and run lambda deploy there`,
+  );
 }
 
 /** @throws PlatformError `InvalidRequest` */
@@ -177,9 +230,11 @@ function checkPrefix({ path }: RouteKey, prefix: string): void {
   );
 }
 
+type Claimed = RouteKey & Pick<HttpRoute, "action">;
+
 /** A route takes requests away from others: so who makes one must be allowed to use whatever its host leads to. */
 function checkMayClaim(
-  route: HttpRoute,
+  route: Claimed,
   all: readonly HttpRoute[],
   domains: readonly string[],
   by: Claimant,
@@ -203,16 +258,16 @@ function checkMayClaim(
   }
 }
 
-function checkMayUse(route: HttpRoute, all: readonly HttpRoute[], by: Claimant): void {
+function checkMayUse(route: Claimed, all: readonly HttpRoute[], by: Claimant): void {
   if (isUsable(route, all, by)) return;
   const { action } = route;
   const what =
     action.kind === "function" ? `function ${action.functionName}` : `all of ${route.host ?? "any host"}`;
-  throw new PlatformError("Forbidden", `route ${route.id} is for ${what}, and the key is not`);
+  throw new PlatformError("Forbidden", `${routeText(route)} is for ${what}, and the key is not`);
 }
 
 /** An answer without a function belongs to whoever may use all that its host leads to. */
-function isUsable({ action, host }: HttpRoute, all: readonly HttpRoute[], by: Claimant): boolean {
+function isUsable({ action, host }: Claimed, all: readonly HttpRoute[], by: Claimant): boolean {
   if (by.mayUseAll) return true;
   if (action.kind === "function") return by.mayUse(action.functionName);
   return host !== undefined && mayUseHost(host, all, by);

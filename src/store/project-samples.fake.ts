@@ -25,6 +25,7 @@ export function sampleRelease(
       concurrencyMin: 0,
     })),
     schedules: [],
+    routes: [],
     madeOver: undefined,
     createdAt: 1,
     createdBy: "me",

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { isPlatformError } from "../core/errors.ts";
+import { newRouteId } from "../core/ids.ts";
 import { type ProjectRecord, RELEASES_MAX, type Release } from "../core/release.ts";
+import { sampleRoute } from "../core/route-samples.fake.ts";
 import { sampleProjectName, sampleRelease } from "./project-samples.fake.ts";
 import type { ProjectChange } from "./projects.ts";
 import { sampleFunction, sampleName, sampleVersion } from "./samples.fake.ts";
@@ -28,6 +30,7 @@ function changeOf(change: Partial<ProjectChange>): ProjectChange {
     release: undefined,
     functions: [],
     schedules: { saved: [], removed: [] },
+    routes: { saved: [], removed: [] },
     ...change,
   };
 }
@@ -49,19 +52,27 @@ export function describeProjects(name: string, open: () => Promise<Store>): void
       const switches = [{ at: 5, by: "me", from: undefined, to: 1 }];
       const project = record(1, { liveRelease: 1, nextRelease: 2, switches });
       const nightly = sampleScheduleRecord("nightly", 60_000, { owner: { kind: "project", project: shop } });
+      const route = sampleRoute("GET /orders", { project: shop });
       await projects.apply({
         project,
         release,
         functions: [{ record: greet, published: sampleVersion("greet", "1") }],
         schedules: { saved: [nightly], removed: [] },
+        routes: { saved: [route], removed: [] },
       });
       assert.deepEqual(await projects.find(shop), project);
       assert.deepEqual(await projects.findRelease(shop, 1), release);
       assert.deepEqual(await registry.findFunction(sampleName("greet")), greet);
       assert.deepEqual(await registry.findVersion(sampleName("greet"), 1), sampleVersion("greet", "1"));
       assert.deepEqual(await schedules.find("nightly"), nightly);
-      await projects.apply(changeOf({ project: record(2), schedules: { saved: [], removed: ["nightly"] } }));
+      assert.deepEqual(await store.routes.list(), [route]);
+      const taken = {
+        schedules: { saved: [], removed: ["nightly"] },
+        routes: { saved: [{ ...route, id: newRouteId() }], removed: [route.id] },
+      };
+      await projects.apply(changeOf({ project: record(2), ...taken }));
       assert.equal(await schedules.find("nightly"), undefined);
+      assert.deepEqual(await store.routes.list(), taken.routes.saved);
     });
 
     it("makes nothing of a change of which anything is refused", async () => {

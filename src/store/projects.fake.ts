@@ -1,6 +1,7 @@
 import { PlatformError } from "../core/errors.ts";
 import { type ProjectName, type ProjectRecord, RELEASES_MAX, type Release } from "../core/release.ts";
 import type { Projects } from "./projects.ts";
+import type { Routes } from "./routes.ts";
 import type { Schedules } from "./schedules.ts";
 import type { Registry } from "./store.ts";
 
@@ -8,6 +9,7 @@ import type { Registry } from "./store.ts";
 export function fakeProjects(
   registry: Pick<Registry, "findFunction" | "saveFunction">,
   schedules: Pick<Schedules, "save" | "remove">,
+  routes: Pick<Routes, "save" | "remove">,
 ): Projects {
   const projects = new Map<ProjectName, ProjectRecord>();
   const releases = new Map<ProjectName, Release[]>();
@@ -27,7 +29,7 @@ export function fakeProjects(
       const found = (releases.get(project) ?? []).filter(({ number }) => number < before);
       return structuredClone(found.sort((a, b) => b.number - a.number).slice(0, limit));
     },
-    async apply({ project, release, functions, schedules: changed }) {
+    async apply({ project, release, functions, schedules: changed, routes: routed }) {
       const stored = projects.get(project.name)?.generation ?? 0;
       if (stored !== project.generation - 1) throw conflict(`project ${project.name}`);
       for (const { record } of functions) {
@@ -37,6 +39,8 @@ export function fakeProjects(
       for (const { record, published } of functions) await registry.saveFunction(record, published);
       for (const name of changed.removed) await schedules.remove(name);
       for (const schedule of changed.saved) await schedules.save(schedule);
+      for (const id of routed.removed) await routes.remove(id);
+      for (const route of routed.saved) await routes.save(route);
       if (release) {
         const all = [...(releases.get(project.name) ?? []), structuredClone(release)];
         const oldest = all.find(({ number }) => number !== project.liveRelease);

@@ -1,5 +1,7 @@
 import type { FunctionRecord, Version } from "../core/function.ts";
+import type { RouteId } from "../core/ids.ts";
 import type { ProjectName, ProjectRecord, Release } from "../core/release.ts";
+import type { HttpRoute } from "../core/route.ts";
 import type { ScheduleRecord } from "../core/schedule.ts";
 
 /** All that changes when a release is made, or goes live. */
@@ -16,6 +18,12 @@ export interface ProjectChange {
     readonly saved: readonly ScheduleRecord[];
     readonly removed: readonly string[];
   };
+  readonly routes: RouteChange;
+}
+
+export interface RouteChange {
+  readonly saved: readonly HttpRoute[];
+  readonly removed: readonly RouteId[];
 }
 
 /**

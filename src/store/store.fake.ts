@@ -21,6 +21,7 @@ export function fakeStore(): Store {
     events,
     async (name) => (await registry.findFunction(name)) !== undefined,
   );
+  const routes = fakeRoutes(isFunction);
   return {
     registry: {
       ...registry,
@@ -35,8 +36,8 @@ export function fakeStore(): Store {
     schedules,
     rules: schedules.rules,
     sources: fakeSources(isFunction),
-    projects: fakeProjects(registry, schedules),
-    routes: fakeRoutes(isFunction),
+    projects: fakeProjects(registry, schedules, routes),
+    routes,
     keys: fakeKeys(),
     layers,
     async [Symbol.asyncDispose]() {},

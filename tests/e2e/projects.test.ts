@@ -195,3 +195,21 @@ describe("functions of a release", () => {
     }
   });
 });
+
+it("starts from the template: a project that answers, with a test that passes", async () => {
+  await using daemon = await startDaemon();
+  using folder = makeFolder();
+  const path = join(folder.path, "tea-shop");
+  deployed(await daemon.lambda("init", path, "--template", "project"));
+  const tested = await run(process.execPath, ["--test"], { cwd: path, env: { NODE_TEST_CONTEXT: "" } });
+  assert.equal(tested.code, 0, tested.stdout);
+  deployed(await daemon.lambda("deploy", path));
+  const total = { item: "tea", count: 3, total: 12, currency: "EUR" };
+  const routed = await daemon.call("tea-shop", "/orders/tea?count=3");
+  assert.deepEqual(JSON.parse(routed.text), total);
+  const preview = await daemon.call("r1--tea-shop", "/orders/tea?count=3");
+  assert.deepEqual(JSON.parse(preview.text), total);
+  assert.match((await daemon.lambda("schedule", "list")).stdout, /price-check +prices/);
+  assert.match((await daemon.lambda("route", "list")).stdout, /orders/);
+  assert.match(deployed(await daemon.lambda("deploy", path)).stdout, /nothing has changed/);
+});

@@ -12,7 +12,8 @@ describe("lambda init", () => {
       const ran = await lambda.run(["init", "sub/hello", "--template", template]);
       assert.equal(ran.exitCode, 0);
       assert.equal(ran.stderr, "next: lambda dev sub/hello, or lambda deploy sub/hello\n");
-      const files = await readdir(join(lambda.dir, "sub", "hello"));
+      const all = await readdir(join(lambda.dir, "sub", "hello"), { recursive: true, withFileTypes: true });
+      const files = all.filter((entry) => entry.isFile()).map(({ name }) => name);
       assert.equal(ran.stdout, `made hello from template ${template}: ${files.length} files\n`);
       assert.ok(files.includes("README.md"));
     });

@@ -1,10 +1,17 @@
-import { constants, copyFile, mkdir, readdir, stat } from "node:fs/promises";
+import { constants, copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { parseProjectName } from "../../core/release.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { question } from "../confirm.ts";
 import { isCode, messageOf } from "../settings.ts";
-import { isTemplateName, listTemplates, type TemplateName, templateFolder } from "../templates.ts";
+import {
+  furtherFiles,
+  isTemplateName,
+  listTemplates,
+  type TemplateName,
+  templateFolder,
+} from "../templates.ts";
 import { plural } from "../units.ts";
 
 export interface InitOptions {
@@ -13,6 +20,7 @@ export interface InitOptions {
 }
 
 const TEMPLATE_DEFAULT: TemplateName = "nodejs";
+const PROJECT_FILE = "lambda.yaml";
 
 /** Copies a template into a new or empty folder; nothing is ever overwritten. */
 export async function initFolder(
@@ -36,6 +44,11 @@ export async function initFolder(
   const files: string[] = [];
   try {
     await copyFolder(templateFolder(template), target, "", files);
+    for (const file of furtherFiles(template)) {
+      await copyFile(file, join(target, basename(file)), constants.COPYFILE_EXCL);
+      files.push(basename(file));
+    }
+    if (files.includes(PROJECT_FILE)) await nameProject(join(target, PROJECT_FILE), basename(target));
   } catch (error) {
     throw CliError.local("FileUnusable", `cannot write ${target}: ${messageOf(error)}`);
   }
@@ -71,6 +84,22 @@ async function askForTemplate(command: Command): Promise<TemplateName> {
   const name = /^\d+$/.test(asked) ? templates[Number(asked) - 1]?.name : asked;
   if (name !== undefined && isTemplateName(name)) return name;
   throw usageError(`there is no template ${JSON.stringify(asked)}`, "lambda init --list shows them");
+}
+
+/** A project is called like its folder, as far as it can be; and so is the host of its routes. */
+async function nameProject(file: string, folder: string): Promise<void> {
+  const name = parseProjectName(
+    folder
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-|-$/g, ""),
+  );
+  if (name === undefined) return;
+  const text = await readFile(file, "utf8");
+  await writeFile(
+    file,
+    text.replace(/^project: .*$/m, `project: ${name}`).replace("host: shop.", `host: ${name}.`),
+  );
 }
 
 async function refuseUsedFolder(target: string, given: string): Promise<void> {

@@ -128,11 +128,64 @@ const ScheduleSection = z
   .partial()
   .extend({ function: z.string().min(1).describe("A function of this project.") });
 
+const Texts = z.array(z.string().min(1)).min(1);
+
+const RouteSection = z
+  .strictObject({
+    function: z.string().min(1).describe("A function of this project."),
+    host: z.string().min(1).max(260).describe("api.localhost. Default: every host that means nothing else."),
+    async: z.boolean().describe("The request becomes an event, and is answered 202."),
+    stripPrefix: z.string().min(1).describe("Cut off the path that the function sees."),
+    stageVariables: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)),
+    response: z
+      .strictObject({
+        status: z.int().min(200).max(599),
+        headers: z.record(z.string(), z.string()),
+        body: z.string(),
+      })
+      .partial()
+      .describe("The same answer to everybody, instead of a function."),
+    auth: z
+      .strictObject({
+        issuer: z.string().min(1),
+        audience: Texts,
+        scopes: Texts,
+        jwksUrl: z.string().min(1).describe("Where the issuer's keys are."),
+        publicKey: z.string().min(1).describe("Its key in PEM."),
+      })
+      .partial()
+      .extend({ type: z.enum(["none", "key", "jwt"]) })
+      .describe("Who may call."),
+    cors: z
+      .strictObject({
+        methods: Texts,
+        headers: Texts,
+        exposed: Texts,
+        credentials: z.boolean(),
+        maxAge: span("How long browsers remember it"),
+      })
+      .partial()
+      .extend({ origins: Texts }),
+    limit: z
+      .strictObject({ burst: z.int().min(1), per: z.enum(["route", "ip"]) })
+      .partial()
+      .extend({
+        rate: z.string().regex(/^\d+(\.\d+)?\/(s|m|h)$/, "expected a rate like 10/s, 100/m or 5/h"),
+      }),
+    description: z.string().max(512),
+  })
+  .partial();
+
+const RouteKey = z
+  .string()
+  .regex(/^[A-Za-z]+ +\/\S*$/, 'expected a method and a path, like "GET /stock/{symbol}"');
+
 const sections = {
   environment: Variables,
   secrets: Secrets,
   functions: z.record(FunctionKey, FunctionSection).describe("By name."),
   schedules: z.record(ScheduleKey, ScheduleSection).describe("By name."),
+  routes: z.record(RouteKey, RouteSection).describe("By method and path: GET /stock/{symbol}."),
 };
 
 const ProjectName = z
@@ -150,6 +203,8 @@ export type ProjectSections = z.output<typeof ProjectFile>;
 export type FunctionSections = ProjectSections["functions"][string];
 export type ScheduleSections = NonNullable<ProjectSections["schedules"]>[string];
 
+export type RouteSections = NonNullable<ProjectSections["routes"]>[string];
+
 /** With overrides, which may leave out what is there already, and take something away with null. */
 const WholeFile = ProjectFile.extend({
   environments: z
@@ -160,6 +215,7 @@ const WholeFile = ProjectFile.extend({
           ...sections,
           functions: z.record(z.string(), FunctionSection.nullable()),
           schedules: z.record(z.string(), ScheduleSection.partial().nullable()),
+          routes: z.record(z.string(), RouteSection.nullable()),
         })
         .partial(),
     )

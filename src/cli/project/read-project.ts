@@ -109,7 +109,7 @@ export async function readProject(
 
 /** What no schema can say: whether names that are mentioned are there. */
 function* crossCheck(
-  { functions, schedules = {}, secrets = [] }: ProjectSections,
+  { functions, schedules = {}, routes = {}, secrets = [] }: ProjectSections,
   variables: Readonly<Record<string, string | undefined>>,
 ): Generator<Problem> {
   const names = Object.keys(functions);
@@ -144,10 +144,25 @@ function* crossCheck(
       yield { path: [...at, "image"], message: "image and path: give one of them", isKey: true };
     }
   }
+  yield* crossCheckRoutes(routes, names, unknown);
   for (const [name, { function: called, cron, rate, at }] of Object.entries(schedules)) {
     if (!names.includes(called)) yield unknown(called, ["schedules", name, "function"]);
     if ([cron, rate, at].filter((time) => time !== undefined).length !== 1) {
       yield { path: ["schedules", name], message: "give one of cron, rate and at", isKey: true };
+    }
+  }
+}
+
+function* crossCheckRoutes(
+  routes: NonNullable<ProjectSections["routes"]>,
+  names: readonly string[],
+  unknown: (name: string, path: readonly PropertyKey[]) => Problem,
+): Generator<Problem> {
+  for (const [key, { function: called, response }] of Object.entries(routes)) {
+    const path = ["routes", key];
+    if (called !== undefined && !names.includes(called)) yield unknown(called, [...path, "function"]);
+    if ((called === undefined) === (response === undefined)) {
+      yield { path, message: "give either a function or a response", isKey: true };
     }
   }
 }

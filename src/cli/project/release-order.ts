@@ -1,6 +1,6 @@
 /** A project as the control API wants a release of it (docs/api.md). */
 
-import type { FunctionSections, ScheduleSections } from "./project-schema.ts";
+import type { FunctionSections, RouteSections, ScheduleSections } from "./project-schema.ts";
 import type { Project } from "./read-project.ts";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -40,6 +40,21 @@ export function scheduleOrder(section: ScheduleSections): Record<string, unknown
     jitterMs: section.jitter,
     isPaused: section.paused,
     description: section.description,
+  });
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
+
+export function routeOrder(key: string, section: RouteSections): Record<string, unknown> {
+  const { cors, limit } = section;
+  const [, count, unit = "s"] = /^([\d.]+)\/(s|m|h)$/.exec(limit?.rate ?? "") ?? [];
+  return given({
+    ...section,
+    route: key.replace(/ +/, " "),
+    cors:
+      cors && given({ ...cors, maxAge: undefined, maxAgeS: cors.maxAge && Math.round(cors.maxAge / 1_000) }),
+    limit:
+      limit && given({ burst: limit.burst, per: limit.per, perSecond: Number(count) / (SECONDS[unit] ?? 1) }),
   });
 }
 

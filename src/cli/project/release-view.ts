@@ -88,6 +88,7 @@ export interface DifferenceView {
     readonly members: readonly string[];
   }[];
   readonly schedules: readonly { readonly name: string; readonly change: string }[];
+  readonly routes: readonly { readonly name: string; readonly change: string }[];
 }
 
 export function readDifference(value: unknown): DifferenceView {
@@ -103,18 +104,21 @@ export function readDifference(value: unknown): DifferenceView {
         members: changed.list("members").map(String),
       };
     }),
-    schedules: fields.list("schedules").map((each) => {
-      const changed = new Fields("schedule", each);
-      return { name: changed.text("name"), change: changed.text("change") };
-    }),
+    schedules: fields.list("schedules").map(readChange),
+    routes: fields.list("routes").map(readChange),
   };
+}
+
+function readChange(value: unknown): { readonly name: string; readonly change: string } {
+  const changed = new Fields("change", value);
+  return { name: changed.text("name"), change: changed.text("change") };
 }
 
 const MARKS: Readonly<Record<string, string>> = { added: "+", changed: "~", removed: "-" };
 
 /** A line for each thing that differs: `~ orders  3 → 4 (code, memoryMib)`. */
-export function differenceLines({ functions, schedules }: DifferenceView): string {
-  const width = Math.max(0, ...[...functions, ...schedules].map(({ name }) => name.length));
+export function differenceLines({ functions, schedules, routes }: DifferenceView): string {
+  const width = Math.max(0, ...[...functions, ...schedules, ...routes].map(({ name }) => name.length));
   const lines = [
     ...functions.map(({ name, change, from, to, members }) => {
       const versions = [from, to].filter((version) => version !== undefined).join(" → ");
@@ -122,15 +126,17 @@ export function differenceLines({ functions, schedules }: DifferenceView): strin
       return `${MARKS[change] ?? "?"} ${name.padEnd(width)}  version ${versions}${what}`;
     }),
     ...schedules.map(({ name, change }) => `${MARKS[change] ?? "?"} ${name.padEnd(width)}  schedule`),
+    ...routes.map(({ name, change }) => `${MARKS[change] ?? "?"} ${name.padEnd(width)}  route`),
   ];
   return lines.map((line) => `${line}\n`).join("");
 }
 
 /** `2 functions, 1 schedule` */
-export function differenceSummary({ functions, schedules }: DifferenceView): string {
+export function differenceSummary({ functions, schedules, routes }: DifferenceView): string {
   const parts = [
     ...(functions.length > 0 ? [plural(functions.length, "function")] : []),
     ...(schedules.length > 0 ? [plural(schedules.length, "schedule")] : []),
+    ...(routes.length > 0 ? [plural(routes.length, "route")] : []),
   ];
   return parts.length === 0 ? "nothing" : parts.join(", ");
 }

@@ -240,10 +240,18 @@ async function serveProject(
   { path, query, host }: Extract<DirectRoute, { readonly kind: "function" }>,
   release: Release,
 ): Promise<void> {
-  const inner = routeByPath(path, query, host);
+  const within = { ...parts, caller: release };
+  let inner: DirectRoute | undefined;
+  if (release.routes.length > 0) {
+    routedModule ??= await import("./routed.ts");
+    const routed = routedModule.routedIn(release, { path, query, host });
+    inner = await routedModule.serveRouted(within, arrival, routed);
+    if (!inner) return;
+  }
+  inner ??= routeByPath(path, query, host);
   const names = release.functions.map(({ name }) => name);
   if (inner.kind === "function" && names.includes(inner.name)) {
-    await serveFunction({ ...parts, caller: release }, arrival, inner);
+    await serveFunction(within, arrival, inner);
     return;
   }
   throw new PlatformError(

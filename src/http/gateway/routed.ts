@@ -6,6 +6,8 @@
 
 import assert from "node:assert/strict";
 import { PlatformError } from "../../core/errors.ts";
+import { newRouteId } from "../../core/ids.ts";
+import type { Release } from "../../core/release.ts";
 import {
   type CallAction,
   type HttpRoute,
@@ -13,7 +15,7 @@ import {
   type RouteMethod,
   routeKeyText,
 } from "../../core/route.ts";
-import type { FoundRoute } from "../../core/route-matcher.ts";
+import { type FoundRoute, newRouteMatcher } from "../../core/route-matcher.ts";
 import { parseRequestPath, parseRoutePath, type RequestPath } from "../../core/route-path.ts";
 import { resolveWithin } from "../../registry/siblings.ts";
 import type { Target } from "../../registry/target.ts";
@@ -37,7 +39,7 @@ import { resolveRequested } from "./release-of-request.ts";
 import type { RequestHead } from "./request-headers.ts";
 import { isBodiless } from "./response-headers.ts";
 import { admitByRoute, type RouteCaller } from "./route-guard.ts";
-import type { DirectRoute, RoutedRequest } from "./routing.ts";
+import { type DirectRoute, type RoutedRequest, routeByPath } from "./routing.ts";
 
 /**
  * Answers the request, or gives where else it leads.
@@ -107,6 +109,18 @@ function answerPreflight(
   response.writeHead(204, [...added, ...corsHeaders(cors, head), ...preflightHeaders(cors, head)]);
   response.end();
   return true;
+}
+
+/** A request to a release: its own routes, whatever host they are for, then its functions by their path. */
+export function routedIn(
+  { project, routes }: Release,
+  { path, query, host }: { readonly path: string; readonly query: string; readonly host: string },
+): RoutedRequest {
+  const own = newRouteMatcher(
+    routes.map((route) => ({ ...route, id: newRouteId(), project, createdAt: 0, modifiedAt: 0 })),
+  );
+  const orElse = () => routeByPath(path, query, host);
+  return { kind: "routed", routes: { own, anyHost: undefined }, path, query, host, orElse };
 }
 
 /** An upgraded connection that a route leads to a function. */

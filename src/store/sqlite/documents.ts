@@ -152,6 +152,7 @@ export function parseRelease(row: Row): Release {
       input: each.input,
       lateMsMax: each.lateMsMax,
     })),
+    routes: stored.routes ?? [],
     madeOver: stored.madeOver,
     commit: stored.commit,
   };

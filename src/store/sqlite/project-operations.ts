@@ -4,6 +4,7 @@ import type { Connection } from "./connection.ts";
 import type { Document } from "./documents.ts";
 import type { Performers } from "./performers.ts";
 import { type FunctionRow, registryOperations } from "./registry-operations.ts";
+import { type RouteRow, routeOperations } from "./route-operations.ts";
 import { type ScheduleRow, scheduleOperations } from "./schedule-operations.ts";
 
 /** What the writer does for the projects. */
@@ -18,6 +19,8 @@ export interface ProjectChangeRow {
   readonly functions: readonly FunctionRow[];
   readonly schedules: readonly ScheduleRow[];
   readonly removedSchedules: readonly string[];
+  readonly routes: readonly RouteRow[];
+  readonly removedRoutes: readonly string[];
 }
 
 export interface ProjectRow extends Document {
@@ -31,13 +34,17 @@ export interface ReleaseRow extends Document {
 }
 
 export const projectOperations: Performers<ProjectOperations> = {
-  applyProject(connection, { project, release, functions, schedules, removedSchedules }) {
+  applyProject(connection, { project, release, functions, ...triggers }) {
+    const { schedules, removedSchedules, routes, removedRoutes } = triggers;
     if (project.generation === 1) insertProject(connection, project);
     else updateProject(connection, project);
     if (release) insertRelease(connection, project, release);
     for (const row of functions) registryOperations.saveFunction(connection, row);
     for (const id of removedSchedules) scheduleOperations.deleteSchedule(connection, { id });
     for (const row of schedules) scheduleOperations.saveSchedule(connection, row);
+    // First those that go: another may take the place.
+    for (const id of removedRoutes) routeOperations.deleteRoute(connection, { id });
+    for (const row of routes) routeOperations.saveRoute(connection, row);
   },
   deleteProject: (connection, { name }) => connection.run("DELETE FROM project WHERE name = ?", name) > 0,
 };

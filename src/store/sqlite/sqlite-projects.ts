@@ -9,6 +9,7 @@ import {
   releaseDocument,
 } from "./documents.ts";
 import { functionRow } from "./sqlite-registry.ts";
+import { routeRow } from "./sqlite-routes.ts";
 import { scheduleRow } from "./sqlite-schedules.ts";
 
 /** The projects in SQLite: reads here, writes by the writer. */
@@ -31,7 +32,7 @@ export function openProjects({ read, write }: Access): Projects {
       const sql = `SELECT ${RELEASE_ROW} FROM release WHERE project = ? AND number < ? ORDER BY number DESC LIMIT ?`;
       return read((db) => db.all(sql, project, before ?? Number.MAX_SAFE_INTEGER, limit)).map(parseRelease);
     },
-    async apply({ project, release, functions, schedules }) {
+    async apply({ project, release, functions, schedules, routes }) {
       const { name, generation, liveRelease } = project;
       await write("applyProject", {
         project: { name, generation, liveRelease, ...projectDocument(project) },
@@ -39,6 +40,8 @@ export function openProjects({ read, write }: Access): Projects {
         functions: functions.map(({ record, published }) => functionRow(record, published)),
         schedules: schedules.saved.map(scheduleRow),
         removedSchedules: schedules.removed,
+        routes: routes.saved.map(routeRow),
+        removedRoutes: routes.removed,
       });
     },
     remove: (name) => write("deleteProject", { name }),

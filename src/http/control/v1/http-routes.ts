@@ -74,7 +74,7 @@ export function routeHandlers(parts: Parts): Readonly<Record<RouteOperation, Han
   };
 }
 
-function claimantOf({ key, mayUse }: Caller): Claimant {
+export function claimantOf({ key, mayUse }: Caller): Claimant {
   return { mayUse, mayUseAll: key?.functions === "*" };
 }
 

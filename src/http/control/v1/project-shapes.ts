@@ -1,5 +1,6 @@
 /** What our own API answers about projects. */
 import type { ProjectRecord, Release } from "../../../core/release.ts";
+import { routeKeyText } from "../../../core/route.ts";
 import type { ReleaseDifference, ReleasePlan } from "../../../registry/projects.ts";
 import type { ControlParts } from "../parts.ts";
 
@@ -28,6 +29,11 @@ export function releaseShape(
       timezone: timing.timeZone,
       isPaused,
     })),
+    routes: release.routes.map((route) => ({
+      route: routeKeyText(route),
+      host: route.host,
+      ...(route.action.kind === "function" && { function: route.action.functionName }),
+    })),
     madeOver: release.madeOver,
     createdAt: release.createdAt,
     createdBy: release.createdBy,
@@ -52,6 +58,10 @@ export function planShape(plan: ReleasePlan, parts: Pick<ControlParts, "urls">):
   };
 }
 
-export function differenceShape({ functions, schedules }: ReleaseDifference): Record<string, unknown> {
-  return { functions, schedules };
+export function differenceShape({
+  functions,
+  schedules,
+  routes,
+}: ReleaseDifference): Record<string, unknown> {
+  return { functions, schedules, routes };
 }

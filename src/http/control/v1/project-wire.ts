@@ -6,10 +6,12 @@ import {
   PROJECT_NAME_RULE,
   type ProjectName,
   parseProjectName,
+  type ReleasedRoute,
   type ReleasedSchedule,
 } from "../../../core/release.ts";
 import { checkEnvironment } from "../environment-rules.ts";
 import type { ControlRequest } from "../route.ts";
+import { CreateRoute, parseCreateRoute } from "./http-route-wire.ts";
 import { PutSchedule, scheduleOf } from "./schedule-wire.ts";
 import { type ConfigurationSettings, configuration, configurationOf, parse, Variables } from "./wire.ts";
 
@@ -25,9 +27,12 @@ const ReleasedFunction = z
     inputs: z.string().regex(/^[0-9a-f]{64}$/, "expected a SHA-256 in hex"),
   });
 
+const ROUTES_PER_RELEASE_MAX = 500;
+
 export const MakeRelease = z.strictObject({
   functions: z.record(z.string(), ReleasedFunction),
   schedules: z.record(z.string(), PutSchedule).default({}),
+  routes: z.array(CreateRoute).max(ROUTES_PER_RELEASE_MAX).default([]),
   commit: z.string().max(128).optional(),
   description: z.string().max(512).default(""),
   by: z.string().max(128).optional(),
@@ -53,6 +58,7 @@ export interface FunctionOfRelease extends ConfigurationSettings {
 export interface ReleaseOrder {
   readonly functions: readonly FunctionOfRelease[];
   readonly schedules: readonly ReleasedSchedule[];
+  readonly routes: readonly ReleasedRoute[];
   readonly commit: string | undefined;
   readonly description: string;
   readonly by: string;
@@ -79,7 +85,7 @@ export function releaseNumberOf(text: string | undefined): number {
 }
 
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */
-export function parseMakeRelease(request: ControlRequest): ReleaseOrder {
+export async function parseMakeRelease(request: ControlRequest): Promise<ReleaseOrder> {
   const given = parse(MakeRelease, request.json, "body");
   return {
     functions: Object.entries(given.functions).map(([name, released]) => ({
@@ -90,6 +96,7 @@ export function parseMakeRelease(request: ControlRequest): ReleaseOrder {
       environment: checkEnvironment(released.environment ?? {}),
     })),
     schedules: Object.entries(given.schedules).map(([name, schedule]) => scheduleOf(name, schedule)),
+    routes: await Promise.all(given.routes.map((route) => parseCreateRoute(route, refuseSecret))),
     commit: given.commit,
     description: given.description,
     by: callerName(request, given.by),
@@ -107,6 +114,14 @@ export function parseSwitchRelease(request: ControlRequest): {
 } {
   const { to, by } = parse(SwitchRelease, request.json, "body");
   return { to, by: callerName(request, by) };
+}
+
+/** Sealed anew each time, it would make every release another one. */
+async function refuseSecret(): Promise<never> {
+  throw new PlatformError(
+    "InvalidRequest",
+    "routes: tokens with a shared secret cannot be in a release; give jwksUrl, jwks or publicKey, or add the route by itself",
+  );
 }
 
 /** Whoever says who they are is believed; the key is what we know. */

@@ -37,6 +37,7 @@ export function projectHandlers(parts: ControlParts): Readonly<Record<ProjectOpe
       forgetReleases: (project) => functions.forgetReleases(project),
       remove: (name, options) => parts.functions.remove(name, options),
     },
+    routes: parts.routeBook,
     listener,
     clock: parts.clock,
   });

@@ -15,6 +15,7 @@ import { explainError } from "../../error-response.ts";
 import type { ControlParts, PreparedCode } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
 import { configOf } from "./config.ts";
+import { claimantOf } from "./http-routes.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import type { ProjectBuilds } from "./project-builds.ts";
 import { planShape } from "./project-shapes.ts";
@@ -39,7 +40,7 @@ export async function makeRelease(
   request: ControlRequest,
 ): Promise<Reply> {
   const project = projectOf(request);
-  const order = parseMakeRelease(request);
+  const order = await parseMakeRelease(request);
   const work = { parts, book, builds, request };
   return {
     kind: "stream",
@@ -65,6 +66,7 @@ async function carryOut(
 ): Promise<Record<string, unknown>> {
   const { parts, book, request } = work;
   for (const { name } of order.functions) refuseOthers(request, name);
+  for (const route of order.routes) parts.routeBook.checkMayClaim(route, claimantOf(request.caller));
   const reused = await releasesWithCode(book, project);
   const functions: WantedFunction[] = [];
   for (const each of order.functions)
