@@ -30,13 +30,16 @@ export async function receiveBody(
   options: {
     readonly uploadDir: string;
     readonly wantsHash: boolean;
+    /** `aws-chunked`, which the signature takes off. */
+    readonly isChunked?: boolean;
     readonly tooLarge: (bytesMax: number) => string;
     readonly signal: AbortSignal;
   },
 ): Promise<ReceivedBody> {
   const bytesMax = rule.kind === "none" ? FORGOTTEN_BYTES_MAX : rule.bytesMax;
   const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity") {
+  const isUnwrapped = options.isChunked === true && encoding === "aws-chunked";
+  if (encoding !== undefined && encoding !== "identity" && !isUnwrapped) {
     throw new PlatformError(
       "InvalidRequest",
       `content-encoding ${JSON.stringify(encoding)} is not supported: send the body as it is`,

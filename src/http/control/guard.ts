@@ -38,6 +38,7 @@ import {
 } from "./route.ts";
 import {
   hasSessionToken,
+  isChunked,
   newSignatureVerifier,
   parseSignature,
   type Signature,
@@ -128,17 +129,20 @@ async function admit(
   const received = await receiveBody(request, route.body, {
     uploadDir: parts.uploadDir,
     wantsHash: credentials?.signed !== undefined,
+    isChunked: credentials?.signed !== undefined && isChunked(credentials.signed.signature),
     tooLarge: (bytesMax) => tooLarge(route, bytesMax),
     signal,
   });
   admitted.file = received.upload?.file;
+  let { bytes } = received;
   if (credentials?.signed) {
     const { signature, secret } = credentials.signed;
     const signed = { method, target, rawHeaders: request.rawHeaders };
     verifier.verify(signed, signature, secret, received.sha256);
+    if (isChunked(signature)) bytes = chunksOf(route, verifier.decode(signature, secret, received.bytes));
   }
 
-  const json = route.body.kind === "json" ? parseJson(received.bytes) : undefined;
+  const json = route.body.kind === "json" ? parseJson(bytes) : undefined;
   const fromBody = route.subject === "body" ? referenceFromBody(json, parts.account) : undefined;
   if (credentials && fromBody) await authorise(parts, credentials.key, route, fromBody, query);
   const control: ControlRequest = {
@@ -151,7 +155,7 @@ async function admit(
     caller: callerOf(credentials),
     reference: fromPath ?? fromBody,
     json,
-    bytes: received.bytes,
+    bytes,
     upload: received.upload,
     signal,
     closing: parts.closing,
@@ -239,6 +243,12 @@ async function authorise(
       `key ${key.id} is not authorized to perform ${route.name} on ${reference.arn}: it is for functions ${key.functions}`,
     );
   }
+}
+
+/** An upload has gone to a file, of which nothing was decoded. */
+function chunksOf(route: Route, decoded: Buffer): Buffer {
+  if (route.body.kind !== "file") return decoded;
+  throw new PlatformError("InvalidRequest", `${route.name}: send the archive as it is, not in signed chunks`);
 }
 
 function callerOf(credentials: Credentials | undefined): Caller {

@@ -10,6 +10,7 @@
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { PlatformError } from "../../core/errors.ts";
+import { CHUNKED_PAYLOAD, decodeSignedChunks } from "./sigv4-chunks.ts";
 
 export interface SignedRequest {
   readonly method: string;
@@ -91,8 +92,10 @@ export function parseSignature(
   checkTime(signature, inQuery("X-Amz-Expires"), now);
   if (!/^[0-9a-f]{64}$/.test(signature.signature))
     throw invalid("Signature must be 64 hexadecimal characters");
-  if (signature.declaredBodyHash?.startsWith("STREAMING-")) {
-    throw invalid("x-amz-content-sha256: chunked signatures are not supported; sign the whole body");
+  if (signature.declaredBodyHash?.startsWith("STREAMING-") && !isChunked(signature)) {
+    throw invalid(
+      `x-amz-content-sha256: chunks can be signed as ${CHUNKED_PAYLOAD}, without a trailer; or sign the whole body`,
+    );
   }
   const signed = new Set(signature.signedHeaders);
   if (!signed.has("host")) throw invalid("'Host' must be a 'SignedHeader' in the AWS Authorization");
@@ -121,6 +124,13 @@ export interface SignatureVerifier {
    * @throws PlatformError `SignatureInvalid`.
    */
   verify(request: SignedRequest, signature: Signature, secret: string, bodySha256: string): void;
+  /** What a body is that was signed in chunks, after `verify`. @throws PlatformError `SignatureInvalid`. */
+  decode(signature: Signature, secret: string, body: Buffer): Buffer;
+}
+
+/** Whether the body comes in chunks that are signed one by one. */
+export function isChunked({ declaredBodyHash }: Pick<Signature, "declaredBodyHash">): boolean {
+  return declaredBodyHash === CHUNKED_PAYLOAD;
 }
 
 /** Verifiers keep the last few signing keys: one per key, day, region and service. */
@@ -142,13 +152,18 @@ export function newSignatureVerifier(): SignatureVerifier {
   return {
     verify(request, signature, secret, bodySha256) {
       const { declaredBodyHash } = signature;
-      if (declaredBodyHash && declaredBodyHash !== UNSIGNED && declaredBodyHash !== bodySha256) {
+      const isProved = declaredBodyHash !== UNSIGNED && !isChunked(signature);
+      if (declaredBodyHash && isProved && declaredBodyHash !== bodySha256) {
         throw invalid("The provided 'x-amz-content-sha256' header does not match what was computed.");
       }
       const canonical = canonicalRequest(request, signature, declaredBodyHash ?? bodySha256);
       const text = [ALGORITHM, signature.instant, signature.scope, sha256Hex(canonical)].join("\n");
       const expected = hmac(signingKey(signature.keyId, signature.scope, secret), text);
       if (!timingSafeEqual(expected, Buffer.from(signature.signature, "hex"))) throw invalid(MISMATCH);
+    },
+    decode(signature, secret, body) {
+      const key = signingKey(signature.keyId, signature.scope, secret);
+      return decodeSignedChunks(body, { ...signature, key });
     },
   };
 }

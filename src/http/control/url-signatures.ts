@@ -3,7 +3,7 @@ import { PlatformError } from "../../core/errors.ts";
 import type { UrlPermissions, VerifySignature } from "../gateway/exchange.ts";
 import { keyArn, mayCall } from "./access.ts";
 import type { KeyRing } from "./keys.ts";
-import { hasSessionToken, newSignatureVerifier, parseSignature, sha256Hex } from "./sigv4.ts";
+import { hasSessionToken, isChunked, newSignatureVerifier, parseSignature, sha256Hex } from "./sigv4.ts";
 
 /**
  * Checks requests to function URLs with AuthType AWS_IAM against the keys of this installation. A key needs the scope
@@ -22,6 +22,12 @@ export function newUrlSignatureCheck(parts: {
     const signature = parseSignature(request, parts.clock.now());
     if (!signature) {
       throw new PlatformError("Unauthenticated", "this function URL asks for an AWS Signature Version 4");
+    }
+    if (isChunked(signature)) {
+      throw new PlatformError(
+        "SignatureInvalid",
+        "a function URL takes no body in signed chunks; sign the whole body",
+      );
     }
     const usable = await parts.keys.findUsable(signature.keyId);
     if (!usable || !hasSessionToken(usable, signature))
