@@ -1,7 +1,8 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Answer, send, type TestDaemon, until } from "./daemon.fake.ts";
+import { macByOther } from "../../src/http/hooks/signer.fake.ts";
+import { type Answer, send, skipWithout, type TestDaemon, until } from "./daemon.fake.ts";
 
 /** A repository as somebody works on it, and pushes of it as GitHub tells of them. */
 export interface PushedRepo {
@@ -9,6 +10,9 @@ export interface PushedRepo {
   /** Commits those files on `main`, and gives the commit. */
   commit(files: Readonly<Record<string, string>>): string;
 }
+
+/** For tests of deployments. */
+export const noGit = skipWithout("git", spawnSync("git", ["--version"]).status === 0);
 
 const PERSON = {
   GIT_AUTHOR_NAME: "a",
@@ -37,19 +41,18 @@ export function makeRepo(dir: string): PushedRepo {
 
 export const SECRET = "s3cret";
 
-/** Sends what GitHub would, signed by openssl; `path` is the hook's. */
+/** Sends what GitHub would; `path` is the hook's. */
 export async function sendAsGitHub(
   daemon: TestDaemon,
   path: string,
   delivery: { readonly id: string; readonly event?: string; readonly body: string },
 ): Promise<Answer> {
   const { id, event = "push", body } = delivery;
-  const output = execFileSync("openssl", ["dgst", "-sha256", "-hmac", SECRET], { input: body });
   const headers = {
     "content-type": "application/json",
     "x-github-event": event,
     "x-github-delivery": id,
-    "x-hub-signature-256": `sha256=${output.toString().trim().split(" ").at(-1)}`,
+    "x-hub-signature-256": `sha256=${macByOther(SECRET, body)}`,
   };
   return await send(daemon.gatewayPort, path, { method: "POST", headers, body });
 }

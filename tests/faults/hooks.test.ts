@@ -9,6 +9,7 @@ import {
   deliveriesOf,
   makeHook,
   makeRepo,
+  noGit,
   pushOf,
   sendAsGitHub,
   untilDeployed,
@@ -77,7 +78,7 @@ describe("hooks of a daemon that is killed", () => {
   });
 
   for (const point of DEPLOYMENT_POINTS) {
-    it(`deploy each push once and in the end, killed at ${point}`, async () => {
+    it(`deploy each push once and in the end, killed at ${point}`, { skip: noGit }, async () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         const dataDir = mkdtempSync(join(tmpdir(), "lambdad-faults-hooks-"));
         using folder = makeFolder();
