@@ -46,7 +46,7 @@ import { startImageUpkeep } from "./wiring/images.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
 import { wireReleases } from "./wiring/releases.ts";
 import { openRouting } from "./wiring/routes.ts";
-import { openSources } from "./wiring/sources.ts";
+import { deliverToNats, openSources } from "./wiring/sources.ts";
 
 export interface Server extends AsyncDisposable {
   readonly gatewayUrl: string;
@@ -187,6 +187,7 @@ export async function startServer(parts: {
         invocations: invoker,
         identity,
         meters: metrics.events,
+        deliverToNats,
         clock,
         log,
       }),

@@ -26,13 +26,15 @@ export function startEvents(parts: {
   readonly invocations: Pick<Invocations, "invoke">;
   readonly identity: Identity;
   readonly meters: EventMeters;
+  /** Tells subjects of NATS. */
+  readonly deliverToNats: Deliver;
   readonly clock: Clock;
   readonly log: Log;
 }): AsyncDisposable & { readonly failed: Promise<never> } {
   const { config, store, functions, invocations, identity, meters, clock, log } = parts;
   const { events, schedules } = store;
   const { eventResultsMs, deadLettersMs } = config;
-  const deliver = lazyDelivery(config.dataDir, config.privateDestinations);
+  const deliver = lazyDelivery(config.dataDir, config.privateDestinations, parts.deliverToNats);
   const worker = inBackground((signal) =>
     runEventWorker({ events, functions, invocations, deliver, identity, meters, clock, log }, { signal }),
   );
@@ -58,10 +60,16 @@ export function startEvents(parts: {
 }
 
 /** Most daemons never tell an address anything, and need no secret. */
-function lazyDelivery(dir: string, allowsPrivate: boolean): Deliver {
+function lazyDelivery(dir: string, allowsPrivate: boolean, toNats: Deliver): Deliver {
   let deliver: Deliver | undefined;
-  return (delivery, options) => {
+  return async (delivery, options) => {
+    if (/^(nats|tls):/.test(delivery.url)) {
+      if (allowsPrivate) return await toNats(delivery, options);
+      // Where a name leads is the client's business, so none is taken for public.
+      const message = "servers of NATS are inside networks; set private-destinations to allow those";
+      return { kind: "hopeless", condition: "DeliveryRefused", message };
+    }
     deliver ??= newHttpDelivery({ secret: openWebhookSecret(dir), allowsPrivate });
-    return deliver(delivery, options);
+    return await deliver(delivery, options);
   };
 }

@@ -12,6 +12,7 @@ import {
   type SqsOrigin,
 } from "../core/source.ts";
 import type { Identity } from "../events/destinations.ts";
+import type { Deliver } from "../events/http-delivery.ts";
 import type { SourceQueue } from "../events/source-queue.ts";
 import { SourceRunners } from "../events/source-runners.ts";
 import type { KeyRing } from "../http/control/keys.ts";
@@ -31,6 +32,10 @@ export interface OpenSources extends SourceWork, AsyncDisposable {
   readonly failed: Promise<never>;
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void;
 }
+
+/** Loads what speaks to NATS with the first delivery. */
+export const deliverToNats: Deliver = async (delivery, options) =>
+  await (await import("../events/nats/nats-delivery.ts")).deliverToNats(delivery, options);
 
 const INSPECT_MS_MAX = 15_000;
 

@@ -240,6 +240,25 @@ export function describeSources({ kind, skip, start, outlivesKill }: SourcesSuit
         );
       });
 
+      it("tells a subject of NATS what became of an event", async () => {
+        await using told = await startDaemon({ flags: ["--private-destinations"] });
+        using echo = makeFolder({
+          "index.mjs": "export const handler = async (event) => ({ got: event.a });",
+        });
+        await told.deploy(echo.path, "echo");
+        await queue.make("results");
+        const path = "/2019-09-25/functions/echo/event-invoke-config";
+        const Destination = `nats://127.0.0.1:${queue.program.port}/results.done`;
+        const set = await told.control("PUT", path, { DestinationConfig: { OnSuccess: { Destination } } });
+        assert.equal(set.status, 200, set.text);
+        await told.lambda("invoke", "echo", "--async", "--data", '{"a":7}');
+        await until(async () => (await queue.count("results")) === 1, WITHIN_MS);
+        for (const wrong of ["nats://h", "nats://u:p@h/s", "nats://h/a.*", "nats://h/"]) {
+          const config = { DestinationConfig: { OnSuccess: { Destination: wrong } } };
+          assert.equal((await told.control("PUT", path, config)).status, 400, wrong);
+        }
+      });
+
       it("makes its consumer where there is none", async () => {
         await using effects = await startEffects();
         const where = await queue.make("made");

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
 import type { Destination } from "../../../core/event.ts";
 import type { FunctionName } from "../../../core/ids.ts";
+import { parseSubjectUrl } from "../../../core/nats-address.ts";
 import { EVENT_AGE_MS_MAX, EVENT_AGE_MS_MIN, RETRIES_MAX } from "../../../core/retry.ts";
 import { type Account, parseFunctionReference } from "./names.ts";
 import { unsupported } from "./refusals.ts";
@@ -55,6 +56,7 @@ function parseDestination(
   const destination = target.Destination;
   if (destination === undefined || destination === "") return null;
   if (/^https?:/i.test(destination)) return { kind: "url", url: parseUrl(destination) };
+  if (/^(nats|tls):/.test(destination)) return { kind: "url", url: parseSubject(destination) };
   if (!/^arn:[^:]*:lambda:/.test(destination)) {
     throw unsupported(
       `the destination ${destination}`,
@@ -69,6 +71,15 @@ function parseDestination(
     throw new PlatformError("InvalidRequest", "You can't specify the function as a destination for itself.");
   }
   return { kind: "function", functionName: reference.name, qualifier: reference.qualifier };
+}
+
+function parseSubject(destination: string): string {
+  const url = parseSubjectUrl(destination);
+  if (url !== undefined) return url;
+  throw new PlatformError(
+    "InvalidRequest",
+    `destination: expected nats://HOST:PORT/SUBJECT without a name and a password, got ${JSON.stringify(destination)}`,
+  );
 }
 
 function parseUrl(destination: string): string {

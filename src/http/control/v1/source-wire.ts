@@ -6,6 +6,7 @@ import type { Destination } from "../../../core/event.ts";
 import { FILTERS_MAX } from "../../../core/event-filter.ts";
 import { FUNCTION_NAME_RULE, type FunctionName, parseFunctionName } from "../../../core/ids.ts";
 import { SOURCE_BATCH_MESSAGES_MAX, SOURCE_WINDOW_MS_MAX } from "../../../core/limits.ts";
+import { parseSubjectUrl } from "../../../core/nats-address.ts";
 import { parseQueueArn } from "../../../core/source.ts";
 import type { NewOrigin, NewSource, SourceChange } from "../../../registry/source-book.ts";
 import { parse } from "./wire.ts";
@@ -203,6 +204,8 @@ function destinationOf(text: string | null | undefined, kind: NewOrigin["kind"])
       "onFailure: a queue of SQS keeps what failed too often by its own redrive policy; set that",
     );
   }
+  const subject = parseSubjectUrl(text);
+  if (subject !== undefined) return { kind: "url", url: subject };
   if (/^https?:/i.test(text)) {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url && url.username === "" && url.password === "" && url.hash === "")
@@ -216,6 +219,6 @@ function destinationOf(text: string | null | undefined, kind: NewOrigin["kind"])
   }
   throw new PlatformError(
     "InvalidRequest",
-    `onFailure: expected FUNCTION, FUNCTION:QUALIFIER or an address without name and password, got ${JSON.stringify(text)}`,
+    `onFailure: expected FUNCTION, FUNCTION:QUALIFIER, nats://HOST:PORT/SUBJECT or an address without name and password, got ${JSON.stringify(text)}`,
   );
 }
