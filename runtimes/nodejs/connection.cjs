@@ -43,7 +43,8 @@ async function connect(path) {
       socket.once("error", resolve);
     });
     if (failure === undefined) return new Connection(socket);
-    const isEarly = failure.code === "ENOENT" || failure.code === "ECONNREFUSED";
+    // Not made yet, not listened on yet, or not opened to us yet.
+    const isEarly = ["ENOENT", "ECONNREFUSED", "EACCES"].includes(failure.code);
     if (!isEarly || retry >= RETRIES_MAX) throw failure;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

@@ -75,7 +75,8 @@ def _connect(path):
         try:
             connection.connect(path)
             return connection
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError):
+            # Not made yet, not listened on yet, or not opened to us yet.
             connection.close()
             time.sleep(_RETRY_SECONDS)
     raise ConnectionError("lambdad does not listen")

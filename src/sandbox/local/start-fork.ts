@@ -1,6 +1,6 @@
 /** Starts sandboxes as forks of a zygote (zygote.ts): the same folder, pipes, groups and limits as start-box.ts gives others. */
 import { openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Box, type BoxParts, type Jail } from "./box.ts";
 import { closeAll, openPipes } from "./box-pipes.ts";
 import {
@@ -62,7 +62,7 @@ export async function startFork(
       box.setLimits({ ...request, isBackground: request.codeDir === null });
       if (request.codeDir === null) box.awaitCode();
       made.undo(() => box.unmount());
-      const { entrances } = made.group;
+      const entrances = memoryFirst(made.group);
       for (const file of entrances) give(given, file, openSync(file, "r+"));
       if (network) give(given, "network", network.openDescriptor());
       if (!request.hasInput) give(given, "nothing", openSync("/dev/null", "r"));
@@ -74,6 +74,12 @@ export async function startFork(
       closeAll(given.fds);
     }
   });
+}
+
+/** What a child touches before is counted as its parent's. */
+function memoryFirst({ entrances, memoryPeakFile }: Group): readonly string[] {
+  const folder = memoryPeakFile === undefined ? undefined : dirname(memoryPeakFile);
+  return entrances.toSorted((a, b) => Number(dirname(b) === folder) - Number(dirname(a) === folder));
 }
 
 /** What no process can be given; said here, since a child could only say it to itself. */

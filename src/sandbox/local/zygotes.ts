@@ -76,6 +76,9 @@ export class Zygotes {
       const zygote = await Zygote.start(own.parts, own.jail, like);
       this.#retire(kind.current);
       kind.current = zygote;
+      void zygote
+        .died()
+        .then((how) => this.#hooks.failed(new Error(`the one that was kept is gone: ${how}`)));
       kind.bornAt = performance.now();
       if (this.#isClosing) await zygote[Symbol.asyncDispose]();
     } catch (error) {
