@@ -9,6 +9,9 @@ export interface EnvListOptions {
   readonly showValues?: boolean;
 }
 
+/** What is answered besides Lambda's own API (docs/compatibility.md). */
+const SERVICES = ["CLOUDWATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "SCHEDULER"] as const;
+
 /** What AWS tools need to call lambdad, for `eval "$(lambda env)"`. */
 export async function printAwsEnvironment(
   { output, client }: Command,
@@ -27,6 +30,7 @@ export async function printAwsEnvironment(
   const { region } = readStatus(await api.json("GET", "/v1/status"));
   const variables = {
     AWS_ENDPOINT_URL_LAMBDA: api.server,
+    ...Object.fromEntries(SERVICES.map((service) => [`AWS_ENDPOINT_URL_${service}`, api.server])),
     AWS_ACCESS_KEY_ID: id,
     AWS_SECRET_ACCESS_KEY: secret.join("."),
     AWS_REGION: region,

@@ -51,7 +51,7 @@ describe("a body in signed chunks", () => {
     ["chunks in another order", wrap([PIECES[1], PIECES[0], PIECES[2]])],
     ["no last chunk", wrap([PIECES[0], PIECES[1]])],
     ["something behind the last chunk", Buffer.concat([whole, Buffer.from("x")])],
-    ["a size that is too large", Buffer.from("ffffffff;chunk-signature=" + "0".repeat(64) + "\r\nx\r\n")],
+    ["a size that is too large", Buffer.from(`ffffffff;chunk-signature=${"0".repeat(64)}\r\nx\r\n`)],
     ["no chunks", Buffer.from('{"a":1}')],
     ["nothing", Buffer.alloc(0)],
   ] as const) {
