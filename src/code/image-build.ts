@@ -6,7 +6,13 @@ import type { FunctionName } from "../core/ids.ts";
 import { digestIn, parseImageReference } from "../core/image.ts";
 import { baseImageOf, DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
 import { CLIENT, CLIENT_DIR, CONTEXT_DIR } from "./build/generated-dockerfile.ts";
-import { type ImageEngine, type ImageSettings, type ImageWork, settleImage } from "./image.ts";
+import {
+  type ImageEngine,
+  type ImageSettings,
+  type ImageWork,
+  settleImage,
+  withExtensions,
+} from "./image.ts";
 import { exists } from "./tree.ts";
 
 export interface ImageSource {
@@ -21,7 +27,7 @@ export interface ImageSource {
 }
 
 export interface ImageBuildParts {
-  readonly images: Pick<ImageEngine, "build" | "look" | "find">;
+  readonly images: Pick<ImageEngine, "build" | "look" | "find" | "extensionsOf">;
   /** Where the Runtime API clients of slim images are (runtimes/container). */
   readonly clientDir: string;
 }
@@ -48,7 +54,8 @@ export async function buildImage(
   const base = await findBase(images, parseImageReference(baseImageOf(dockerfile) ?? ""), work);
   const order = { functionName, context, dockerfile: DOCKERFILE, labels: annotations(source, base) };
   const facts = await images.build(order, work);
-  const { entry, image } = settleImage(facts, settings, { name: "", base, dockerfile: source.dockerfile });
+  const settled = settleImage(facts, settings, { name: "", base, dockerfile: source.dockerfile });
+  const { entry, image } = await withExtensions(images, settled, work);
   return { code: { ...code, treeBytes: facts.bytes, image }, entry };
 }
 

@@ -33,7 +33,7 @@ export type Refreshed =
     };
 
 export interface ImageRefreshParts {
-  readonly images: Pick<ImageEngine, "look" | "pull" | "build" | "find">;
+  readonly images: Pick<ImageEngine, "look" | "pull" | "build" | "find" | "extensionsOf">;
   readonly clientDir: string;
   readonly depot: Pick<CodeDepot, "openTree">;
   readonly functions: {

@@ -9,6 +9,8 @@ export interface ImageEngine {
   /** The image of that name or id; pulled where the engine does not have it. */
   find(reference: string, work: ImageWork): Promise<ImageFacts>;
   look(reference: string, options: { readonly signal: AbortSignal }): Promise<ImageFacts | undefined>;
+  /** Names of the programs directly in `/opt/extensions` of an image, by its id. */
+  extensionsOf(imageId: string, options: { readonly signal: AbortSignal }): Promise<readonly string[]>;
   build(build: ImageBuildOrder, work: ImageWork): Promise<ImageFacts>;
   /** Lets go of what was built and will not be published. */
   abandon(imageId: string, options: { readonly signal: AbortSignal }): Promise<void>;
@@ -37,6 +39,17 @@ export interface ImageBuildOrder {
   readonly dockerfile: string;
   /** Of the image, besides its own; put on when it is built, so that they spoil no cached layer. */
   readonly labels: Readonly<Record<string, string>>;
+}
+
+/** With the extensions that run beside a handler; other programs have none. */
+export async function withExtensions(
+  images: Pick<ImageEngine, "extensionsOf">,
+  settled: { readonly entry: Entry; readonly image: ImageRef },
+  { signal }: ImageWork,
+): Promise<{ readonly entry: Entry; readonly image: ImageRef }> {
+  if (settled.entry.kind !== "handler") return settled;
+  const extensions = await images.extensionsOf(settled.image.id, { signal });
+  return extensions.length === 0 ? settled : { ...settled, image: { ...settled.image, extensions } };
 }
 
 /** What was said about how an image runs; the rest is recognised. */

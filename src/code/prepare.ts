@@ -9,7 +9,7 @@ import type { BuildParts } from "./build/tool.ts";
 import { readCodeFolder } from "./code-folder.ts";
 import type { CodeDepot } from "./depot.ts";
 import { type EntrySettings, settleEntry } from "./entry.ts";
-import { checkReference, type ImageEngine, imageCode, settleImage } from "./image.ts";
+import { checkReference, type ImageEngine, imageCode, settleImage, withExtensions } from "./image.ts";
 import { buildImage, type ImageBuildParts } from "./image-build.ts";
 
 export interface PrepareParts {
@@ -95,7 +95,8 @@ export async function prepareImage(
   options.step("Packaging", `image ${name}`);
   options.step("Building", "pulling if it is not here");
   const facts = await images.find(name, options);
-  const { entry, image } = settleImage(facts, keptKind(settings), { name });
+  const settled = settleImage(facts, keptKind(settings), { name });
+  const { entry, image } = await withExtensions(images, settled, options);
   return { code: imageCode(facts, image), entry, runtime: IMAGE_RUNTIME, files: 0 };
 }
 

@@ -165,6 +165,8 @@ export interface ImageRef {
   readonly port: number | undefined;
   /** The Dockerfile that was made for its folder, which had none. */
   readonly dockerfile?: string | undefined;
+  /** Names of the programs in `/opt/extensions`, which are started beside a handler. */
+  readonly extensions?: readonly string[] | undefined;
   /** The image it was built on, if it was built here. */
   readonly base?: BaseImage | undefined;
   /** When it was made (ms since epoch), if it says so. */

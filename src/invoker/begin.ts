@@ -99,7 +99,11 @@ async function beginFromNothing(parts: BeginParts, begin: Begin): Promise<Begun>
   const { version, environment, signal } = begin;
   const { config } = version;
   const id = newSandboxId();
-  const channel = begin.adapter.open(version, begin.runtime, begin.opt?.extensions);
+  const channel = begin.adapter.open(
+    version,
+    begin.runtime,
+    begin.opt?.extensions ?? version.code.image?.extensions,
+  );
   try {
     if (begin.pack) channel.bring?.(begin.pack);
     const sandbox = await parts.driver.start(

@@ -64,6 +64,7 @@ export function containerParts(parts: {
       look: async (reference, options) => (await images()).look(reference, options),
       build: async (order, work) => (await images()).build(order, work),
       abandon: async (imageId, options) => (await images()).abandon(imageId, options),
+      extensionsOf: async (imageId, options) => (await images()).extensionsOf(imageId, options),
       pull: async (reference, work) => (await images()).pull(reference, work),
       inventory: async (options) => (await images()).inventory(options),
       reconcile: async (name, versions, options) => (await shelf()).reconcile(name, versions, options),

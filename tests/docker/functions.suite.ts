@@ -1,7 +1,7 @@
 /** Functions made of images, through the command line and the gateway of a real daemon. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -127,6 +127,28 @@ export function describeImageFunctions(getEngine: () => TestEngine): void {
       assert.equal(read["org.opencontainers.image.title"], "aws");
       assert.equal(read["org.opencontainers.image.base.name"], "test/aws:1");
       assert.equal(read["dev.lambdad.function"], "aws");
+    });
+
+    it("have the extensions of their image beside them", async () => {
+      const dir = await sourceOf("extended", {
+        Dockerfile: 'FROM test/aws:1\nCOPY watcher /opt/extensions/watcher\nCMD ["app.handler"]\n',
+        watcher: `#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension"
+wget -q -S -O /dev/null --header "Lambda-Extension-Name: watcher" --post-data '{"events":["INVOKE"]}' "$api/register" 2>/tmp/watcher
+id=$(sed -n 's/.*lambda-extension-identifier: *//Ip' /tmp/watcher | tr -d '\\r')
+while event=$(wget -q -O - --header "Lambda-Extension-Identifier: $id" "$api/event/next"); do
+  echo "watcher was told: $event"
+done
+`,
+      });
+      await chmod(join(dir, "watcher"), 0o755);
+      await done("deploy", dir, "--name", "extended", "--timeout", "30");
+      const rie = "/2015-03-31/functions/function/invocations";
+      assert.equal((await post("extended", "{}", rie)).text, '{"handler":"app.handler","event":{}}');
+      assert.equal((await post("extended", "2", rie)).text, '{"handler":"app.handler","event":2}');
+      const { latest } = JSON.parse((await done("info", "extended", "--json")).stdout);
+      assert.deepEqual(latest.code.image.extensions, ["watcher"]);
+      assert.match((await done("logs", "extended")).stdout, /watcher was told: .*INVOKE/);
     });
 
     it("leave out of the build what .dockerignore names", async () => {

@@ -108,11 +108,11 @@ class RuntimeApiChannel implements Channel {
     // An image is started as it says itself. Finding the Runtime API, AWS's `/lambda-entrypoint.sh` starts the bootstrap
     // and not the emulator.
     if (this.#image) {
-      return {
+      return this.#extensions.launch(places, {
         command: this.#image.command,
         environment: { ...rest, AWS_LAMBDA_RUNTIME_API, _HANDLER: this.#handler },
         workingDir: this.#image.workingDir,
-      };
+      });
     }
     return this.#extensions.launch(places, {
       command: this.#command(places),

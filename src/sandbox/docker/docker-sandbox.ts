@@ -94,6 +94,14 @@ export class DockerSandbox implements Sandbox {
     return socket;
   }
 
+  terminate(): void {
+    const { engine, containerId } = this.#parts;
+    // One that has left already need not be told.
+    engine
+      .json("POST", `/containers/${containerId}/kill`, { query: { signal: "SIGTERM" } })
+      .catch(() => undefined);
+  }
+
   /** The engine does not answer any more: nothing that goes through it will come. */
   lose(): void {
     this.#lost.resolve(GONE);

@@ -12,6 +12,7 @@ import { DockerSandbox } from "./docker-sandbox.ts";
 import { type Engine, objectOf } from "./engine.ts";
 import { EngineHost } from "./engine-host.ts";
 import { EngineRefusal, isRefusal } from "./engine-problem.ts";
+import { PROBE, PROBE_MS_MAX } from "./image-extensions.ts";
 import { labelFilter } from "./labels.ts";
 import type { ContainerNetwork } from "./network.ts";
 import { RUNTIME_API_PORT } from "./runtime-api-listener.ts";
@@ -247,8 +248,9 @@ export class DockerDriver implements Driver {
       const found = await engine.json("GET", "/containers/json", {
         query: { all: "1", filters: labelFilter(instanceName) },
       });
-      const leftovers = (Array.isArray(found) ? found : []).map(objectOf).filter(({ Names }) => {
+      const leftovers = (Array.isArray(found) ? found : []).map(objectOf).filter(({ Names, Created }) => {
         const [name = ""] = Array.isArray(Names) ? Names.map(String) : [];
+        if (name.includes(PROBE) && Date.now() - Number(Created) * 1_000 < PROBE_MS_MAX) return false;
         const id = name.replace(`/lambdad-${instanceName}-`, "");
         return !this.#sandboxes.has(id) && !this.#starting.has(id);
       });

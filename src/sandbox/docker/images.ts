@@ -8,6 +8,7 @@ import { TAR_END, tarEntry } from "../../core/tar-entry.ts";
 import { type Engine, listOf, textsOf } from "./engine.ts";
 import { isRefusal } from "./engine-problem.ts";
 import { withEngine } from "./engine-session.ts";
+import { findExtensions } from "./image-extensions.ts";
 import {
   type BuildTags,
   inspect,
@@ -83,6 +84,17 @@ export class DockerImages {
     { signal }: { readonly signal: AbortSignal },
   ): Promise<ImageFacts | undefined> {
     return await this.#withEngine(signal, (engine) => inspect(engine, reference));
+  }
+
+  /** Names of the programs directly in `/opt/extensions` of an image, by its id. */
+  async extensionsOf(
+    imageId: string,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<readonly string[]> {
+    const { instanceName } = this.#parts;
+    return await this.#withEngine(signal, (engine) =>
+      findExtensions(engine, imageId, { instanceName, signal }),
+    );
   }
 
   /** Asks the registry for what that name means now. @throws PlatformError `ImageUnavailable`. */
