@@ -7,6 +7,7 @@ import { setTimeout as sleepFor } from "node:timers/promises";
 import type { Sandbox } from "../driver.ts";
 import { PYTHON_RUNTIME_DIR } from "./forking-driver.fake.ts";
 import { findTool } from "./host-world.ts";
+import { tryKill } from "./processes.ts";
 import {
   NEVER,
   openTestDriver,
@@ -142,7 +143,8 @@ print('hits', hits)
   it("takes its children along when it dies, and has a successor", async () => {
     const sandbox = await start("import time; print('up', flush=True); time.sleep(1000)");
     await untilItSpeaks(sandbox);
-    for (const pid of processesWith(token)) process.kill(pid, "SIGKILL");
+    // One takes others of them along.
+    for (const pid of processesWith(token)) tryKill(pid);
     assert.equal((await sandbox.exited).signal, "SIGKILL");
     await sandbox[Symbol.asyncDispose]();
     await untilForked();
