@@ -12,6 +12,7 @@ import {
   type TestDaemon,
   until,
 } from "./daemon.fake.ts";
+import { switchUnderLoad } from "./release-switch.fake.ts";
 
 const HANDLER = (answer: string) => `export const handler = async () => ${JSON.stringify(answer)};\n`;
 const FILE = `project: shop
@@ -212,4 +213,15 @@ it("starts from the template: a project that answers, with a test that passes", 
   assert.match((await daemon.lambda("schedule", "list")).stdout, /price-check +prices/);
   assert.match((await daemon.lambda("route", "list")).stdout, /orders/);
   assert.match(deployed(await daemon.lambda("deploy", path)).stdout, /nothing has changed/);
+});
+
+it("switches under load without a call that fails, or an answer of two releases", async () => {
+  await using daemon = await startDaemon();
+  const { answered, mixed, failed } = await switchUnderLoad(daemon, {
+    chains: 150,
+    perSecond: 25,
+    switches: 4,
+  });
+  assert.deepEqual([failed, mixed], [[], []]);
+  assert.ok(answered.size >= 2, JSON.stringify([...answered]));
 });
