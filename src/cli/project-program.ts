@@ -1,6 +1,7 @@
 import type { Command as Program } from "commander";
 import type { Command } from "./command.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
+import type { ImportOptions } from "./commands/import.ts";
 
 /** Which project a command is about. */
 export interface ProjectOptions {
@@ -56,6 +57,14 @@ export function addProjects(program: Program, run: Runner): void {
       run(async (command) =>
         (await import("./commands/releases.ts")).promoteRelease(command, number, self.optsWithGlobals()),
       ),
+    );
+
+  program
+    .command("import [file]")
+    .description("make a lambda.yaml of a SAM template, a serverless.yml or a stack.yaml of OpenFaaS")
+    .option("--print", "print it, and write nothing")
+    .action((file: string | undefined, options: ImportOptions) =>
+      run(async (command) => (await import("./commands/import.ts")).importProject(command, file, options)),
     );
 
   const projects = program

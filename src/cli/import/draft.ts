@@ -1,0 +1,89 @@
+import { parseFunctionName } from "../../core/ids.ts";
+import { parseProjectName } from "../../core/release.ts";
+import { nameFromPath } from "../names.ts";
+
+/** A lambda.yaml in the making, and what could not be taken over into it. */
+export class Draft {
+  readonly functions: Record<string, Record<string, unknown>> = {};
+  readonly routes: Record<string, Record<string, unknown>> = {};
+  readonly schedules: Record<string, Record<string, unknown>> = {};
+  readonly notes: string[] = [];
+  readonly #project: string;
+
+  constructor(project: string) {
+    this.#project = project;
+  }
+
+  note(text: string): void {
+    if (!this.notes.includes(text)) this.notes.push(text);
+  }
+
+  /** Gives the name that the function has. */
+  addFunction(given: string, section: Readonly<Record<string, unknown>>): string {
+    const name = parseFunctionName(given) ?? nameFromPath(given);
+    if (name !== given) this.note(`function ${given}: is called ${name} here`);
+    this.functions[name] = defined(section);
+    return name;
+  }
+
+  addRoute(functionName: string, method: string, path: string): void {
+    const verb = /^(any|\*|x-amazon-apigateway-any-method)$/i.test(method) ? "ANY" : method.toUpperCase();
+    const key = `${verb} ${path.startsWith("/") ? path : `/${path}`}`;
+    if (this.routes[key]) this.note(`route ${key}: is there twice; ${functionName} does not have it`);
+    else this.routes[key] = { function: functionName };
+  }
+
+  /** `expression` is AWS's `rate(…)` or `cron(…)`, or one of cron's five fields. */
+  addSchedule(functionName: string, given: string | undefined, expression: string, more: object = {}): void {
+    const base = (given ?? functionName).replace(/[^0-9A-Za-z_.-]+/g, "-");
+    let name = base;
+    for (let number = 2; this.schedules[name]; number++) name = `${base}-${number}`;
+    const rate = /^rate\((.+)\)$/.exec(expression)?.[1];
+    const at = /^at\((.+)\)$/.exec(expression)?.[1];
+    const time = rate !== undefined ? { rate } : at !== undefined ? { at } : { cron: expression };
+    this.schedules[name] = defined({ function: functionName, ...time, ...more });
+  }
+
+  /** What is written. */
+  document(): Record<string, unknown> {
+    const text = this.#project.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+    const project = parseProjectName(text.replace(/^-|-$/g, "").slice(0, 40)) ?? "project";
+    const sections = { functions: this.functions, routes: this.routes, schedules: this.schedules };
+    const used = Object.entries(sections).filter(([, section]) => Object.keys(section).length > 0);
+    return { project, ...Object.fromEntries(used) };
+  }
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The members of what may be no map at all. */
+export function membersOf(value: unknown): [string, unknown][] {
+  return isRecord(value) ? Object.entries(value) : [];
+}
+
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+export function textOf(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+}
+
+export function numberOf(value: unknown): number | undefined {
+  const number = typeof value === "string" && value !== "" ? Number(value) : value;
+  return typeof number === "number" && !Number.isNaN(number) ? number : undefined;
+}
+
+/** Without members that are undefined, or empty maps and lists. */
+export function defined(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(members).filter(([, value]) => {
+      if (value === undefined) return false;
+      if (Array.isArray(value)) return value.length > 0;
+      return !isRecord(value) || Object.keys(value).length > 0;
+    }),
+  );
+}
