@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { projectJsonSchema } from "../src/cli/project/project-schema.ts";
@@ -51,5 +51,17 @@ describe("docs/configuration.md", () => {
   it("has no row for what does not exist", () => {
     const rows = [...text.matchAll(/^\| `([a-z-]+)`/gm)].map((match) => match[1]);
     assert.deepEqual(rows.sort(), CONFIG_KEYS.map((key) => key.name as string).sort());
+  });
+});
+
+describe("docs/decisions", () => {
+  it("has one record a number, from 1 on, each with its number in its title", () => {
+    const files = readdirSync(join(docs, "decisions")).sort();
+    for (const [index, file] of files.entries()) {
+      const number = String(index + 1).padStart(4, "0");
+      assert.ok(file.startsWith(`${number}-`), `${file}: expected the record ${number}`);
+      const [title = ""] = readFileSync(join(docs, "decisions", file), "utf8").split("\n", 1);
+      assert.ok(title.startsWith(`# ${number} `), `${file}: its title is "${title}"`);
+    }
   });
 });
