@@ -175,8 +175,8 @@ async function liveConfig(parts: ControlParts, name: FunctionName): Promise<read
 }
 
 /**
- * What is new, to see whether it starts; and of what stays as it is as much as is up now, so that calls find it so after
- * the switch.
+ * What is new, to see whether it starts; and of what is being called as many as are up now, so that calls find them so
+ * after the switch.
  */
 function targetsToStart(
   parts: ControlParts,
@@ -189,7 +189,8 @@ function targetsToStart(
     // Nothing may call a function whose limit is 0, so nothing is started either.
     if (concurrencyMax === 0) return [];
     const { idle, busy } = parts.instances(name);
-    const instances = Math.max(idle + busy, changed.has(name) ? 1 : 0);
+    // One that nobody calls now starts when somebody does: of many functions, few change with a release.
+    const instances = Math.max(busy > 0 ? idle + busy : 0, changed.has(name) ? 1 : 0);
     return instances === 0 ? [] : [{ target, instances }];
   });
 }
