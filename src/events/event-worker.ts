@@ -26,6 +26,7 @@ export interface EventWorkerParts {
   readonly random?: () => number;
   readonly policy?: RetryPolicy;
   readonly inFlightMax?: number;
+  readonly leaseMs?: number;
 }
 
 /**
@@ -44,7 +45,8 @@ export async function runEventWorker(
 }
 
 const LEASE_MS = 60_000;
-const RENEW_MS = LEASE_MS / 3;
+/** Claims are prolonged when a third of their time is over. */
+const RENEWALS_PER_LEASE = 3;
 /** At most this long, a wake-up that got lost would cost. */
 const IDLE_MS_MAX = 30_000;
 /** After the store has failed. */
@@ -66,10 +68,14 @@ class EventWorker {
   /** Lanes at work or at rest; no others. */
   readonly #lanes = new Map<Lane, LaneState>();
   readonly #inFlight = new Map<ClaimedEvent, Promise<void>>();
+  readonly #leaseMs: number;
   #woken = Promise.withResolvers<void>();
+  #renewedAt: number;
 
   constructor(parts: EventWorkerParts, signal: AbortSignal) {
     this.#parts = parts;
+    this.#leaseMs = parts.leaseMs ?? LEASE_MS;
+    this.#renewedAt = parts.clock.monotonic();
     this.#signal = signal;
   }
 
@@ -96,8 +102,10 @@ class EventWorker {
       const changed = events.changed({ signal: AbortSignal.any([over.signal, this.#signal]) });
       changed.catch(() => undefined);
       const limit = inFlightMax - this.#inFlight.size;
-      const claims =
-        limit > 0 ? await events.claim({ leaseMs: LEASE_MS, limit, room: (lane) => this.#roomIn(lane) }) : [];
+      // After this process stood still, what it works on looks given up; a claim would take it from itself.
+      this.#renewIfDue();
+      const room = (lane: Lane) => this.#roomIn(lane);
+      const claims = limit > 0 ? await events.claim({ leaseMs: this.#leaseMs, limit, room }) : [];
       for (const claim of claims) this.#start(claim);
       if (claims.length > 0) return;
       // Where all places are taken, only an end makes room.
@@ -184,12 +192,21 @@ class EventWorker {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
+    const everyMs = this.#leaseMs / RENEWALS_PER_LEASE;
     while (!signal.aborted) {
-      const lost = this.#parts.events.renew(this.#inFlight.keys(), LEASE_MS);
-      for (const { facts } of lost) {
-        this.#parts.log.debug("an event that runs was taken away from this worker", { eventId: facts.id });
-      }
-      await sleepFor(RENEW_MS, undefined, { signal }).catch(() => undefined);
+      this.#renewIfDue();
+      await sleepFor(everyMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #renewIfDue(): void {
+    const now = this.#parts.clock.monotonic();
+    // Half of it, since timers come a little early.
+    if (now - this.#renewedAt < this.#leaseMs / RENEWALS_PER_LEASE / 2) return;
+    this.#renewedAt = now;
+    const lost = this.#parts.events.renew(this.#inFlight.keys(), this.#leaseMs);
+    for (const { facts } of lost) {
+      this.#parts.log.debug("an event that runs was taken away from this worker", { eventId: facts.id });
     }
   }
 

@@ -266,6 +266,19 @@ export function describeEventQueue(
       assert.equal(await events.end(second, sampleEnding(second)), false);
     });
 
+    for (const hours of [1, 24, -1, -24]) {
+      it(`neither gives up nor keeps a claim when the clock is put by ${hours} h`, async () => {
+        await enqueue(sampleEvent("f"));
+        const first = await claim();
+        clock.jump(hours * 3_600_000);
+        assert.deepEqual(await events.claim(LEASE), []);
+        assert.deepEqual(events.renew([first], 60_000), []);
+        clock.jump(-hours * 3_600_000);
+        clock.advance(60_001);
+        assert.equal((await claim()).facts.attempt, 2);
+      });
+    }
+
     it("tells when something can be claimed", async () => {
       const told = events.changed({ signal: AbortSignal.timeout(5_000) });
       await enqueue(sampleEvent("f"));

@@ -23,7 +23,7 @@ interface Held {
 
 /** A queue in memory, for tests: the promises of event-queue.ts in the plainest way. */
 export function fakeEvents(
-  clock: Pick<Clock, "now">,
+  clock: Pick<Clock, "now" | "monotonic">,
   limits = { perFunctionMax: 100_000, totalMax: 1_000_000 },
 ): EventQueue & EventLedger {
   const events = new Map<EventId, Held>();
@@ -45,8 +45,9 @@ export function fakeEvents(
     notify();
   };
   const giveUpLapsed = (now: number) => {
+    const moment = clock.monotonic();
     for (const held of open()) {
-      if (held.facts.state !== "running" || held.leaseUntil >= now) continue;
+      if (held.facts.state !== "running" || held.leaseUntil >= moment) continue;
       const lost: Attempt = {
         number: held.facts.attempt,
         startedAt: held.facts.dueAt,
@@ -127,7 +128,7 @@ export function fakeEvents(
         if (!next) break;
         served.push(next.lane);
         rooms.set(next.lane, (rooms.get(next.lane) ?? 0) - 1);
-        next.leaseUntil = now + leaseMs;
+        next.leaseUntil = clock.monotonic() + leaseMs;
         change(next, { state: "running", attempt: next.facts.attempt + 1 });
         claims.push(structuredClone({ lane: next.lane, facts: next.facts, work: withQualifier(next) }));
       }
@@ -148,7 +149,7 @@ export function fakeEvents(
     renew(claims, leaseMs) {
       return [...claims].filter((claim) => {
         const held = isHeld(claim);
-        if (held) held.leaseUntil = clock.now() + leaseMs;
+        if (held) held.leaseUntil = clock.monotonic() + leaseMs;
         return !held;
       });
     },

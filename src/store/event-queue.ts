@@ -49,7 +49,7 @@ export interface EventQueue {
 export type Lane = string;
 
 export interface ClaimOptions {
-  /** How long a claim is good for unless it is prolonged. */
+  /** How long a claim is good for unless it is prolonged, whatever becomes of the time on the wall. */
   readonly leaseMs: number;
   readonly limit: number;
   /** Asked once for a lane, at once. */

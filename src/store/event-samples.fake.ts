@@ -7,16 +7,22 @@ import { sampleName } from "./samples.fake.ts";
 /** A clock that stands still until it is told to go on. */
 export interface StoppedClock extends Clock {
   advance(ms: number): void;
+  /** Changes the time on the wall alone, as an administrator does. */
+  jump(ms: number): void;
 }
 
 export function stoppedClock(at = Date.UTC(2026, 5, 1)): StoppedClock {
-  let now = at;
+  let wall = at;
+  let elapsed = 0;
   return {
-    now: () => now,
-    monotonic: () => now,
+    now: () => wall + elapsed,
+    monotonic: () => elapsed,
     sleep: async () => {},
     advance(ms) {
-      now += ms;
+      elapsed += ms;
+    },
+    jump(ms) {
+      wall += ms;
     },
   };
 }

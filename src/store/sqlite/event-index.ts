@@ -96,11 +96,11 @@ export class EventIndex {
     if (claim) claim.untilAt = untilAt;
   }
 
-  /** Claims that nobody has prolonged in time. */
-  lapsed(now: number): { readonly sequence: number; readonly attempt: number; readonly lane: Lane }[] {
+  /** Claims that nobody has prolonged in time, of a clock that nobody can put forward. */
+  lapsed(moment: number): { readonly sequence: number; readonly attempt: number; readonly lane: Lane }[] {
     const found: { sequence: number; attempt: number; lane: Lane }[] = [];
     for (const [sequence, { untilAt, attempt, lane }] of this.#claims) {
-      if (untilAt < now) found.push({ sequence, attempt, lane });
+      if (untilAt < moment) found.push({ sequence, attempt, lane });
     }
     return found;
   }
@@ -159,6 +159,7 @@ export class EventIndex {
 interface Claim {
   readonly attempt: number;
   readonly lane: Lane;
+  /** On the monotonic clock. */
   untilAt: number;
 }
 

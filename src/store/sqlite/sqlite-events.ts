@@ -142,7 +142,7 @@ export class SqliteEvents implements EventQueue, EventLedger {
   }
 
   renew(claims: Iterable<ClaimedEvent>, leaseMs: number): ClaimedEvent[] {
-    const untilAt = this.#clock.now() + leaseMs;
+    const untilAt = this.#clock.monotonic() + leaseMs;
     const lost: ClaimedEvent[] = [];
     for (const claim of claims) {
       const { sequence, attempt } = namedBy(claim);
@@ -376,7 +376,7 @@ export class SqliteEvents implements EventQueue, EventLedger {
     const row = this.#row(sequence);
     if (!row) return undefined;
     const facts = factsOf(row);
-    const claim = { attempt: facts.attempt, lane, untilAt: now + leaseMs };
+    const claim = { attempt: facts.attempt, lane, untilAt: this.#clock.monotonic() + leaseMs };
     this.#index.claimed(facts.functionName, sequence, claim);
     this.#index.tell(sequence);
     return { lane, facts, work: workOf(row, this.#bytes(row, PAYLOAD_PART, row.payload)) };
@@ -385,7 +385,7 @@ export class SqliteEvents implements EventQueue, EventLedger {
   /** Claims whose holder was not heard of in time go back; what the holder says later no longer counts. */
   async #giveUpLapsed(): Promise<void> {
     const now = this.#clock.now();
-    for (const { sequence, lane, attempt } of this.#index.lapsed(now)) {
+    for (const { sequence, lane, attempt } of this.#index.lapsed(this.#clock.monotonic())) {
       const row = this.#row(sequence);
       if (!row) continue;
       const facts = factsOf(row);
