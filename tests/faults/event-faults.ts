@@ -9,16 +9,29 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ATTEMPTS_KEPT_MAX } from "../../src/core/limits.ts";
+import { instanceName, runRoot } from "../../src/wiring/host.ts";
 import { openLedger, readLedger } from "./ledger.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+/** Starts with nothing to recover, to compare the others with. */
+const CALM_STARTS = 5;
+/** How long after a start, or an end, something of a killed daemon may be there. */
+const CENSUS_MS = 10_000;
 const EVENT_STATES = ["queued", "running", "done", "failed", "expired", "cancelled"];
 
 export interface FaultRun {
@@ -27,10 +40,11 @@ export interface FaultRun {
   readonly seed: number;
   /** A fault that every daemon gets but the last; without one it is killed at a random moment. */
   readonly fault?: string;
-  /** Milliseconds from the first request to the kill, uniformly. */
+  /**
+   * Milliseconds to the kill, uniformly: after every fifth start from the first request, after the others from the first
+   * acknowledgement, however long that takes a busy machine.
+   */
   readonly killAfterMs?: readonly [number, number];
-  /** But not before the daemon has acknowledged so many, or 30 s have gone by. */
-  readonly acknowledgedMin?: number;
 }
 
 export interface FaultReport {
@@ -46,8 +60,15 @@ export interface FaultReport {
   readonly unexplained: readonly string[];
   /** Events that were running when the daemon was killed, over all kills. */
   readonly inFlight: number;
+  /** From the spawn to the ready line, after a kill. */
   readonly readyMsMedian: number;
   readonly readyMsMax: number;
+  /** The same with the least to recover: a new data folder, and one that was left in order. */
+  readonly calmReadyMs: readonly number[];
+  /** Sandboxes that killed daemons left behind. */
+  readonly orphans: number;
+  /** Processes and folders of sandboxes that outlived the last daemon, or its start by `CENSUS_MS`. */
+  readonly leaked: readonly string[];
   readonly integrity: string;
   readonly states: Readonly<Record<string, number>>;
 }
@@ -62,29 +83,40 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   let daemon: Daemon | undefined;
   const readyMs: number[] = [];
+  const calmReadyMs: number[] = [];
+  const orphans = new Set<string>();
   let kills = 0;
   let inFlight = 0;
   try {
     daemon = await startDaemon(join(dir, "data"));
+    calmReadyMs.push(Math.round(daemon.readyMs));
     await deploy(dir, daemon, recorder.port);
     await daemon.stop();
+    for (let start = 0; start < CALM_STARTS; start++) {
+      daemon = await startDaemon(join(dir, "data"));
+      calmReadyMs.push(Math.round(daemon.readyMs));
+      await daemon.stop();
+    }
 
     let request = 0;
     while (kills < options.kills) {
       daemon = await startDaemon(join(dir, "data"), options.fault);
-      readyMs.push(daemon.readyMs);
+      // The first has no killed predecessor.
+      if (kills > 0) readyMs.push(daemon.readyMs);
+      else calmReadyMs.push(Math.round(daemon.readyMs));
       const running = daemon;
       const [least, most] = options.killAfterMs ?? [5, 500];
-      const killAt = performance.now() + least + random() * (most - least);
+      const killInMs = least + random() * (most - least);
       const sending: Promise<void>[] = [];
-      let acknowledged = 0;
-      const isEnough = () => acknowledged >= (options.acknowledgedMin ?? 0);
+      let countedFrom = kills % 5 === 0 ? performance.now() : undefined;
       // Where a fault is armed, the daemon dies by itself; the time bounds only how long that may take.
       const waitsForFault = options.fault?.startsWith("die:") === true;
-      const atMost = performance.now() + 30_000;
+      const atMost = performance.now() + 60_000;
       const isOver = () => {
         const now = performance.now();
-        return now >= atMost || (!waitsForFault && now >= killAt && isEnough());
+        return (
+          now >= atMost || (!waitsForFault && countedFrom !== undefined && now >= countedFrom + killInMs)
+        );
       };
       while (!isOver() && !running.hasExited()) {
         const key = `r${request++}`;
@@ -96,7 +128,7 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
               async (id) => {
                 if (id === undefined) return;
                 await ledger.note({ key, id });
-                acknowledged += 1;
+                countedFrom ??= performance.now();
               },
               // Not acknowledged: nothing was promised.
               () => undefined,
@@ -108,15 +140,32 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
       await running.kill();
       if (running.signal() !== "SIGKILL") throw new Error(`the daemon was not killed: ${running.said()}`);
       kills += 1;
+      for (const id of sandboxesIn(runDirOf(dir))) orphans.add(id);
       await Promise.all(sending);
       inFlight += countRunning(join(dir, "data"));
     }
 
     daemon = await startDaemon(join(dir, "data"));
     readyMs.push(daemon.readyMs);
+    const adopted = await traces(runDirOf(dir), orphans);
     await drained(daemon);
     await daemon.stop();
-    return { ...check(dir), seed: options.seed, kills, inFlight, ...readiness(readyMs) };
+    const left = await traces(runDirOf(dir), [
+      ...orphans,
+      ...sandboxesIn(runDirOf(dir)),
+      join(dir, "data"),
+      runDirOf(dir),
+    ]);
+    const census = { orphans: orphans.size, leaked: [...adopted, ...left] };
+    return {
+      ...check(dir),
+      ...readiness(readyMs),
+      ...census,
+      seed: options.seed,
+      kills,
+      inFlight,
+      calmReadyMs,
+    };
   } finally {
     agent.destroy();
     await daemon?.kill();
@@ -129,7 +178,10 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
 /** An acknowledged event is there, its attempts are numbered without a gap, and each of its runs has an attempt. */
 function check(
   dir: string,
-): Omit<FaultReport, "seed" | "kills" | "inFlight" | "readyMsMedian" | "readyMsMax"> {
+): Pick<
+  FaultReport,
+  "requests" | "acknowledged" | "lost" | "repeated" | "unexplained" | "integrity" | "states"
+> {
   const lines = readLedger(join(dir, "ledger"));
   const acknowledged = lines.flatMap(({ id }) => (typeof id === "string" ? [id] : []));
   const database = new DatabaseSync(join(dir, "data", "lambdad.db"), { readOnly: true });
@@ -182,6 +234,43 @@ function check(
     integrity,
     states,
   };
+}
+
+/** Where the daemon of this run has its sandboxes. */
+function runDirOf(dir: string): string {
+  return join(runRoot(process.env), instanceName(join(dir, "data")));
+}
+
+function sandboxesIn(runDir: string): readonly string[] {
+  return existsSync(runDir) ? readdirSync(runDir).filter((name) => name.startsWith("sb-")) : [];
+}
+
+/** Folders and processes with one of these names that are there for as long as `CENSUS_MS`. */
+async function traces(runDir: string, names: Iterable<string>): Promise<readonly string[]> {
+  const wanted = new Set(names);
+  const until = performance.now() + CENSUS_MS;
+  for (;;) {
+    const folders = sandboxesIn(runDir).filter((name) => wanted.has(name));
+    const found = [...folders, ...processesNaming(wanted)];
+    if (found.length === 0 || performance.now() > until) return found;
+    await sleep(100);
+  }
+}
+
+/** Processes that have one of these names in their command line or environment. */
+function processesNaming(names: ReadonlySet<string>): readonly string[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .flatMap((pid) => {
+      try {
+        const said =
+          readFileSync(`/proc/${pid}/cmdline`, "utf8") + readFileSync(`/proc/${pid}/environ`, "utf8");
+        return [...names].filter((name) => said.includes(name)).map((name) => `process ${pid} of ${name}`);
+      } catch {
+        // It has ended.
+        return [];
+      }
+    });
 }
 
 function readiness(readyMs: readonly number[]): Pick<FaultReport, "readyMsMedian" | "readyMsMax"> {

@@ -26,7 +26,7 @@ const OPERATIONS = [...Object.keys(eventOperations), ...Object.keys(eventUpkeepO
 async function dieBy(dir: string, fault: string): Promise<ReadonlyMap<string, string>> {
   const child = spawn(process.execPath, [PROGRAM, dir, fault], { stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
-  const overdue = setTimeout(() => child.kill("SIGTERM"), 30_000);
+  const overdue = setTimeout(() => child.kill("SIGTERM"), 120_000);
   const said = new Map<string, string>();
   for await (const line of createInterface({ input: child.stdout })) {
     const [what = "", id = ""] = line.split(" ");

@@ -5,14 +5,19 @@ import { type FaultReport, runFaults } from "./event-faults.ts";
 const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 2 ** 31);
 const KILLS = Number(process.env.FAULTS_KILLS ?? 200);
 const READY_MS_MAX = 3_000;
+/** After a kill, to a start with nothing to recover. */
+const RECOVERY_RATIO_MAX = 1.5;
 
 function say(what: string, report: FaultReport): void {
-  process.stdout.write(`# ${what}: ${JSON.stringify({ ...report, lost: report.lost.length })}\n`);
+  process.stdout.write(
+    `# ${what}: ${JSON.stringify({ ...report, lost: report.lost.length, unexplained: report.unexplained.length })}\n`,
+  );
 }
 
 function assertKept(report: FaultReport): void {
   assert.deepEqual(report.lost, []);
   assert.deepEqual(report.unexplained, []);
+  assert.deepEqual(report.leaked, []);
   assert.equal(report.integrity, "ok");
   assert.ok(report.repeated <= report.inFlight, `${report.repeated} repeated, ${report.inFlight} in flight`);
 }
@@ -25,8 +30,13 @@ describe("a daemon under a load of events", () => {
     assert.equal(report.kills, KILLS);
     assert.ok(report.acknowledged > KILLS * 10, "enough was acknowledged to mean something");
     assert.ok(report.inFlight > 0, "some were running when it was killed");
-    // The longest is what else the machine does; it is printed above.
-    assert.ok(report.readyMsMedian <= READY_MS_MAX, `ready after ${report.readyMsMedian} ms`);
+    // The longest is what else the machine does; it is printed above. Where every start is slow, so are these.
+    const calmMs = report.calmReadyMs.toSorted((a, b) => a - b)[report.calmReadyMs.length >> 1] ?? 0;
+    const readyMsMax = Math.max(READY_MS_MAX, RECOVERY_RATIO_MAX * calmMs);
+    assert.ok(
+      report.readyMsMedian <= readyMsMax,
+      `ready after ${report.readyMsMedian} ms, else ${calmMs} ms`,
+    );
   });
 
   for (const operation of ["enqueueEvent", "claimEvent", "endEvent"]) {
