@@ -121,7 +121,7 @@ export function differenceLines({ functions, schedules, routes }: DifferenceView
   const width = Math.max(0, ...[...functions, ...schedules, ...routes].map(({ name }) => name.length));
   const lines = [
     ...functions.map(({ name, change, from, to, members }) => {
-      const versions = [from, to].filter((version) => version !== undefined).join(" → ");
+      const versions = [...new Set([from, to])].filter((version) => version !== undefined).join(" → ");
       const what = members.length > 0 ? ` (${members.join(", ")})` : "";
       return `${MARKS[change] ?? "?"} ${name.padEnd(width)}  version ${versions}${what}`;
     }),

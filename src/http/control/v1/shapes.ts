@@ -22,6 +22,8 @@ export function functionShape(record: FunctionRecord, parts: ControlParts): Reco
     concurrencyMax: record.concurrencyMax,
     concurrencyMin: keptInstances(record),
     tags: record.tags,
+    project: record.membership?.project,
+    release: record.membership?.release,
     createdAt: record.createdAt,
     instances: parts.instances(record.name),
   };
