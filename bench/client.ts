@@ -38,7 +38,11 @@ export function call(options: {
 }
 
 /** The answer of a function, which must be a success. */
-export async function callFunction(daemon: Daemon, name: string, path = "/?name=World"): Promise<Buffer> {
+export async function callFunction(
+  daemon: Pick<Daemon, "gatewayPort">,
+  name: string,
+  path = "/?name=World",
+): Promise<Buffer> {
   const { status, body } = await call({
     port: daemon.gatewayPort,
     path,

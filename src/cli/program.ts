@@ -158,6 +158,7 @@ function addWriting(program: Program, run: Runner): void {
       .command("dev [folder]")
       .description("run a function, or a folder of them, and make every save live; needs no lambdad")
       .option("-p, --port <port>", "first port to try [8080]")
+      .option("--inspect [port]", "let debuggers attach: Node, and Python with debugpy [9229]")
       .option("--data <dir>", "keep its data there [a folder that goes with it]")
       .option("--name <name>", "name of a single function [name of the folder]"),
   ).action((folder: string | undefined, options: DevOptions) =>

@@ -69,7 +69,8 @@ async function openKitchen(): Promise<Kitchen> {
     esbuild,
     timeLimitMs: 240_000,
   };
-  const list = async () => [{ name: "python3.11", isHere: true, path: "python3" }];
+  const newestPython = async () => ({ name: "python3.11", isHere: true, path: "python3" });
+  const look = async (name: string) => ({ name, isHere: true, path: "python3" });
   return {
     place,
     async prepare(files, { environment, timeLimitMs, signal, onLine, ...settings } = {}) {
@@ -83,7 +84,7 @@ async function openKitchen(): Promise<Kitchen> {
       const file = join(place.dir, "upload.zip");
       await writeFile(file, makeZip(Object.entries(files).map(([name, data]) => ({ name, data }))));
       const prepared = await prepareCode(
-        { depot: place.depot, build, runtimes: { list } },
+        { depot: place.depot, build, runtimes: { newestPython, look } },
         { file, name: "upload.zip" },
         { ...DETECT_ALL, ...settings },
         {
@@ -345,7 +346,7 @@ describe("prepareCode with Go", { skip: withoutGo }, () => {
       "go.mod": "module example.test/x\n\ngo 1.21\n",
       "main.go": main,
     });
-    assert.deepEqual(entry, { kind: "server", command: ["./bootstrap"] });
+    assert.deepEqual(entry, { kind: "filter", command: ["./bootstrap"] });
     assert.equal(runtime, "provided.al2023");
     assert.equal((await run(join(tree, "bootstrap"))).stdout, "built\n");
     const broken = kitchen.prepare({

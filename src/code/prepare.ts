@@ -15,7 +15,11 @@ import { buildImage, type ImageBuildParts } from "./image-build.ts";
 export interface PrepareParts {
   readonly depot: Pick<CodeDepot, "takeIn" | "takeInFolder" | "openTree">;
   readonly build: BuildParts;
-  readonly runtimes: { list(): Promise<readonly AvailableRuntime[]> };
+  /** Finding out about an interpreter starts it: only what code may need is asked for. */
+  readonly runtimes: {
+    newestPython(): Promise<AvailableRuntime | undefined>;
+    look(name: string): Promise<AvailableRuntime>;
+  };
   /** Without it no folder is made into an image. */
   readonly packing?: ImagePacking | undefined;
 }
@@ -138,12 +142,8 @@ export async function prepareCode(
   }
   const isPacked = given.package === "image";
   const settings = given.keptFrom === "image" ? withoutEntry(given) : given;
-  const runtimes = (await parts.runtimes.list()).filter((runtime) => runtime.isHere);
-  const { entry, runtime } = await settleEntry(
-    treeDir,
-    settings,
-    runtimes.map(({ name }) => name),
-  );
+  const newest = mayBePython(files, settings) ? await parts.runtimes.newestPython() : undefined;
+  const { entry, runtime } = await settleEntry(treeDir, settings, newest ? [newest.name] : []);
   const needs = await findNeeds(treeDir, entry, runtime);
   if (!settings.build) refuseUnbuilt(needs);
   if (!settings.build || needs.length === 0) {
@@ -154,12 +154,18 @@ export async function prepareCode(
   }
 
   step("Building", needs.map((need) => TITLE_OF[need]).join(", "));
-  const python = runtimes.find(({ name }) => name === runtime)?.path ?? "python3";
+  const { path: python = "python3" } = needs.includes("pip") ? await parts.runtimes.look(runtime) : {};
   const input = { treeDir, entry, runtime, allowScripts: settings.allowScripts, python };
   await using built = await buildTree(parts.build, input, needs, options);
   const builtCode = await parts.depot.takeInFolder(built.folder, code, { signal });
   const prepared = { code: builtCode, entry: built.entry, runtime, files: files.length };
   return isPacked && packing ? await packed(parts.depot, packing, upload, prepared, options) : prepared;
+}
+
+/** Whether it matters which Pythons are here: where the runtime is said, or nothing of the code can be Python's, it does not. */
+function mayBePython(files: readonly string[], { runtime, command }: CodeSettings): boolean {
+  if (runtime !== undefined) return false;
+  return command !== undefined || files.some((file) => /\.py$|^Procfile$|^[^./]+$/.test(file));
 }
 
 /** The image of a tree without a Dockerfile, after all that had to be built was. */

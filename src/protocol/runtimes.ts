@@ -98,7 +98,16 @@ export class Runtimes {
   }
 
   async list(): Promise<RuntimeInfo[]> {
-    return Promise.all(NAMES.map((name) => this.#describe(name)));
+    return Promise.all(NAMES.map((name) => this.look(name)));
+  }
+
+  /** The newest Python that is here. Asks no more interpreters than it takes: shims of version managers are slow to answer. */
+  async newestPython(): Promise<RuntimeInfo | undefined> {
+    for (const name of NAMES.filter((each) => familyOf(each) === "python")) {
+      const info = await this.look(name);
+      if (info.isHere) return info;
+    }
+    return undefined;
   }
 
   /**
@@ -110,10 +119,11 @@ export class Runtimes {
     if (!this.#install) throw unavailable("this daemon has no folder for runtimes");
     await installNode(this.#install, runtime);
     this.#found.delete(runtime);
-    return await this.#describe(runtime);
+    return await this.look(runtime);
   }
 
-  async #describe(name: string): Promise<RuntimeInfo> {
+  /** What a name comes to. @throws PlatformError `RuntimeUnavailable` for one that is none. */
+  async look(name: string): Promise<RuntimeInfo> {
     const nothing = { name, path: undefined, version: undefined };
     if (familyOf(name) === "provided") return { ...nothing, isHere: true, remedy: undefined };
     try {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -11,6 +11,32 @@ import { type DevLine, startDev, type TestDev } from "./dev.fake.ts";
 const withoutPython = skipWithout("python3", spawnSync("python3", ["--version"]).status === 0);
 
 const answering = (text: string) => `export const handler = async () => ${JSON.stringify(text)};\n`;
+
+/** Runs a program on a terminal of its own, presses keys when it has said something, and tells how it ended. */
+const TERMINAL = `
+import os, pty, select, sys, termios, time
+steps = [("q quit", "?"), ("admin.key)", "i"), ("input of one", "\\r"), ('"hello"', "l"), ("not shown", "r"), ("stays live", "q")]
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+seen, begun = "", time.monotonic()
+while time.monotonic() - begun < 60:
+    if not select.select([fd], [], [], 0.1)[0]:
+        continue
+    try:
+        bytes = os.read(fd, 65536)
+    except OSError:
+        break
+    if not bytes:
+        break
+    seen += bytes.decode(errors="replace")
+    sys.stdout.write(bytes.decode(errors="replace"))
+    if steps and steps[0][0] in seen:
+        seen = ""
+        os.write(fd, steps.pop(0)[1].encode())
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.exit(status if not steps else 99)
+`;
 
 function isLive(...names: string[]) {
   return ({ type, functions }: DevLine) => type === "live" && String(functions) === names.join();
@@ -195,6 +221,71 @@ describe("lambda dev", () => {
           [],
         );
     }
+  });
+
+  it("takes a project by its lambda.yaml, which may change too", async () => {
+    using folder = makeFolder({
+      "lambda.yaml": "project: shop\nsecrets: [KEY]\nfunctions:\n  one: { path: code, timeout: 5s }\n",
+      ".env": "KEY=from .env\n",
+      "code/index.mjs": "export const handler = async () => process.env.KEY + process.env.MOOD;\n",
+    });
+    await using dev = await startDev(folder.path);
+    assert.deepEqual([dev.ready.project, (await dev.call("one")).text], ["shop", "from .envundefined"]);
+    const file = join(folder.path, "lambda.yaml");
+    const text = readFileSync(file, "utf8");
+    await change(dev, "one", () => writeFileSync(file, `${text}environment: { MOOD: good }\n`));
+    assert.equal((await dev.call("one")).text, "from .envgood");
+    const from = dev.lines.length;
+    writeFileSync(file, text.replace("timeout", "tiemout"));
+    const { message } = await dev.line(({ type }) => type === "problem", from);
+    assert.match(String(message), /^lambda\.yaml:4:22: unknown key "tiemout"; did you mean timeout\?/);
+    assert.equal((await dev.call("one")).text, "from .envgood");
+  });
+
+  it("lets a debugger attach to what serves now, always at the same port", async () => {
+    using folder = makeFolder({ "index.mjs": answering("1") });
+    await using dev = await startDev(folder.path, "--name", "one", "--inspect=29229");
+    const attach = ({ type, text }: DevLine) =>
+      type === "note" && /^one: debugger: attach to /.test(String(text));
+    const address = /[\d.]+:\d+$/.exec(String((await dev.line(attach)).text))?.[0];
+    const inspected = async () => {
+      const [target] = Object(await (await fetch(`http://${address}/json/list`)).json());
+      assert.ok(target.webSocketDebuggerUrl.startsWith(`ws://${address}/`));
+      return target.id;
+    };
+    const before = await inspected();
+    const from = dev.lines.length;
+    await change(dev, "one", () => writeFileSync(join(folder.path, "index.mjs"), answering("2")));
+    await dev.line(attach, from);
+    assert.notEqual(await inspected(), before);
+    assert.equal((await dev.call("one")).text, "2");
+  });
+
+  it("has keys on a terminal, and leaves it as it was", { skip: withoutPython }, async () => {
+    using folder = makeFolder({ "index.mjs": answering("hello"), "terminal.py": TERMINAL });
+    const args = [
+      join(folder.path, "terminal.py"),
+      join(ROOT, "bin/lambda"),
+      "dev",
+      folder.path,
+      "--name",
+      "one",
+      "--port",
+      "0",
+    ];
+    const ran = await run("python3", args, { env: { NO_COLOR: "1" } });
+    assert.equal(ran.code, 0, ran.stdout + ran.stderr);
+    for (const wanted of [
+      /watching .* · i invoke, o open, l logs, r rebuild, \? more, q quit/,
+      /export LAMBDA_SERVER=http:\/\/127\.0\.0\.1:\d+ LAMBDA_KEY=\$\(cat /,
+      /input of one \[\{\}\]: /,
+      /"hello"/,
+      /logs are not shown/,
+      /building everything again/,
+      /nothing is new in one: release 1 stays live/,
+      /stopped/,
+    ])
+      assert.match(ran.stdout, wanted);
   });
 
   it("keeps what it is told to keep, and goes on with it", async () => {

@@ -80,7 +80,10 @@ async function prepareApp(dir: string, folder: string): Promise<{ tree: string; 
     esbuild: undefined,
     timeLimitMs: 240_000,
   };
-  const runtimes = { list: async () => [] };
+  const runtimes = {
+    newestPython: async () => undefined,
+    look: async (name: string) => ({ name, isHere: false, path: undefined }),
+  };
   const settings = {
     runtime: undefined,
     kind: undefined,

@@ -5,6 +5,7 @@ import type { Command } from "../command.ts";
 import { ChangeGate, Overtaken } from "../dev/change-gate.ts";
 import { DevActions } from "../dev/dev-actions.ts";
 import { type DevDaemon, startDevDaemon } from "../dev/dev-daemon.ts";
+import type { DevDebug } from "../dev/dev-debug.ts";
 import { type DevKeys, openDevKeys } from "../dev/dev-keys.ts";
 import type { DevReport } from "../dev/dev-report.ts";
 import { type DevScreen, openDevScreen } from "../dev/dev-screen.ts";
@@ -18,9 +19,15 @@ import type { DeployOptions } from "./deploy.ts";
 export interface DevOptions extends DeployOptions {
   readonly port?: string;
   readonly data?: string;
+  /** True without a port. */
+  readonly inspect?: string | true;
 }
 
 const PORT_DEFAULT = 8_080;
+/** Node's own. */
+const INSPECT_PORT_DEFAULT = 9_229;
+/** What is looked at must neither stand still nor be stopped for being idle. */
+const DEBUG_FLAGS = ["--freeze-after", "0", "--idle-timeout", "86400"];
 const UNSETTLED_MS = 250;
 
 /** The user has asked it to end, which is how it ends. */
@@ -43,21 +50,22 @@ export async function dev(command: Command, path: string | undefined, options: D
     dataDir: options.data === undefined ? undefined : resolve(host.workingDir, options.data),
     port,
     environment: host.env,
-    flags: ["--allow-unsandboxed"],
+    flags: ["--allow-unsandboxed", ...(options.inspect === undefined ? [] : DEBUG_FLAGS)],
     onLog: (line) => sayLog(command, line),
     signal: ending.signal,
   });
   starting.catch(() => undefined);
   let source: DevSource;
   try {
-    source = await openDevSource(path ?? ".", options, host.workingDir);
+    source = await openDevSource(path ?? ".", options, host);
   } catch (error) {
     await (await starting.catch(() => undefined))?.[Symbol.asyncDispose]();
     throw error;
   }
   try {
     await using daemon = await starting;
-    const session = new DevSession(command, { daemon, source, ending, startedAt });
+    await using debug = options.inspect === undefined ? undefined : await openDebug(options.inspect);
+    const session = new DevSession(command, { daemon, source, debug, ending, startedAt });
     await session.run(port);
   } catch (error) {
     if (!(ending.signal.reason instanceof Asked)) throw error;
@@ -65,9 +73,16 @@ export async function dev(command: Command, path: string | undefined, options: D
   if (!output.isJson) output.note("stopped", "dim");
 }
 
+async function openDebug(inspect: string | true): Promise<DevDebug> {
+  const port = inspect === true ? INSPECT_PORT_DEFAULT : countOption("--inspect", inspect, 1);
+  return await (await import("../dev/dev-debug.ts")).openDevDebug(port);
+}
+
 interface SessionParts {
   readonly daemon: DevDaemon;
   readonly source: DevSource;
+  /** Undefined where nobody debugs. */
+  readonly debug: DevDebug | undefined;
   readonly ending: AbortController;
   /** Of `performance.now()`. */
   readonly startedAt: number;
@@ -104,7 +119,7 @@ class DevSession {
       api: this.#api,
       project: source.project,
       read: () => source.read(),
-      prepare: async (each) => ({ function: each, files: [] }),
+      prepare: async (each) => (await parts.debug?.prepare(each)) ?? { function: each, files: [] },
       report: (line) => this.#report(line),
     });
   }
@@ -196,7 +211,20 @@ class DevSession {
       this.#urls = line.urls;
       for (const name of Object.keys(line.urls)) this.#follow(name);
     }
-    this.#screen.show(line);
+    const heard = line.type === "log" ? this.#parts.debug?.heard(line.function, line.text) : undefined;
+    if (heard !== undefined && line.type === "log") this.#note(`${line.function}: ${heard}`);
+    else if (!this.#isDebugChatter(line)) this.#screen.show(line);
+  }
+
+  /** What Node says with every inspector that it opens. */
+  #isDebugChatter(line: DevReport): boolean {
+    return (
+      this.#parts.debug !== undefined &&
+      line.type === "log" &&
+      /^(For help, see: https:\/\/nodejs\.org|Debugger (attached|ending)|Waiting for the debugger to disconnect)/.test(
+        line.text,
+      )
+    );
   }
 
   #follow(name: string): void {

@@ -16,7 +16,8 @@ const PLACES = [
 export async function codeFrame(message: string, folder: string): Promise<string | undefined> {
   for (const pattern of PLACES) {
     for (const [, file = "", line = "", column] of message.matchAll(new RegExp(pattern, "g"))) {
-      if (file.includes("node_modules/")) continue;
+      // What a function prints decides no more than which of its own lines are shown.
+      if (file.includes("node_modules/") || file.split("/").includes("..")) continue;
       const text = await readFile(join(folder, file), "utf8").catch(() => undefined);
       const frame =
         text === undefined ? undefined : frameOf(text, Number(line), column ? Number(column) : undefined);

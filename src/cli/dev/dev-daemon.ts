@@ -60,7 +60,7 @@ export async function startDevDaemon(options: DevDaemonOptions): Promise<DevDaem
     const taken: number[] = [];
     for (let start = 1; ; start += 1) {
       const gateway = await findPort(options.port, taken, taken);
-      const control = await findPort(gateway + 1, taken, []);
+      const control = gateway === 0 ? 0 : await findPort(gateway + 1, taken, []);
       const running = await launch({ ...options, dataDir }, gateway, control);
       if (!("words" in running))
         return {

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, join, relative, resolve, sep } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { detectEntry } from "../../code/detect.ts";
 import { isPlatformError } from "../../core/errors.ts";
@@ -9,14 +9,16 @@ import { parseProjectName } from "../../core/release.ts";
 import { isReservedVariable } from "../../core/reserved-variables.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import { type DeployOptions, readDeploySettings } from "../commands/deploy.ts";
+import type { Host } from "../host.ts";
 import { functionName, nameFromPath } from "../names.ts";
+import { PROJECT_FILE } from "../project/project-name.ts";
 import { isCode, messageOf } from "../settings.ts";
 import type { WatchedFolder } from "./folder-watch.ts";
 
 /** A function as the files say it now. */
 export interface DevFunction {
   readonly name: string;
-  /** Absolute. */
+  /** Absolute: a folder, or a file that is all of it. Of an image that is named, the folder of the project. */
   readonly folder: string;
   /** What decides how code is made runnable: the options of a build. */
   readonly build: Readonly<Record<string, unknown>>;
@@ -37,6 +39,8 @@ export interface DevSource {
 
 export interface DevReading {
   readonly functions: readonly DevFunction[];
+  /** What a release has besides functions (docs/api.md). */
+  readonly besides: Readonly<Record<string, unknown>>;
   /** Worth a line, each said once. */
   readonly remarks: readonly string[];
 }
@@ -77,12 +81,17 @@ const OF_ONE: readonly (keyof DeployOptions)[] = [
 export async function openDevSource(
   path: string,
   options: DeployOptions,
-  workingDir: string,
+  host: Pick<Host, "workingDir" | "env">,
 ): Promise<DevSource> {
+  const { workingDir } = host;
   const root = resolve(workingDir, path);
   const facts = await stat(root).catch(() => undefined);
   if (!facts) throw usageError(`there is no ${path}`, "lambda init FOLDER makes a function to start from");
   if (!facts.isDirectory()) throw usageError(`${path} is a file: lambda dev takes the folder that it is in`);
+  if (await isFile(join(root, PROJECT_FILE))) {
+    const { openProjectSource } = await import("./project-source.ts");
+    return await openProjectSource(root, options, host);
+  }
   const { env: _env, envFile: _envFile, ...unchanging } = options;
   const settings = await readDeploySettings(unchanging, workingDir);
   const reader = new Reader(root, settings, options, workingDir);
@@ -160,7 +169,7 @@ class Reader {
         environment: { ...environment, ...textsOf(said) },
       });
     }
-    return { functions, remarks };
+    return { functions, besides: {}, remarks };
   }
 }
 
@@ -185,15 +194,11 @@ function textsOf(value: unknown): Record<string, string> {
   return Object.fromEntries(pairs.map(([name, text]) => [name, String(text)]));
 }
 
-/** Node's own grammar of such files (util.parseEnv). What the platform sets itself is left out, which is said. */
+/** What of `.env` is for a function: Node's own grammar of such files (util.parseEnv), without what the platform sets itself, which is said. */
 export async function readEnvFile(file: string, remarks: string[]): Promise<Record<string, string>> {
-  const text = await readFile(file, "utf8").catch((error: unknown) => {
-    if (isCode(error, "ENOENT")) return "";
-    throw CliError.local("FileUnusable", `cannot read ${file}: ${messageOf(error)}`);
-  });
   const environment: Record<string, string> = {};
   const left: string[] = [];
-  for (const [name, value] of Object.entries(parseEnv(text))) {
+  for (const [name, value] of Object.entries(await parseEnvFile(file))) {
     if (isReservedVariable(name) || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) left.push(name);
     else environment[name] = value ?? "";
   }
@@ -202,6 +207,15 @@ export async function readEnvFile(file: string, remarks: string[]): Promise<Reco
       `${ENV_FILE}: ${left.join(", ")} left out: the platform sets ${left.length === 1 ? "it" : "them"} itself, or the name cannot be one`,
     );
   return environment;
+}
+
+/** All of such a file; nothing if there is none. @throws CliError `FileUnusable` */
+export async function parseEnvFile(file: string): Promise<Readonly<Record<string, string | undefined>>> {
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return "";
+    throw CliError.local("FileUnusable", `cannot read ${file}: ${messageOf(error)}`);
+  });
+  return parseEnv(text);
 }
 
 type Found =
@@ -242,7 +256,7 @@ async function functionFolders(root: string): Promise<readonly string[]> {
 
 /** What runs in a folder; undefined if that does not show. */
 export async function detect(folder: string): Promise<Entry | { readonly kind: "image" } | undefined> {
-  if ((await stat(join(folder, "Dockerfile")).catch(() => undefined))?.isFile()) return { kind: "image" };
+  if (await isFile(join(folder, "Dockerfile"))) return { kind: "image" };
   try {
     return (await detectEntry(folder, PYTHON_HERE)).entry;
   } catch (error) {
@@ -252,7 +266,7 @@ export async function detect(folder: string): Promise<Entry | { readonly kind: "
 }
 
 /** What git leaves out is not watched, unless it is what runs: built by another tool, say. */
-async function watchedFolder(root: string, functions: readonly string[]): Promise<WatchedFolder> {
+export async function watchedFolder(root: string, functions: readonly string[]): Promise<WatchedFolder> {
   const own = [parseIgnoreRules([...DEV_IGNORED.slice(1), "node_modules/"].join("\n"))];
   const git = await rulesOf(join(root, ".gitignore"));
   const runs: string[] = [];
@@ -295,6 +309,10 @@ function topOf(entry: Awaited<ReturnType<typeof detect>>): string | undefined {
   }
 }
 
+export async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
+
 async function rulesOf(file: string): Promise<IgnoreRules> {
   return parseIgnoreRules(await readFile(file, "utf8").catch(() => ""));
 }
@@ -307,9 +325,4 @@ function projectName(root: string): string {
     .slice(0, 40)
     .replace(/-+$/, "");
   return parseProjectName(name) ?? "dev";
-}
-
-/** `path` below `root`, with `/` between names. */
-export function pathBelow(root: string, path: string): string {
-  return relative(root, path).split(sep).join("/");
 }

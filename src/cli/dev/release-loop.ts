@@ -2,10 +2,12 @@
  * Turns what the files say into releases: what has changed is built, all of it goes live in one step, and whatever does
  * not build or start leaves what is live as it is.
  */
-import type { Readable } from "node:stream";
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { Readable } from "node:stream";
 import { CliError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
-import { type PackagedFile, packageFolder } from "../package-folder.ts";
+import { openZip, type PackagedFile, packageFolder } from "../package-folder.ts";
 import { CodeInputs } from "./code-inputs.ts";
 import type { DevReport } from "./dev-report.ts";
 import { DEV_IGNORED, type DevFunction, type DevReading } from "./dev-source.ts";
@@ -53,6 +55,9 @@ export class ReleaseLoop {
   #live = new Map<string, Candidate>();
   /** What was tried last and failed, so that it is not tried again until it changes. */
   readonly #failed = new Map<string, string>();
+  /** What is live besides functions, and what was refused, as JSON. */
+  #besides = "{}";
+  #besidesFailed: string | undefined;
   readonly #goneSince = new Map<string, number>();
   readonly #said = new Set<string>();
 
@@ -93,7 +98,7 @@ export class ReleaseLoop {
     const { kept, isUnsettled } = this.#vanished(reading.functions);
     const looked = await Promise.all(reading.functions.map((each) => this.#look(each, options)));
     const candidates = [...kept, ...looked.flatMap(({ candidate }) => (candidate ? [candidate] : []))];
-    await this.#release(candidates, options.startedAt);
+    await this.#release(candidates, reading.besides, options.startedAt);
     return { isUnsettled: isUnsettled || looked.some((each) => each.isUnsettled) };
   }
 
@@ -126,9 +131,8 @@ export class ReleaseLoop {
     let inputs: string;
     try {
       prepared = await this.#parts.prepare(given);
-      const { folder, build } = prepared.function;
-      files = [...(await packageFolder(folder, DEV_IGNORED)).files, ...prepared.files];
-      inputs = await this.#inputs.hash(files, build);
+      files = [...(await filesOf(prepared.function)), ...prepared.files];
+      inputs = await this.#inputs.hash(files, prepared.function.build);
     } catch (error) {
       return this.#unreadable(given, before, error);
     }
@@ -177,8 +181,7 @@ export class ReleaseLoop {
     signal: AbortSignal,
   ): Promise<string> {
     const { api, project, report } = this.#parts;
-    const { openZip } = await import("../package-folder.ts");
-    const upload: Readable = await openZip(files);
+    const upload: Readable = files.length === 0 ? Readable.from([]) : await openZip(files);
     const stop = () =>
       upload.destroy(signal.reason instanceof Error ? signal.reason : new Error("overtaken"));
     signal.addEventListener("abort", stop);
@@ -203,10 +206,16 @@ export class ReleaseLoop {
   }
 
   /** All at once; if that fails and several have changed, one after the other, so that one does not hold up the others. */
-  async #release(candidates: readonly Candidate[], startedAt: number): Promise<void> {
+  async #release(
+    candidates: readonly Candidate[],
+    besides: DevReading["besides"],
+    startedAt: number,
+  ): Promise<void> {
     const changed = candidates.filter((each) => this.#isNews(each));
+    const isNews =
+      JSON.stringify(besides) !== this.#besides && JSON.stringify(besides) !== this.#besidesFailed;
     const isRemoved = [...this.#live.keys()].some((name) => !candidates.some((each) => each.name === name));
-    if (changed.length === 0 && !isRemoved) return;
+    if (changed.length === 0 && !isRemoved && !isNews) return;
     if (candidates.length === 0) {
       this.#parts.report({
         type: "problem",
@@ -216,14 +225,15 @@ export class ReleaseLoop {
       });
       return;
     }
-    if (await this.#tryRelease(candidates, changed, startedAt, changed.length > 1)) return;
+    const work = { besides, startedAt };
+    if (await this.#tryRelease(candidates, changed, { ...work, isTriedAgain: changed.length > 1 })) return;
     if (changed.length < 2) return;
     for (const one of changed) {
       const others = candidates
         .filter((each) => each.name !== one.name)
         .flatMap((each) => (this.#isNews(each) ? (this.#live.get(each.name) ?? []) : each))
         .map((each) => ({ ...each, build: undefined }));
-      await this.#tryRelease([...others, one], [one], startedAt, false);
+      await this.#tryRelease([...others, one], [one], { ...work, isTriedAgain: false });
     }
   }
 
@@ -236,8 +246,12 @@ export class ReleaseLoop {
   async #tryRelease(
     candidates: readonly Candidate[],
     changed: readonly Candidate[],
-    startedAt: number,
-    isTriedAgain: boolean,
+    work: {
+      readonly besides: DevReading["besides"];
+      readonly startedAt: number;
+      /** What does not start is tried again by itself. */
+      readonly isTriedAgain: boolean;
+    },
   ): Promise<boolean> {
     const { api, project, report } = this.#parts;
     const functions = Object.fromEntries(
@@ -246,7 +260,7 @@ export class ReleaseLoop {
         { ...settings, inputs, ...(build && { build }) },
       ]),
     );
-    const body = { functions, description: "lambda dev", adopt: true, prune: true };
+    const body = { ...work.besides, functions, description: "lambda dev", adopt: true, prune: true };
     try {
       const lines = api.lines("POST", `/v1/projects/${project}/releases`, {
         body,
@@ -257,6 +271,7 @@ export class ReleaseLoop {
         if (event?.type === "error") throw CliError.fromServer(undefined, event.code, event.message);
         if (event?.type !== "done") continue;
         this.#live = new Map(candidates.map((each) => [each.name, each]));
+        this.#besides = JSON.stringify(work.besides);
         for (const { name } of changed) this.#failed.delete(name);
         report({
           type: "live",
@@ -264,14 +279,15 @@ export class ReleaseLoop {
           isNew: !event.isMade,
           functions: changed.map(({ name }) => name),
           urls: event.urls,
-          tookMs: Math.round(performance.now() - startedAt),
+          tookMs: Math.round(performance.now() - work.startedAt),
         });
         return true;
       }
     } catch (error) {
       if (!(error instanceof CliError) || error.code === "ServerUnreachable") throw error;
-      if (isTriedAgain && error.code === "ReleaseFailed") return false;
+      if (work.isTriedAgain) return false;
       for (const { name, inputs } of changed) this.#failed.set(name, inputs);
+      if (changed.length === 0) this.#besidesFailed = JSON.stringify(work.besides);
       const [one] = changed;
       report({
         type: "problem",
@@ -283,6 +299,15 @@ export class ReleaseLoop {
     }
     throw CliError.local("ServerUnreachable", `${api.server} ended the release without saying how`);
   }
+}
+
+/** None of an image that is named, one of a file. */
+async function filesOf({ folder, build }: DevFunction): Promise<readonly PackagedFile[]> {
+  if (build.image !== undefined) return [];
+  const facts = await stat(folder);
+  if (facts.isDirectory()) return (await packageFolder(folder, DEV_IGNORED)).files;
+  const isExecutable = (facts.mode & 0o111) !== 0;
+  return [{ path: basename(folder), source: folder, bytes: facts.size, isExecutable }];
 }
 
 function withHint({ message, hint }: CliError): string {

@@ -27,18 +27,7 @@ export async function openFunctionSource(
   name: string,
   section: FunctionSections,
 ): Promise<FunctionSource> {
-  const { command } = section;
-  const settings = {
-    runtime: section.runtime,
-    kind: section.kind,
-    handler: section.handler,
-    module: section.module,
-    command: typeof command === "string" ? splitWords(`functions.${name}.command`, command) : command,
-    package: section.package,
-    allowScripts: section.allowScripts,
-    build: section.build,
-    image: section.image,
-  };
+  const settings = buildSettings(name, section);
   if (section.image !== undefined) {
     const inputs = await hashInputs([], settings);
     return { name, inputs, detail: section.image, options: settings, open: async () => new Uint8Array() };
@@ -77,5 +66,21 @@ export async function openFunctionSource(
     detail: file.path,
     options: { ...settings, fileName: file.path },
     open: async () => createReadStream(path),
+  };
+}
+
+/** What decides how code is made runnable; docs/api.md has the members. */
+export function buildSettings(name: string, section: FunctionSections): Readonly<Record<string, unknown>> {
+  const { command } = section;
+  return {
+    runtime: section.runtime,
+    kind: section.kind,
+    handler: section.handler,
+    module: section.module,
+    command: typeof command === "string" ? splitWords(`functions.${name}.command`, command) : command,
+    package: section.package,
+    allowScripts: section.allowScripts,
+    build: section.build,
+    image: section.image,
   };
 }
