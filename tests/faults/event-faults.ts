@@ -100,7 +100,15 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
 
     let request = 0;
     while (kills < options.kills) {
-      daemon = await startDaemon(join(dir, "data"), options.fault);
+      try {
+        daemon = await startDaemon(join(dir, "data"), options.fault);
+      } catch (error) {
+        if (!(error instanceof DiedOfFault)) throw error;
+        // What its predecessors left to do was enough to come by the point.
+        kills += 1;
+        inFlight += countRunning(join(dir, "data"));
+        continue;
+      }
       // The first has no killed predecessor.
       if (kills > 0) readyMs.push(daemon.readyMs);
       else calmReadyMs.push(Math.round(daemon.readyMs));
@@ -291,7 +299,14 @@ interface Daemon {
   stop(): Promise<void>;
 }
 
-/** The daemon itself, without the start script, so that it is what a signal reaches. */
+/** The daemon killed itself before it was ready. */
+class DiedOfFault extends Error {}
+
+/**
+ * The daemon itself, without the start script, so that it is what a signal reaches.
+ *
+ * @throws DiedOfFault
+ */
 async function startDaemon(dataDir: string, fault?: string): Promise<Daemon> {
   const startedAt = performance.now();
   const listen = ["--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0"];
@@ -306,7 +321,9 @@ async function startDaemon(dataDir: string, fault?: string): Promise<Daemon> {
   const exited = once(child, "exit");
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
-  const line = await firstLine(child, exited, () => said);
+  const line = await firstLine(child, exited, () => said).catch((error: unknown) => {
+    throw fault !== undefined && child.signalCode === "SIGKILL" ? new DiedOfFault(fault) : error;
+  });
   const readyMs = performance.now() - startedAt;
   const ports = /gateway=\S+:(\d+) control=\S+:(\d+)/.exec(line);
   if (!ports) throw new Error(`the daemon is not ready: ${line} ${said}`);
