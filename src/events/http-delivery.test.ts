@@ -35,7 +35,8 @@ const to = (url: string) => ({ id: ID, url, body: Buffer.from('{"ü":1}'), depth
 const never = { signal: new AbortController().signal };
 
 describe("a delivery", () => {
-  const deliver = newHttpDelivery({ secret, allowsPrivate: true, timeoutMs: 300 });
+  const deliver = newHttpDelivery({ secret, allowsPrivate: true, timeoutMs: 30_000 });
+  const impatient = newHttpDelivery({ secret, allowsPrivate: true, timeoutMs: 300 });
 
   it("is a POST of the record, signed over id, time and body", async () => {
     let seen: unknown;
@@ -79,7 +80,7 @@ describe("a delivery", () => {
   ] as const) {
     it(`takes ${why} as a setback`, async () => {
       await using sink = await startSink((_, response) => void answer(response));
-      const verdict = await deliver(to(sink.url), never);
+      const verdict = await impatient(to(sink.url), never);
       assert.equal(verdict.kind === "setback" && verdict.outcome, "unavailable");
     });
   }
