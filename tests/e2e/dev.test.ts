@@ -225,12 +225,14 @@ describe("lambda dev", () => {
 
   it("takes a project by its lambda.yaml, which may change too", async () => {
     using folder = makeFolder({
-      "lambda.yaml": "project: shop\nsecrets: [KEY]\nfunctions:\n  one: { path: code, timeout: 5s }\n",
+      "lambda.yaml":
+        "project: shop\nsecrets: [KEY]\nfunctions:\n  one: { path: code, timeout: 5s }\nroutes:\n  GET /mood: { function: one, host: shop.localhost }\n",
       ".env": "KEY=from .env\n",
       "code/index.mjs": "export const handler = async () => process.env.KEY + process.env.MOOD;\n",
     });
     await using dev = await startDev(folder.path);
     assert.deepEqual([dev.ready.project, (await dev.call("one")).text], ["shop", "from .envundefined"]);
+    assert.equal((await dev.call("shop", "/mood")).text, "from .envundefined");
     const file = join(folder.path, "lambda.yaml");
     const text = readFileSync(file, "utf8");
     await change(dev, "one", () => writeFileSync(file, `${text}environment: { MOOD: good }\n`));

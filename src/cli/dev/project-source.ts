@@ -5,7 +5,7 @@ import type { Host } from "../host.ts";
 import { projectOptions } from "../project/deploy-options.ts";
 import { buildSettings } from "../project/function-source.ts";
 import { type Project, readProject } from "../project/read-project.ts";
-import { functionOrder, given, scheduleOrder } from "../project/release-order.ts";
+import { besidesOrder, functionOrder, given } from "../project/release-order.ts";
 import {
   type DevFunction,
   type DevSource,
@@ -44,17 +44,13 @@ export async function openProjectSource(
     watched,
     async read() {
       const { project, variables } = await read();
-      const { functions, schedules = {} } = project.sections;
+      const { functions } = project.sections;
       const remarks: string[] = [];
       return {
         functions: await Promise.all(
           Object.keys(functions).map((name) => functionOf(project, name, variables, remarks)),
         ),
-        besides: {
-          schedules: Object.fromEntries(
-            Object.entries(schedules).map(([name, section]) => [name, scheduleOrder(section)]),
-          ),
-        },
+        besides: besidesOrder(project),
         remarks,
       };
     },

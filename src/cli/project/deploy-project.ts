@@ -11,7 +11,7 @@ import { formatSpan, plural } from "../units.ts";
 import { Fields } from "../wire.ts";
 import { type FunctionSource, openFunctionSource } from "./function-source.ts";
 import { type Project, readProject } from "./read-project.ts";
-import { functionOrder, given, routeOrder, scheduleOrder, type Variables } from "./release-order.ts";
+import { besidesOrder, functionOrder, given, type Variables } from "./release-order.ts";
 import { differenceLines, type ReleaseView, readDifference, readRelease } from "./release-view.ts";
 
 export interface ProjectDeployOptions {
@@ -68,10 +68,7 @@ export async function deployProject(
         return [name, { ...functionOrder(project, section, variables), ...order }];
       }),
     ),
-    schedules: Object.fromEntries(
-      Object.entries(project.sections.schedules ?? {}).map(([key, section]) => [key, scheduleOrder(section)]),
-    ),
-    routes: Object.entries(project.sections.routes ?? {}).map(([key, section]) => routeOrder(key, section)),
+    ...besidesOrder(project),
     commit,
     by: `${userInfo().username}@${hostname()}`,
     description: options.description,

@@ -68,3 +68,13 @@ function expressionOf({ cron, rate, at = "" }: ScheduleSections): string {
 export function given(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
+
+/** What a release has besides functions. */
+export function besidesOrder({ sections }: Project): Readonly<Record<string, unknown>> {
+  return {
+    schedules: Object.fromEntries(
+      Object.entries(sections.schedules ?? {}).map(([name, section]) => [name, scheduleOrder(section)]),
+    ),
+    routes: Object.entries(sections.routes ?? {}).map(([key, section]) => routeOrder(key, section)),
+  };
+}
