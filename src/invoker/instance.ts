@@ -92,8 +92,9 @@ export class Instance implements AsyncDisposable {
     return this.#parts.version;
   }
 
-  get isGone(): boolean {
-    return this.#state === "gone";
+  /** Resolves when nothing of it is left. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
   }
 
   get isIdle(): boolean {

@@ -263,6 +263,31 @@ describe("Invoker", () => {
     await host.invoker[Symbol.asyncDispose]();
   });
 
+  it("leaves an instance its credentials until its last call is through", async () => {
+    const slow = newGate();
+    const quick = newGate();
+    const host = openTestHost({
+      answer: ({ input }) =>
+        input.kind === "event" && input.payload.length > 2 ? slow.pass() : quick.pass(),
+    });
+    const old = targetOf({ revision: "r1", slotsPerInstance: 2 });
+    const last = host.invoker.invoke(old, requestOf("slow"), patient);
+    await slow.untilWaiting(1);
+    const first = host.invoker.invoke(old, requestOf(), patient);
+    await quick.untilWaiting(1);
+    const fresh = targetOf({ revision: "r2" });
+    host.invoker.functionChanged(fresh.record.name, fresh.record);
+    quick.open();
+    await first;
+    await nextTurn();
+    assert.deepEqual([[...host.alive], host.grants], [[1], [{ areValid: true }]]);
+    slow.open();
+    await last;
+    while (host.grants.some(({ areValid }) => areValid)) await nextTurn();
+    assert.deepEqual([...host.alive], []);
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
   it("makes room on a full host by stopping the instance that is worth least", async () => {
     // Dear to start beside the others, however busy this machine is.
     const start = async ({ number }: { readonly number: number }) => {

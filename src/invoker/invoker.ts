@@ -330,18 +330,13 @@ export class Invoker implements Invocations, AsyncDisposable {
       this.#makeRoom();
       const grant = await this.#parts.grants?.issue(pool.version, pool.release);
       const isKept = pool.started < pool.instancesMin;
-      // An instance that is started anew within its start leaves, too; it goes on with the same credentials.
-      let isUp = false;
       const starting = startInstance(
         { ...this.#parts, ready: this.#ready },
         pool.version,
         {
           liveVersion,
           freed: (instance) => pool.freed(instance),
-          left: (instance) => {
-            if (isUp) grant?.revoke();
-            pool.left(instance);
-          },
+          left: (instance) => pool.left(instance),
           hosts: grant?.hosts,
           environment: { ...grant?.environment, ...(isKept && KEPT_ENVIRONMENT) },
         },
@@ -349,8 +344,8 @@ export class Invoker implements Invocations, AsyncDisposable {
       );
       try {
         const instance = await starting;
-        isUp = true;
-        if (instance.isGone) grant?.revoke();
+        // Not when it takes no more calls: those that it has may call this server still.
+        if (grant) void instance.gone.then(() => grant.revoke());
         return instance;
       } catch (error) {
         grant?.revoke();

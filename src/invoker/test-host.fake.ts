@@ -43,6 +43,8 @@ export function openTestHost(
     readonly text: string;
   }[] = [];
   const ended: string[] = [];
+  /** What each instance may call this server with. */
+  const grants: { areValid: boolean }[] = [];
 
   const records: Records = {
     begin: (facts: InvocationFacts) => ({
@@ -154,6 +156,13 @@ export function openTestHost(
       idleMsMax: policy.idleMsMax ?? 60_000,
       freezeAfterMs: policy.freezeAfterMs,
     },
+    grants: {
+      issue: async () => {
+        const credentials = { areValid: true };
+        grants.push(credentials);
+        return { environment: {}, revoke: () => (credentials.areValid = false) };
+      },
+    },
     log: silentLog,
     ...(policy.initMsMax !== undefined && { initMsMax: policy.initMsMax }),
   });
@@ -164,6 +173,7 @@ export function openTestHost(
     ended,
     alive,
     frozen,
+    grants,
     /** Resolves when so many stand still. */
     async untilFrozen(count: number): Promise<void> {
       while (frozen.size < count) await new Promise<void>((resolve) => (hasFrozen = resolve));
