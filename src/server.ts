@@ -23,6 +23,7 @@ import { openRecords } from "./records/file-records.ts";
 import { newHostLoad } from "./records/host-load.ts";
 import { openMetrics } from "./records/metrics/file-metrics.ts";
 import type { Metrics } from "./records/metrics/metrics.ts";
+import { openCanaries } from "./registry/canary-keeper.ts";
 import { openFunctions } from "./registry/function-registry.ts";
 import type { Driver } from "./sandbox/driver.ts";
 import { openLocalDriver } from "./sandbox/local/driver.ts";
@@ -159,10 +160,16 @@ export async function startServer(parts: {
       clock,
       removed: (name) => routing.book.functionRemoved(name),
       changed: (name) =>
-        void tellOfChange([invoker, packs, provisioned, images.keeper, sources], functions, name, log),
+        void tellOfChange(
+          [invoker, packs, provisioned, canaries, images.keeper, sources],
+          functions,
+          name,
+          log,
+        ),
     });
     const routing = await openRouting({ config, store, keys: openingKeys, functions, clock });
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
+    const canaries = scope.own(openCanaries({ functions, metrics, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
     );
@@ -268,6 +275,7 @@ export async function startServer(parts: {
       depot,
       records,
       metrics,
+      canaries,
       hostLoad: newHostLoad(),
       layers: store.layers,
       schedules: store.schedules,
@@ -328,6 +336,7 @@ export async function startServer(parts: {
         sources.failed,
         invoker.failed,
         provisioned.failed,
+        canaries.failed,
         retention.failed,
         deployments.failed,
       ]),

@@ -16,6 +16,8 @@ export interface FunctionView {
   readonly modifiedAt: number;
   readonly code: CodeView;
   readonly config: ConfigView;
+  /** The latest, for `readCanary`. */
+  readonly canary: unknown;
   readonly instances: { readonly idle: number; readonly busy: number; readonly starting: number };
 }
 
@@ -119,6 +121,8 @@ export type DeployEvent =
       /** Why it is live and yet does not start. */
       readonly readyError: string | undefined;
       readonly url: string;
+      /** Set if only a share of the calls goes to it, for `readCanary`. */
+      readonly canary: unknown;
     }
   | {
       readonly type: "error";
@@ -142,6 +146,7 @@ export function readFunction(value: unknown): FunctionView {
     modifiedAt: latest.number("modifiedAt"),
     code: readCode(latest.object("code")),
     config: readConfig(latest.object("config")),
+    canary: fields.value("canary"),
     instances: {
       idle: instances?.number("idle") ?? 0,
       busy: instances?.number("busy") ?? 0,
@@ -281,6 +286,7 @@ export function readDeployEvent(value: unknown): DeployEvent | undefined {
         readyMs: fields.optionalNumber("readyMs"),
         readyError: fields.optionalText("readyError"),
         url: fields.text("url"),
+        canary: fields.value("canary"),
       };
     case "error": {
       const error = fields.object("error");

@@ -1,3 +1,4 @@
+import type { Canary } from "./canary.ts";
 import type { EventInvokeConfig } from "./event.ts";
 import type { FunctionSettings } from "./function-settings.ts";
 import type { FunctionName } from "./ids.ts";
@@ -250,4 +251,6 @@ export interface FunctionRecord {
   readonly settings: FunctionSettings;
   /** Set where the function belongs to a project: it changes with that only. */
   readonly membership?: Membership | undefined;
+  /** Versions that were tried on a share of the calls, newest first; left out where there was none. */
+  readonly canaries?: readonly Canary[] | undefined;
 }

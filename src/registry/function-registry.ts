@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { type CanaryDecision, type CanaryPlan, runningCanary } from "../core/canary.ts";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError, PlatformError } from "../core/errors.ts";
 import type { EventInvokeConfig } from "../core/event.ts";
@@ -24,12 +25,14 @@ import {
   changeRecord,
   createFunction,
   deployOver,
+  endCanary,
   type PublishedStep,
   publishAside,
   publishLatest,
   rollBackTo,
   type Stamp,
   type Step,
+  startCanary,
 } from "./function-states.ts";
 import type {
   ChangeTogether,
@@ -191,6 +194,33 @@ class FunctionRegistry implements Functions, FunctionsTogether {
     return { record, version };
   }
 
+  async startCanary(name: FunctionName, version: number, plan: CanaryPlan): Promise<FunctionRecord> {
+    const { record } = await this.#change(name, async (current, stamp) => {
+      refuseMember(current);
+      const published = await this.#registry.findVersion(name, version);
+      if (!published) throw versionNotFound(name, version);
+      return startCanary(current, version, plan, stamp);
+    });
+    return record;
+  }
+
+  async endCanary(name: FunctionName, version: number, decision: CanaryDecision): Promise<FunctionRecord> {
+    const { record } = await this.#change(name, async (current, stamp) => {
+      const [canary] = current.canaries ?? [];
+      if (!canary || canary.version !== version || canary.decision) {
+        throw conflict(
+          `version ${version} of "${name}" is no canary any more; lambda canary ${name} shows why`,
+        );
+      }
+      if (decision.outcome !== "promoted") return endCanary(current, undefined, decision, stamp);
+      refuseMember(current);
+      const published = await this.#registry.findVersion(name, version);
+      if (!published) throw versionNotFound(name, version);
+      return endCanary(current, published, decision, stamp);
+    });
+    return record;
+  }
+
   remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void> {
     return this.#turns.take(name, async () => {
       const current = await this.#registry.findFunction(name);
@@ -226,6 +256,11 @@ class FunctionRegistry implements Functions, FunctionsTogether {
       if (alias) {
         throw conflict(
           `version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`,
+        );
+      }
+      if (runningCanary(current)?.version === number) {
+        throw conflict(
+          `version ${number} of "${name}" is a canary and takes calls; end it first: lambda canary ${name} --abort`,
         );
       }
       // `$LATEST` goes on as it is; it merely equals no number any more.

@@ -2,6 +2,7 @@
  * The states a function goes through: pure steps from one record to the next, each one generation on. The registry
  * reads, applies one of these, and saves.
  */
+import { CANARIES_KEPT, type Canary, type CanaryDecision, type CanaryPlan, decided } from "../core/canary.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import type { FunctionChange, NewFunction } from "./functions.ts";
@@ -84,7 +85,12 @@ export function changeLatest(record: FunctionRecord, change: FunctionChange, sta
     stamp,
   );
   const isSame = changedMembers(latest, next).length === 0;
-  return changeRecord(record, { latest: next, liveVersion: isSame ? record.liveVersion : undefined });
+  if (isSame) return changeRecord(record, { latest: next });
+  return changeRecord(record, {
+    latest: next,
+    liveVersion: undefined,
+    ...superseded(record, "$LATEST was changed", stamp),
+  });
 }
 
 /** Lambda gives `$LATEST` a new revision when it is published. */
@@ -99,7 +105,13 @@ export function publishLatest(
 
 export function deployOver(record: FunctionRecord, deployed: NewFunction, stamp: Stamp): PublishedStep {
   const { concurrencyMax, tags } = deployed;
-  const changed = changeRecord(record, { latest: latestOf(deployed, stamp), concurrencyMax, tags });
+  const reason = `version ${record.nextVersion} was deployed`;
+  const changed = changeRecord(record, {
+    latest: latestOf(deployed, stamp),
+    concurrencyMax,
+    tags,
+    ...superseded(record, reason, stamp),
+  });
   return alsoPublished(changed, stamp);
 }
 
@@ -108,7 +120,47 @@ export function rollBackTo(record: FunctionRecord, version: Version, stamp: Stam
   return changeRecord(record, {
     latest: latestOf({ name: record.name, code: version.code, config: version.config }, stamp),
     liveVersion: Number(version.label),
+    ...superseded(record, `it was rolled back to version ${version.label}`, stamp),
   });
+}
+
+/** A published version begins to take a share of the calls; one that took some before takes none any more. */
+export function startCanary(
+  record: FunctionRecord,
+  version: number,
+  plan: CanaryPlan,
+  { now }: Pick<Stamp, "now">,
+): Step {
+  const reason = `version ${version} is tried instead`;
+  const before = decided(record.canaries, { outcome: "superseded", at: now, reason }) ?? [];
+  const canary: Canary = {
+    ...plan,
+    version,
+    ...(record.liveVersion !== undefined && { from: record.liveVersion }),
+    startedAt: now,
+    endsAt: now + plan.forMs,
+  };
+  return changeRecord(record, { canaries: [canary, ...before].slice(0, CANARIES_KEPT) });
+}
+
+/** `promoted` is what becomes live, of a canary that does. */
+export function endCanary(
+  record: FunctionRecord,
+  promoted: Version | undefined,
+  decision: CanaryDecision,
+  stamp: Stamp,
+): Step {
+  const before = { ...record, canaries: decided(record.canaries, decision) };
+  return promoted ? rollBackTo(before, promoted, stamp) : changeRecord(before, {});
+}
+
+/** What is tried is compared with what is live: when that changes, it is over. */
+function superseded(
+  { canaries }: FunctionRecord,
+  reason: string,
+  { now }: Pick<Stamp, "now">,
+): Pick<FunctionRecord, "canaries"> {
+  return canaries ? { canaries: decided(canaries, { outcome: "superseded", at: now, reason }) } : {};
 }
 
 function latestOf(

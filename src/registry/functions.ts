@@ -1,3 +1,4 @@
+import type { CanaryDecision, CanaryPlan } from "../core/canary.ts";
 import type { EventInvokeConfig } from "../core/event.ts";
 import type {
   Alias,
@@ -55,6 +56,16 @@ export interface Functions {
     name: FunctionName,
     to: number | undefined,
   ): Promise<{ readonly record: FunctionRecord; readonly version: Version }>;
+  /**
+   * Lets a published version take a share of the calls without a qualifier. A canary that runs is superseded by it, as it is
+   * by whatever changes what is live. @throws `ResourceConflict` for a function of a project.
+   */
+  startCanary(name: FunctionName, version: number, plan: CanaryPlan): Promise<FunctionRecord>;
+  /**
+   * Ends the canary of that version, if it runs: its version goes live if it is promoted. @throws `ResourceConflict` if it
+   * does not run (any more).
+   */
+  endCanary(name: FunctionName, version: number, decision: CanaryDecision): Promise<FunctionRecord>;
   /** @throws `ResourceConflict` for a function in the live release of a project, unless that is `ofProject`. */
   remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void>;
   getVersion(name: FunctionName, number: number): Promise<Version>;
@@ -63,7 +74,7 @@ export interface Functions {
     name: FunctionName,
     page: { readonly after: number; readonly limit: number },
   ): Promise<Version[]>;
-  /** No error if that version is not there. What is live goes on running. @throws `ResourceConflict` if an alias points at it. */
+  /** No error if that version is not there. What is live goes on running. @throws `ResourceConflict` if an alias points at it, or it is a canary. */
   removeVersion(name: FunctionName, number: number): Promise<void>;
   /** @throws `AliasExists`, `InvalidRequest` for a bad name or weight, `VersionNotFound` for what it points at. */
   createAlias(name: FunctionName, alias: NewAlias): Promise<Alias>;

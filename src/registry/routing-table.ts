@@ -1,3 +1,4 @@
+import { runningCanary } from "../core/canary.ts";
 import type { FunctionRecord, Version, VersionLabel } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import {
@@ -38,7 +39,7 @@ export class RoutingTable {
     const entry = this.#entries.get(name);
     if (!entry) return undefined;
     entry.wasUsed = true;
-    if (qualifier === undefined) return entry.plain;
+    if (qualifier === undefined) return entry.plain ?? entry.drawPlain(this.#random);
     const release = releaseOf(entry.record, qualifier);
     if (!release) return entry.find(qualifier, this.#random);
     const number = this.findRelease(release)?.get(name);
@@ -118,11 +119,13 @@ function liveReleaseOf(membership: Membership | undefined): ReleaseRef | undefin
 }
 
 /**
- * The versions a qualifier can lead to, one or two; none if no alias has that name and it is no version either. In a
+ * The versions a qualifier can lead to, one or two (a split alias, a canary); none if no alias has that name and it is no version either. In a
  * project, what is live runs as the version that it is, so that every release has instances of its own.
  */
 export function labelsOf(record: FunctionRecord, qualifier: string | undefined): readonly VersionLabel[] {
   if (qualifier === undefined || qualifier === "$LATEST") {
+    const canary = qualifier === undefined ? runningCanary(record) : undefined;
+    if (canary) return ["$LATEST", `${canary.version}`];
     if (!record.membership) return ["$LATEST"];
     return record.liveVersion === undefined ? [] : [`${record.liveVersion}`];
   }
@@ -145,8 +148,9 @@ interface Route {
 class Entry {
   readonly record: FunctionRecord;
   readonly versions: Map<VersionLabel, Version>;
-  /** Undefined while the version is not here that it leads to. */
+  /** Undefined while the version is not here that it leads to, and while there is a canary, which is drawn by each call. */
   plain: Target | undefined;
+  #canary: Route | undefined;
   /** Called since the hand last passed. */
   wasUsed = false;
   /** Made on demand; a call then finds its target ready. */
@@ -159,8 +163,27 @@ class Entry {
   }
 
   #findPlain(): Target | undefined {
-    const [label] = labelsOf(this.record, undefined);
-    return label && this.#target(undefined, label);
+    const [label, tried] = labelsOf(this.record, undefined);
+    return label && !tried ? this.#target(undefined, label) : undefined;
+  }
+
+  /** Of a function with a canary; undefined without one, or while its version is not here. */
+  drawPlain(random: () => number): Target | undefined {
+    this.#canary ??= this.#findCanary();
+    if (!this.#canary) return undefined;
+    const { first, second, weight } = this.#canary;
+    return drawsSecond(weight, random) ? second : first;
+  }
+
+  #findCanary(): Route | undefined {
+    const canary = runningCanary(this.record);
+    const live = this.#target(undefined, "$LATEST");
+    const tried = canary && this.#target(undefined, `${canary.version}`);
+    if (!canary || !live || !tried) return undefined;
+    const { sticky, share, startedAt } = canary;
+    if (!sticky) return { first: live, second: tried, weight: share };
+    const sides = { sticky, share, startedAt, live, tried };
+    return { first: { ...live, canary: sides }, second: { ...tried, canary: sides }, weight: share };
   }
 
   findReleased(release: ReleaseRef, number: number): Target | undefined {
@@ -191,6 +214,7 @@ class Entry {
 
   removeVersion(label: VersionLabel): void {
     this.versions.delete(label);
+    this.#canary = undefined;
     this.#routes.clear();
   }
 

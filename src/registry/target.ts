@@ -1,3 +1,4 @@
+import type { StickyKey } from "../core/canary.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import { formatRelease, type ReleaseRef } from "../core/release.ts";
 
@@ -11,6 +12,17 @@ export interface Target {
   readonly release?: ReleaseRef | undefined;
   /** The caller was in that release, or has named it; otherwise it is the one that is live now. */
   readonly isPinned?: boolean;
+  /** Set while a canary runs whose callers stay on one side: who has their key chooses by it, instead of the draw. */
+  readonly canary?: CanarySides;
+}
+
+export interface CanarySides {
+  readonly sticky: StickyKey;
+  readonly share: number;
+  /** Of the canary; keys are spread anew by it. */
+  readonly startedAt: number;
+  readonly live: Target;
+  readonly tried: Target;
 }
 
 /** What leads to the same target later, whatever is live by then. */

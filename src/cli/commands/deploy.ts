@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
+import { type CanaryOptions, canaryLine, readCanary, readCanaryOptions } from "../canary-view.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { CallOptions } from "../client.ts";
 import type { Command } from "../command.ts";
@@ -13,7 +14,7 @@ import { countOption, cpusOption, formatBytes, mibOption, plural, spanOption } f
 import { type DeployEvent, readDeployEvent } from "../wire.ts";
 import { splitWords } from "../words.ts";
 
-export interface DeployOptions {
+export interface DeployOptions extends CanaryOptions {
   readonly name?: string;
   /** An image instead of a path. */
   readonly image?: string;
@@ -61,6 +62,12 @@ export async function deploy(
   const { host, output } = command;
   const folder = resolve(host.workingDir, path ?? ".");
   if (options.image === undefined && (await isProject(folder))) {
+    if (readCanaryOptions(options)) {
+      throw usageError(
+        "--canary is for single functions; releases of projects cannot be canaries",
+        "lambda deploy --preview makes a release that is reached beside what is live",
+      );
+    }
     const [{ deployProject }, { projectOptions }] = await Promise.all([
       import("../project/deploy-project.ts"),
       import("../project/deploy-options.ts"),
@@ -71,7 +78,9 @@ export async function deploy(
   refuseProjectOptions(options);
   const { name, event, line } = await runDeploy(command, path, options);
   if (output.isJson) await output.json({ name, ...withoutType(line) });
-  else await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
+  else if (event.canary === undefined)
+    await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
+  else await output.write(`${name} at ${event.url}: ${canaryLine(readCanary(event.canary))}\n`);
   // The server has said why; calls get the same error, and a function may wait for something else to come up.
   if (event.readyError !== undefined) {
     output.note(
@@ -261,6 +270,7 @@ export async function readDeploySettings(
     description: options.description,
     allowScripts: options.allowScripts ? true : undefined,
     build: options.build ? undefined : false,
+    canary: readCanaryOptions(options),
   };
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }

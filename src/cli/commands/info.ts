@@ -1,3 +1,4 @@
+import { canaryLine, readCanary } from "../canary-view.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
 import { formatFacts } from "../table.ts";
@@ -22,6 +23,7 @@ function formatFunction(view: FunctionView): string {
       "Live version",
       view.liveVersion === undefined ? "none ($LATEST was changed since)" : String(view.liveVersion),
     ],
+    ["Canary", view.canary === undefined ? undefined : canaryLine(readCanary(view.canary))],
     ["Versions", String(view.versions)],
     ["Aliases", view.aliases.map((alias) => `${alias.name} → ${alias.version}`).join(", ")],
     ["Runtime", config.runtime],

@@ -121,6 +121,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       },
     },
     metrics,
+    canaries: { figuresOf: async () => ({ calls: 0, errors: 0 }) },
     hostLoad: newHostLoad(),
     layers: store.layers,
     schedules: store.schedules,

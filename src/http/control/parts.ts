@@ -13,6 +13,7 @@ import type { Invocations } from "../../invoker/invocations.ts";
 import type { HostLoad } from "../../records/host-load.ts";
 import type { MetricReader } from "../../records/metrics/metrics.ts";
 import type { Records } from "../../records/records.ts";
+import type { CanaryKeeper } from "../../registry/canary-keeper.ts";
 import type { Functions, FunctionsTogether } from "../../registry/functions.ts";
 import type { ReleaseListener } from "../../registry/projects.ts";
 import type { RouteBook } from "../../registry/route-book.ts";
@@ -44,6 +45,7 @@ export interface ControlParts {
   readonly depot: Pick<CodeDepot, "takeIn" | "findArchive" | "merge">;
   readonly records: Pick<Records, "read" | "forget">;
   readonly metrics: MetricReader;
+  readonly canaries: Pick<CanaryKeeper, "figuresOf">;
   readonly hostLoad: HostLoad;
   readonly layers: Layers;
   readonly projects: {

@@ -16,6 +16,7 @@ import { discardRest, ignoreFurther, type Listener, listen } from "../listener.t
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
+import { sideOf } from "./canary-side.ts";
 import { corsHeaders, isPreflight, preflightHeaders } from "./cors.ts";
 import {
   type Addressed,
@@ -205,7 +206,7 @@ function exchangeOf(
     invocationId,
     head,
     route,
-    target,
+    target: target.canary ? sideOf(target, head, request) : target,
     apiId,
     format: FORMAT_V2,
     routed: undefined,

@@ -22,6 +22,7 @@ import type { Target } from "../../registry/target.ts";
 import { discardRest } from "../listener.ts";
 import type { HttpResponse } from "../message.ts";
 import { callFunction } from "./call.ts";
+import { sideOf } from "./canary-side.ts";
 import { corsHeaders, isPreflight, preflightHeaders, preflightMethod } from "./cors.ts";
 import {
   type Addressed,
@@ -63,7 +64,8 @@ export async function serveRouted(
   const { action, cors } = route;
   // Before anything that may fail: a page may read why it was refused.
   if (cors) added.push(...corsHeaders(cors, head));
-  const target = action.kind === "function" ? await targetOfRoute(parts, action, head) : undefined;
+  const drawn = action.kind === "function" ? await targetOfRoute(parts, action, head) : undefined;
+  const target = drawn && sideOf(drawn, head, request);
   const admitted = await admitByRoute(routesOf(parts), route, arrival, target, sourceIpOf(request));
   if (action.kind === "response") {
     discardRest(request);

@@ -5,6 +5,7 @@ import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { newInvocationId } from "../../core/ids.ts";
 import type { Target } from "../../registry/target.ts";
 import { endWithError, explainError } from "../error-response.ts";
+import { sideOf } from "./canary-side.ts";
 import {
   type Addressed,
   provenanceOf,
@@ -31,7 +32,8 @@ export async function serveUpgrade(
   const writtenBefore = request.socket.bytesWritten;
   const signal = parts.callers.signalOf(socket);
   try {
-    const { requestHead, route, target } = await admit(parts, router, request);
+    const { requestHead, route, target: drawn } = await admit(parts, router, request);
+    const target = sideOf(drawn, requestHead, request);
     const provenance = provenanceOf(request, requestHead, route, invocationId);
     const rawHeaders = forwardedHeaders(requestHead, provenance);
     rawHeaders.push("connection", "upgrade", "upgrade", requestHead.upgrade ?? "websocket");

@@ -6,6 +6,7 @@
  * would see too, and the last line tells it.
  */
 import { rm } from "node:fs/promises";
+import type { CanaryPlan } from "../../../core/canary.ts";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { CodeSource, FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
@@ -13,6 +14,7 @@ import type { NewFunction } from "../../../registry/functions.ts";
 import { explainError } from "../../error-response.ts";
 import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
 import type { Caller, ControlRequest, Reply } from "../route.ts";
+import { beginCanary, canaryShape, checkCanary } from "./canaries.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
 import { chooseLayers } from "./layers.ts";
@@ -91,6 +93,7 @@ export async function deploy(parts: ControlParts, deployment: Deployment): Promi
     step: (title: string, detail: string) => progress.step(title === "Packaging" ? 1 : 2, title, detail),
   };
   const known = await find(parts, name);
+  checkCanary(name, settings, known);
   const prepare = (prepareSettings: PrepareSettings) => {
     if (settings.image !== undefined) return imagesOf(parts)(settings.image, prepareSettings, options);
     const version = known?.nextVersion ?? 1;
@@ -124,6 +127,10 @@ export async function deploy(parts: ControlParts, deployment: Deployment): Promi
       settings.concurrencyMax === undefined ? before?.concurrencyMax : (settings.concurrencyMax ?? undefined),
     tags: before?.tags ?? {},
   };
+  if (settings.canary) {
+    checkCanary(name, settings, before);
+    return await deployCanary(parts, deployment, made, settings.canary, progress);
+  }
   // Images first show that they start; what takes calls is never one that does not.
   const tried =
     prepared.code.image && made.concurrencyMax !== 0
@@ -154,6 +161,36 @@ export async function deploy(parts: ControlParts, deployment: Deployment): Promi
     function: functionShape(record, parts),
   });
   return { version: Number(version.label), ...started };
+}
+
+async function deployCanary(
+  parts: ControlParts,
+  { name, settings, signal, confirm }: Deployment,
+  made: NewFunction,
+  plan: CanaryPlan,
+  progress: Progress,
+): Promise<Deployed> {
+  await confirm?.();
+  signal.throwIfAborted();
+  const { record, version, readyMs } = await beginCanary(parts, made, plan, {
+    signal: startSignal(signal),
+    published(version) {
+      progress.step(3, `Publishing version ${version}`);
+      progress.step(4, "Starting");
+    },
+  });
+  const started = readyMs === undefined ? {} : { readyMs };
+  const [canary] = record.canaries ?? [];
+  progress.send({
+    type: "done",
+    version,
+    ...started,
+    ...(settings.warnings.length > 0 && { warnings: settings.warnings }),
+    url: parts.urls.ofFunction(name),
+    canary: canary && canaryShape(canary),
+    function: functionShape(record, parts),
+  });
+  return { version, ...started };
 }
 
 /** @throws PlatformError `EngineUnavailable` */

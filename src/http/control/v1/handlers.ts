@@ -5,6 +5,7 @@ import type { CodeLinks } from "../code-links.ts";
 import { getMetrics } from "../metrics-text.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } from "../route.ts";
+import { abortCanary, getCanary, promoteCanary } from "./canaries.ts";
 import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
 import * as functions from "./functions.ts";
@@ -46,6 +47,9 @@ export function v1Handlers(
     deleteFunction: withParts(functions.deleteFunction),
     deployFunction: withParts(deployFunction),
     rollbackFunction: withParts(functions.rollbackFunction),
+    getCanary: withParts(getCanary),
+    promoteCanary: withParts(promoteCanary),
+    abortCanary: withParts(abortCanary),
     listVersions: withParts(functions.listVersions),
     deleteVersion: withParts(functions.deleteVersion),
     listAliases: withParts(functions.listAliases),

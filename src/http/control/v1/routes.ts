@@ -60,6 +60,9 @@ export const V1_ROWS = [
   row("deleteFunction", `DELETE ${F}`, "deploy", "Removes a function with all that belongs to it."),
   row("deployFunction", `POST ${F}/deploy`, "deploy", "Takes code in, builds, publishes, starts.", ARCHIVE),
   row("rollbackFunction", `POST ${F}/rollback`, "deploy", "Makes an earlier version live.", JSON_BODY),
+  row("getCanary", `GET ${F}/canary`, "read", "The latest canary, its figures and what was decided."),
+  row("promoteCanary", `POST ${F}/canary/promote`, "deploy", "Makes the canary live at once.", JSON_BODY),
+  row("abortCanary", `POST ${F}/canary/abort`, "deploy", "Ends the canary; what is live stays.", JSON_BODY),
   row("listVersions", `GET ${F}/versions`, "read", "Published versions, ascending."),
   row(
     "deleteVersion",

@@ -3,6 +3,7 @@ import type { Alias, FunctionRecord, Version } from "../../../core/function.ts";
 import { changedMembers } from "../../../registry/version-diff.ts";
 import type { KeyRecord } from "../../../store/store.ts";
 import type { ControlParts } from "../parts.ts";
+import { canaryShape } from "./canaries.ts";
 import { keptInstances } from "./min-instances.ts";
 
 export function functionShape(record: FunctionRecord, parts: ControlParts): Record<string, unknown> {
@@ -21,6 +22,7 @@ export function functionShape(record: FunctionRecord, parts: ControlParts): Reco
     aliases: record.aliases.map(aliasShape),
     concurrencyMax: record.concurrencyMax,
     concurrencyMin: keptInstances(record),
+    canary: record.canaries?.[0] && canaryShape(record.canaries[0]),
     tags: record.tags,
     project: record.membership?.project,
     release: record.membership?.release,

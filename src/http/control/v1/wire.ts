@@ -1,5 +1,14 @@
 /** What clients of our own API send. Unlike AWS's, unknown members are refused: a typing error must not be silence. */
 import * as z from "zod";
+import {
+  CANARY_CALLS_MIN_DEFAULT,
+  CANARY_CONDITIONS_MAX,
+  CANARY_MS_MAX,
+  CANARY_MS_MIN,
+  type CanaryPlan,
+  parseCondition,
+  parseSticky,
+} from "../../../core/canary.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import type { Network, VersionLabel } from "../../../core/function.ts";
 import {
@@ -84,7 +93,23 @@ const source = {
   allowScripts: z.boolean(),
 };
 
-const DeployOptions = z.strictObject({ ...settings, ...source, layers, environment: Variables }).partial();
+const CANARY_CALLS_MAX = 1_000_000;
+
+const CanaryText = z.string().min(1).max(256);
+
+const CanaryOptions = z.strictObject({
+  share: z.number().gt(0).lt(1),
+  forMs: z.int().min(CANARY_MS_MIN).max(CANARY_MS_MAX),
+  /** `error-rate>1%`, `p99>500ms`. */
+  abortOn: z.array(CanaryText).max(CANARY_CONDITIONS_MAX).default([]),
+  minCalls: z.int().min(1).max(CANARY_CALLS_MAX).default(CANARY_CALLS_MIN_DEFAULT),
+  /** `header:NAME`, `cookie:NAME`, `ip`. */
+  sticky: CanaryText.optional(),
+});
+
+const DeployOptions = z
+  .strictObject({ ...settings, ...source, layers, environment: Variables, canary: CanaryOptions })
+  .partial();
 
 export const BuildOptions = z.strictObject({ ...entry, ...source }).partial();
 
@@ -195,6 +220,8 @@ export interface DeploySettings extends Settings {
   readonly image: string | undefined;
   readonly fileName: string | undefined;
   readonly environment: Readonly<Record<string, string>> | undefined;
+  /** Only a share of the calls goes to the new version, for a while. */
+  readonly canary?: CanaryPlan | undefined;
 }
 
 export interface ChangeSettings extends Settings {
@@ -211,6 +238,23 @@ export function parseDeployOptions(text: string | null): DeploySettings {
     fileName: options.fileName,
     image: options.image,
     environment: options.environment && checkEnvironment(options.environment),
+    canary: options.canary && canaryPlanOf(options.canary),
+  };
+}
+
+function canaryPlanOf({
+  share,
+  forMs,
+  abortOn,
+  minCalls,
+  sticky,
+}: z.output<typeof CanaryOptions>): CanaryPlan {
+  return {
+    share,
+    forMs,
+    abortOn: abortOn.map(parseCondition),
+    callsMin: minCalls,
+    ...(sticky !== undefined && { sticky: parseSticky(sticky) }),
   };
 }
 

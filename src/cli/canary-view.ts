@@ -1,0 +1,129 @@
+import { usageError } from "./cli-error.ts";
+import { countOption, formatInstant, formatSpan, parseSpan, plural, spanOption } from "./units.ts";
+import { Fields } from "./wire.ts";
+
+/** Of `lambda deploy`. */
+export interface CanaryOptions {
+  readonly canary?: string;
+  readonly for?: string;
+  readonly abortOn?: readonly string[];
+  readonly minCalls?: string;
+  readonly sticky?: string;
+}
+
+/** The member `canary` of a deploy's settings; conditions and keys are the server's to read. @throws CliError `Usage` */
+export function readCanaryOptions(options: CanaryOptions): Record<string, unknown> | undefined {
+  const { canary, for: span, abortOn, minCalls, sticky } = options;
+  if (canary === undefined) {
+    const [option] = Object.entries({ for: span, "abort-on": abortOn, "min-calls": minCalls, sticky }).find(
+      ([, value]) => value !== undefined,
+    ) ?? [undefined];
+    if (option === undefined) return undefined;
+    throw usageError(`--${option} is for canaries`, "give --canary 10% with it");
+  }
+  if (span === undefined || parseSpan(span) === 0) {
+    throw usageError(`--canary ${canary} needs an end`, "--for 10m, after which the version goes live");
+  }
+  const given = {
+    share: shareOption("--canary", canary),
+    forMs: spanOption("--for", span),
+    abortOn,
+    minCalls: minCalls === undefined ? undefined : countOption("--min-calls", minCalls, 1),
+    sticky,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+/** `10%`, `0.5%`. @throws CliError `Usage` naming the option. */
+function shareOption(option: string, text: string): number {
+  const [, amount] = /^(\d{1,2}(?:\.\d{1,4})?)\s*%$/.exec(text) ?? [];
+  if (amount !== undefined && Number(amount) > 0) return Number(amount) / 100;
+  throw usageError(
+    `${option}: expected more than 0% and less than 100%, like 10%, got ${JSON.stringify(text)}`,
+  );
+}
+
+export interface CanaryView {
+  readonly version: number;
+  readonly from: number | undefined;
+  readonly state: string;
+  readonly share: number;
+  readonly startedAt: number;
+  readonly endsAt: number;
+  readonly abortOn: readonly string[];
+  readonly minCalls: number;
+  readonly sticky: string | undefined;
+  readonly endedAt: number | undefined;
+  readonly reason: string | undefined;
+  readonly figures: FiguresView | undefined;
+}
+
+interface FiguresView {
+  readonly calls: number;
+  readonly errors: number;
+  readonly p50: number | undefined;
+  readonly p99: number | undefined;
+}
+
+export function readCanary(value: unknown): CanaryView {
+  const fields = new Fields("canary", value);
+  const figures = fields.optionalObject("figures");
+  return {
+    version: fields.number("version"),
+    from: fields.optionalNumber("from"),
+    state: fields.text("state"),
+    share: fields.number("share"),
+    startedAt: fields.number("startedAt"),
+    endsAt: fields.number("endsAt"),
+    abortOn: fields.list("abortOn").map(String),
+    minCalls: fields.number("minCalls"),
+    sticky: fields.optionalText("sticky"),
+    endedAt: fields.optionalNumber("endedAt"),
+    reason: fields.optionalText("reason"),
+    figures: figures && {
+      calls: figures.number("calls"),
+      errors: figures.number("errors"),
+      p50: figures.optionalNumber("p50"),
+      p99: figures.optionalNumber("p99"),
+    },
+  };
+}
+
+/** `version 3 takes 10% of calls until …`, `version 3 aborted: …` */
+export function canaryLine(view: CanaryView): string {
+  if (view.state === "running") {
+    return `version ${view.version} takes ${formatShare(view.share)} of calls until ${formatInstant(view.endsAt)}`;
+  }
+  return `version ${view.version} ${view.state}: ${view.reason ?? ""}`;
+}
+
+export function canaryFacts(view: CanaryView): readonly (readonly [string, string | undefined])[] {
+  const { figures, endedAt } = view;
+  return [
+    ["Canary", `version ${view.version}${view.from === undefined ? "" : `, beside version ${view.from}`}`],
+    ["State", view.state],
+    ["Reason", view.reason],
+    ["Share", formatShare(view.share)],
+    ["Sticky by", view.sticky],
+    ["Began", formatInstant(view.startedAt)],
+    endedAt === undefined
+      ? ["Goes live", `${formatInstant(view.endsAt)} (after ${formatSpan(view.endsAt - view.startedAt)})`]
+      : ["Ended", formatInstant(endedAt)],
+    [
+      "Aborted on",
+      view.abortOn.length === 0
+        ? "nothing"
+        : `${view.abortOn.join(", ")} (from ${plural(view.minCalls, "call")} on)`,
+    ],
+    ["Calls", figures && `${figures.calls}, of which ${figures.errors} failed`],
+    ["Duration", figures?.p50 === undefined ? undefined : durations(figures)],
+  ];
+}
+
+function durations({ p50, p99 }: FiguresView): string {
+  return `p50 ${formatSpan(Math.round(p50 ?? 0))}, p99 ${formatSpan(Math.round(p99 ?? 0))}`;
+}
+
+export function formatShare(share: number): string {
+  return `${Number((share * 100).toFixed(4))}%`;
+}
