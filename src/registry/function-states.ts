@@ -155,7 +155,7 @@ export function endCanary(
 }
 
 /** What is tried is compared with what is live: when that changes, it is over. */
-function superseded(
+export function superseded(
   { canaries }: FunctionRecord,
   reason: string,
   { now }: Pick<Stamp, "now">,

@@ -12,7 +12,7 @@ import {
   SWITCHES_KEPT_MAX,
 } from "../core/release.ts";
 import { routeText } from "../core/route.ts";
-import { createFunction, type Stamp, type Step } from "./function-states.ts";
+import { createFunction, type Stamp, type Step, superseded } from "./function-states.ts";
 import { functionNotFound } from "./not-found.ts";
 import type { ReleasePlan, WantedRelease } from "./projects.ts";
 import { goLive, namesOf, type ReleaseContent } from "./release-rules.ts";
@@ -43,7 +43,9 @@ export function stepOf(
     throw conflict(`"${name}" was changed meanwhile; deploy again`);
   }
   // Its first step is generation 1 of what then goes live or not.
-  const record = known ?? { ...newRecord({ ...version, ...released }, stamp.now), generation: 0 };
+  const record = known
+    ? { ...known, ...superseded(known, `it was taken into project ${release.project}`, stamp) }
+    : { ...newRecord({ ...version, ...released }, stamp.now), generation: 0 };
   if (!isPreview) {
     const { project, number } = release;
     const { record: live } = goLive(record, { version, released, project, release: number }, stamp);
