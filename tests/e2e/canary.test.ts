@@ -93,7 +93,7 @@ describe("a canary of a function", () => {
     const after = await ended(daemon, "f");
     assert.deepEqual([after.canary.state, after.canary.version, after.liveVersion], ["promoted", 3, 3]);
     assert.deepEqual([...(await answersOf(daemon, "f", 10)).keys()], ["better"]);
-    assert.match((await daemon.lambda("canary", "f")).stdout, /EARLIER[^]*version 2 .*aborted/);
+    assert.match((await daemon.lambda("canary", "f")).stdout, /EARLIER[\s\S]*version 2 .*aborted/);
   });
 
   it("goes on when the daemon is started again, with what it had counted", async () => {
@@ -134,14 +134,24 @@ describe("a canary of a function", () => {
       [["--for", "10m"], /is for canaries/],
       [["--canary", "0%", "--for", "1m"], /more than 0% and less than 100%/],
       [["--canary", "100%", "--for", "1m"], /more than 0% and less than 100%/],
-      [["--canary", "10%", "--for", "8d"], /forMs/],
-      [["--canary", "10%", "--for", "1m", "--abort-on", "p98>1s"], /abortOn: expected/],
-      [["--canary", "10%", "--for", "1m", "--sticky", "user"], /sticky: expected/],
       [["--canary", "10%", "--for", "1m", "--max", "3"], /belong to the function/],
     ] as const) {
       const { code, stderr } = await deploy(one.path, ...flags);
       assert.ok(code !== 0);
       assert.match(stderr, sentence);
+    }
+    for (const [given, sentence] of [
+      [{ forMs: 8 * 86_400_000 }, /forMs/],
+      [{ share: 1 }, /share/],
+      [{ abortOn: ["p98>1s"] }, /abortOn: expected/],
+      [{ sticky: "user" }, /sticky: expected/],
+      [{ until: 1 }, /until/],
+    ] as const) {
+      const options = JSON.stringify({ canary: { share: 0.1, forMs: 60_000, ...given } });
+      const path = `/v1/functions/f/deploy?options=${encodeURIComponent(options)}`;
+      const { status, text } = await daemon.control("POST", path);
+      assert.equal(status, 400);
+      assert.match(text, sentence);
     }
     assert.match((await deploy(broken.path, "--canary", "10%", "--for", "1m")).stderr, /does not start/);
     assert.match((await daemon.lambda("canary", "f")).stderr, /has had no canary/);
