@@ -1,8 +1,8 @@
 import { Argument, Option, Command as Program } from "commander";
+import { addCanary, addCanaryOptions } from "./canary-program.ts";
 import type { Command } from "./command.ts";
 import type { AliasOptions } from "./commands/alias.ts";
 import type { BundleOptions } from "./commands/bundle.ts";
-import type { CanaryCommandOptions } from "./commands/canary.ts";
 import type { Shell } from "./commands/completion.ts";
 import type { OriginOptions } from "./commands/config.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
@@ -120,12 +120,6 @@ Examples:
   lambda deploy shop --preview            a release that is reached by its number, beside what is live
   lambda deploy ./hello --canary 10% --for 10m --abort-on 'error-rate>1%' --abort-on 'p99>500ms'`;
 
-const CANARY_EXAMPLES = `
-Examples:
-  lambda canary hello                     how the version that is tried does, or what was decided
-  lambda canary hello --promote           it goes live now
-  lambda canary hello --abort             all calls go to what is live`;
-
 function addWriting(program: Program, run: Runner): void {
   program.commandsGroup("Write and deploy:");
   program
@@ -136,22 +130,15 @@ function addWriting(program: Program, run: Runner): void {
     .action((folder: string | undefined, options: InitOptions) =>
       run(async (command) => (await import("./commands/init.ts")).initFolder(command, folder, options)),
     );
-  addDeployOptions(
-    program
-      .command("deploy [path]")
-      .description("build a folder, archive or single file and make it live as a new version")
-      .option("--image <reference>", "an image of the container engine instead of a path")
-      .option("--name <name>", "name of the function [name of the folder, file or image]"),
+  addCanaryOptions(
+    addDeployOptions(
+      program
+        .command("deploy [path]")
+        .description("build a folder, archive or single file and make it live as a new version")
+        .option("--image <reference>", "an image of the container engine instead of a path")
+        .option("--name <name>", "name of the function [name of the folder, file or image]"),
+    ),
   )
-    .option("--canary <share>", "give the new version only so much of the calls at first, such as 10%")
-    .option("--for <span>", "of a canary: then it goes live, such as 10m or 2h")
-    .option(
-      "--abort-on <condition>",
-      "of a canary: go back by itself when 'error-rate>1%', 'p99>500ms' (p50, p90, p95); again for more",
-      collect,
-    )
-    .option("--min-calls <n>", "of a canary: fewer decide nothing before the end [20]")
-    .option("--sticky <key>", "of a canary: keep callers on their side by header:NAME, cookie:NAME or ip")
     .option("--preview", "of a project (lambda.yaml): reach the release, and leave live what is live")
     .option("--dry-run", "of a project: say what would change, and change nothing")
     .option("--prune", "of a project: take out functions that lambda.yaml no longer has, without asking")
@@ -346,15 +333,7 @@ function addChanging(program: Program, run: Runner): void {
           : (await import("./commands/versions.ts")).rollBack(command, name, options),
       ),
     );
-  program
-    .command("canary <name>")
-    .description("show the canary of a function (lambda deploy --canary) and what was decided, or end it")
-    .option("--promote", "make its version live now")
-    .option("--abort", "give all calls to what is live")
-    .addHelpText("after", CANARY_EXAMPLES)
-    .action((name: string, options: CanaryCommandOptions) =>
-      run(async (command) => (await import("./commands/canary.ts")).canary(command, name, options)),
-    );
+  addCanary(program, run);
   program
     .command("delete <name>")
     .alias("rm")

@@ -12,7 +12,6 @@ import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground } from "../core/scope.ts";
-import type { MetricReader } from "../records/metrics/metrics.ts";
 import type { Functions } from "./functions.ts";
 
 const JUDGE_MS = 1_000;
@@ -24,9 +23,23 @@ const IN_MEMORY_MS_MAX = 15 * 60_000;
 const BEGIN_AFTER_MS = 250;
 const FUNCTIONS_PER_STEP = 500;
 
+/** What was counted of a version in the last ms (`MetricReader`). */
+export interface CanaryMetrics {
+  window(query: {
+    readonly functionName: FunctionName;
+    readonly version: string;
+    readonly lastMs: number;
+  }): Promise<{
+    readonly invocations: number;
+    readonly errors: number;
+    /** ms */
+    readonly duration: { quantile(share: number): number | undefined };
+  }>;
+}
+
 export interface CanaryParts {
   readonly functions: Pick<Functions, "list" | "endCanary">;
-  readonly metrics: Pick<MetricReader, "window">;
+  readonly metrics: CanaryMetrics;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -1,6 +1,8 @@
 /** What the registry refuses, whoever asks. */
+import { runningCanary } from "../core/canary.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
+import { pointsAt } from "./alias-rules.ts";
 
 /** Lambda's limit. */
 const TAGS_MAX = 50;
@@ -11,6 +13,20 @@ export function refuseMember({ name, membership }: FunctionRecord): void {
   throw conflict(
     `"${name}" belongs to project "${membership.project}" and changes with that: edit its lambda.yaml and run lambda deploy there`,
   );
+}
+
+/** @throws PlatformError `ResourceConflict` for a version that an alias points at, or that is tried on a share of the calls. */
+export function refuseUsed(record: FunctionRecord, number: number): void {
+  const { name } = record;
+  const alias = record.aliases.find((candidate) => pointsAt(candidate, number));
+  if (alias) {
+    throw conflict(`version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`);
+  }
+  if (runningCanary(record)?.version === number) {
+    throw conflict(
+      `version ${number} of "${name}" is a canary and takes calls; end it first: lambda canary ${name} --abort`,
+    );
+  }
 }
 
 export function checkRevision(current: string, expected: string | undefined): void {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { type CanaryDecision, type CanaryPlan, runningCanary } from "../core/canary.ts";
+import type { CanaryDecision, CanaryPlan } from "../core/canary.ts";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError, PlatformError } from "../core/errors.ts";
 import type { EventInvokeConfig } from "../core/event.ts";
@@ -10,14 +10,15 @@ import type { FunctionName } from "../core/ids.ts";
 import type { ProjectName } from "../core/release.ts";
 import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
-import { ALIASES_MAX, checkAlias, pointsAt } from "./alias-rules.ts";
+import { ALIASES_MAX, checkAlias } from "./alias-rules.ts";
+import { fromCanary, toCanary } from "./canary-steps.ts";
 import {
   checkArchive,
   checkRevision,
   checkTags,
-  conflict,
   nothingBefore,
   refuseMember,
+  refuseUsed,
 } from "./change-checks.ts";
 import {
   alsoPublished,
@@ -25,14 +26,12 @@ import {
   changeRecord,
   createFunction,
   deployOver,
-  endCanary,
   type PublishedStep,
   publishAside,
   publishLatest,
   rollBackTo,
   type Stamp,
   type Step,
-  startCanary,
 } from "./function-states.ts";
 import type {
   ChangeTogether,
@@ -195,30 +194,11 @@ class FunctionRegistry implements Functions, FunctionsTogether {
   }
 
   async startCanary(name: FunctionName, version: number, plan: CanaryPlan): Promise<FunctionRecord> {
-    const { record } = await this.#change(name, async (current, stamp) => {
-      refuseMember(current);
-      const published = await this.#registry.findVersion(name, version);
-      if (!published) throw versionNotFound(name, version);
-      return startCanary(current, version, plan, stamp);
-    });
-    return record;
+    return (await this.#change(name, toCanary(this.#registry, version, plan))).record;
   }
 
   async endCanary(name: FunctionName, version: number, decision: CanaryDecision): Promise<FunctionRecord> {
-    const { record } = await this.#change(name, async (current, stamp) => {
-      const [canary] = current.canaries ?? [];
-      if (!canary || canary.version !== version || canary.decision) {
-        throw conflict(
-          `version ${version} of "${name}" is no canary any more; lambda canary ${name} shows why`,
-        );
-      }
-      if (decision.outcome !== "promoted") return endCanary(current, undefined, decision, stamp);
-      refuseMember(current);
-      const published = await this.#registry.findVersion(name, version);
-      if (!published) throw versionNotFound(name, version);
-      return endCanary(current, published, decision, stamp);
-    });
-    return record;
+    return (await this.#change(name, fromCanary(this.#registry, version, decision))).record;
   }
 
   remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void> {
@@ -252,17 +232,7 @@ class FunctionRegistry implements Functions, FunctionsTogether {
   async removeVersion(name: FunctionName, number: number): Promise<void> {
     await this.#change(name, (current) => {
       refuseMember(current);
-      const alias = current.aliases.find((candidate) => pointsAt(candidate, number));
-      if (alias) {
-        throw conflict(
-          `version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`,
-        );
-      }
-      if (runningCanary(current)?.version === number) {
-        throw conflict(
-          `version ${number} of "${name}" is a canary and takes calls; end it first: lambda canary ${name} --abort`,
-        );
-      }
+      refuseUsed(current, number);
       // `$LATEST` goes on as it is; it merely equals no number any more.
       const liveVersion = current.liveVersion === number ? undefined : current.liveVersion;
       const settings = withoutQualifier(current.settings, String(number));

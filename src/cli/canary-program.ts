@@ -1,0 +1,38 @@
+import type { Command as Program } from "commander";
+import type { Command } from "./command.ts";
+import type { CanaryCommandOptions } from "./commands/canary.ts";
+import { collect } from "./deploy-options.ts";
+
+type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
+
+const EXAMPLES = `
+Examples:
+  lambda canary hello                     how the version that is tried does, or what was decided
+  lambda canary hello --promote           it goes live now
+  lambda canary hello --abort             all calls go to what is live`;
+
+export function addCanary(program: Program, run: Runner): void {
+  program
+    .command("canary <name>")
+    .description("show the canary of a function (lambda deploy --canary) and what was decided, or end it")
+    .option("--promote", "make its version live now")
+    .option("--abort", "give all calls to what is live")
+    .addHelpText("after", EXAMPLES)
+    .action((name: string, options: CanaryCommandOptions) =>
+      run(async (command) => (await import("./commands/canary.ts")).canary(command, name, options)),
+    );
+}
+
+/** Of `deploy`. */
+export function addCanaryOptions(program: Program): Program {
+  return program
+    .option("--canary <share>", "give the new version only so much of the calls at first, such as 10%")
+    .option("--for <span>", "of a canary: then it goes live, such as 10m or 2h")
+    .option(
+      "--abort-on <condition>",
+      "of a canary: go back by itself when 'error-rate>1%', 'p99>500ms' (p50, p90, p95); again for more",
+      collect,
+    )
+    .option("--min-calls <n>", "of a canary: fewer decide nothing before the end [20]")
+    .option("--sticky <key>", "of a canary: keep callers on their side by header:NAME, cookie:NAME or ip");
+}
