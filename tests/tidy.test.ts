@@ -3,37 +3,27 @@ import { globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, it } from "node:test";
 
+/** What the daemon consists of. */
+const ALL_PARTS = [
+  "config.ts",
+  "http",
+  "events",
+  "invoker",
+  "registry",
+  "protocol",
+  "sandbox",
+  "code",
+  "records",
+  "store",
+  "core",
+];
+
 /** Each part of `src/`, and the parts it may import. Read it top-down: nothing points up. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "lambda.ts": ["cli", "core"],
   "lambdad.ts": ["server.ts", "wiring", "config.ts", "core"],
-  "server.ts": [
-    "wiring",
-    "config.ts",
-    "http",
-    "events",
-    "invoker",
-    "registry",
-    "protocol",
-    "sandbox",
-    "code",
-    "records",
-    "store",
-    "core",
-  ],
-  wiring: [
-    "config.ts",
-    "http",
-    "events",
-    "invoker",
-    "registry",
-    "protocol",
-    "sandbox",
-    "code",
-    "records",
-    "store",
-    "core",
-  ],
+  "server.ts": ["wiring", ...ALL_PARTS],
+  wiring: ALL_PARTS,
   // What is made on the developer's machine alone needs no daemon.
   bundle: ["code", "core"],
   cli: ["bundle", "code", "core"],
