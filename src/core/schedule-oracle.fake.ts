@@ -135,16 +135,18 @@ function newWindow(random: Random): Window {
   const from = middle - (2 + random(WINDOW_DAYS - 4)) * DAY_MS;
   const firstDay = Math.floor(wallOf(from) / DAY_MS) * DAY_MS - DAY_MS;
   const walls = new Int32Array(WINDOW_MINUTES);
-  let changeMinute: number | undefined;
-  // Zones differ by quarters of an hour, and so do their changes but for those of St. John's: a minute after midnight.
-  const isOdd = zone === "America/St_Johns";
+  const read = (minute: number) => (wallOf(from + minute * MINUTE_MS) - firstDay) / MINUTE_MS;
   for (let minute = 0; minute < WINDOW_MINUTES; minute += 1) {
     const previous = walls[minute - 1];
-    const isLooked = previous === undefined || minute % 15 === 0 || (isOdd && minute % 15 === 1);
-    walls[minute] = isLooked ? (wallOf(from + minute * MINUTE_MS) - firstDay) / MINUTE_MS : previous + 1;
-    if (previous !== undefined && walls[minute] !== previous + 1) changeMinute = minute;
+    walls[minute] = previous === undefined || minute % 15 === 0 ? read(minute) : previous + 1;
+    if (previous === undefined || walls[minute] === previous + 1) continue;
+    // Some zones change a minute after midnight.
+    for (let within = minute - 14; within < minute; within += 1) walls[within] = read(within);
   }
-  return { zone, from, changeMinute, walls, firstDay };
+  const changeMinute = walls.findLastIndex(
+    (wall, minute) => minute > 0 && wall !== (walls[minute - 1] ?? 0) + 1,
+  );
+  return { zone, from, changeMinute: changeMinute < 0 ? undefined : changeMinute, walls, firstDay };
 }
 
 function newWallReader(zone: string): (at: number) => number {

@@ -46,6 +46,13 @@ describe("the instants of a schedule", () => {
       ["2027-03-28T01:00Z", "2027-03-28T01:30Z"],
     ],
     [
+      "a gap may begin a minute after midnight",
+      "5 1 * * *",
+      "Asia/Gaza",
+      "2010-03-26T12:00Z",
+      ["2010-03-26T22:05Z", "2010-03-27T22:05Z"],
+    ],
+    [
       "a daily job in a fold runs at the first of the two",
       "30 2 * * *",
       "Europe/Berlin",
