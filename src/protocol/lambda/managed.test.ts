@@ -8,7 +8,7 @@ import { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { newSandboxId } from "../../core/ids.ts";
-import type { InvocationOutcome } from "../../core/invocation.ts";
+import type { InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { silentLog } from "../../core/log.ts";
 import type { Sandbox, SandboxPlaces } from "../../sandbox/driver.ts";
@@ -88,6 +88,40 @@ async function startCalledPuppet(call: Parameters<typeof callWith>[1] = {}) {
   await puppet.channel.ready;
   return { puppet, outcome: puppet.invoke(call) };
 }
+
+describe("a managed runtime whose folder is gone", () => {
+  function attachTo(exited: Promise<SandboxExit>) {
+    const channel = managedAdapter({ log: silentLog, accountId: "000000000000" }).open(
+      testVersion({ kind: "handler", handler: "index.handler" }),
+      { interpreter: "/bin/false", runtimeDir: "/runtime", toolDirs: [] },
+    );
+    const socketDir = join(tmpdir(), "lambdad-no-such-folder");
+    const places = {
+      codeDir: "",
+      runtimeDir: "",
+      socketDir,
+      tmpDir: "",
+      runtimeApi: undefined,
+      port: undefined,
+    };
+    channel.attach({ ...sandboxIn(socketDir, places), exited });
+    return channel;
+  }
+
+  it("leaves it to the exit to say why", async () => {
+    const exit = { exitCode: 127, signal: null, outOfMemory: false };
+    await using channel = attachTo(Promise.resolve(exit));
+    const settled = channel.ready.then(() => "ready", String);
+    // Longer than a failure without an exit takes to be told.
+    const later = new Promise((resolve) => setTimeout(resolve, 1_200, "pending"));
+    assert.equal(await Promise.race([settled, later]), "pending");
+  });
+
+  it("cannot start if it goes on", async () => {
+    await using channel = attachTo(new Promise(() => undefined));
+    await assert.rejects(channel.ready, /cannot listen for the runtime/);
+  });
+});
 
 describe("a managed channel", () => {
   it("starts the process with what it reads at its start, and sends the rest in the first frame", async () => {

@@ -162,7 +162,9 @@ export class ManagedChannel implements Channel {
     this.#server = server;
     server.on("error", (cause) => {
       const error = new PlatformError("SandboxStartFailed", "cannot listen for the runtime", { cause });
-      this.#readiness.reject(error);
+      // A program that has left already has taken its folder along; its exit says more then.
+      const fail = setTimeout(() => this.#readiness.reject(error), EXIT_GRACE_MS);
+      void sandbox.exited.then(() => clearTimeout(fail));
     });
     // The program runs as another user; who can reach the folder is the driver's matter.
     server.listen({ path: join(sandbox.socketDir, SOCKET_NAME), readableAll: true, writableAll: true });
