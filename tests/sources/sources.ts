@@ -137,7 +137,8 @@ export function describeSources({ kind, skip, start, outlivesKill }: SourcesSuit
         return;
       }
       await settled("killed", effects, 60);
-      assert.equal(repeatedIn(effects), 0);
+      // What was being acknowledged when it died comes again: at most the batches of two of ten instances.
+      assert.ok(repeatedIn(effects) <= 2 * 10, `${repeatedIn(effects)} repeated`);
     });
 
     it("loses nothing when the daemon is killed in the middle of batches", async () => {
