@@ -5,13 +5,12 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { call, callFunction, createFunction } from "./client.ts";
 import { NODE_SOURCE, nodeFunction } from "./functions.ts";
 import { type Found, inTurn, ratioRow } from "./measure.ts";
-import { startDaemon } from "./processes.ts";
+import { freePort, startDaemon } from "./processes.ts";
 import { loadOf } from "./warm.ts";
 
 /** The last line of serverless that asks for no account. */
@@ -107,14 +106,4 @@ functions:
     handler: index.handler
     events: [{ httpApi: "GET /" }]
 `;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port is free");
-  return address.port;
 }
