@@ -11,9 +11,9 @@ import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors
 import type { CodeSource, FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import type { NewFunction } from "../../../registry/functions.ts";
-import { explainError } from "../../error-response.ts";
 import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
 import type { Caller, ControlRequest, Reply } from "../route.ts";
+import { type DeployLine, progressReply, requireUpload } from "./build-answer.ts";
 import { beginCanary, canaryShape, checkCanary } from "./canaries.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
@@ -32,32 +32,12 @@ const START_MS_MAX = 60_000;
 export async function deployFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const name = nameOf(request);
   const settings = parseDeployOptions(request.query.get("options"));
-  const { upload } = request;
-  if (settings.image === undefined && (!upload || upload.bytes === 0)) {
-    throw new PlatformError(
-      "InvalidArchive",
-      "the upload is empty: send a zip, tar, tar.gz or a single file as body",
-    );
-  }
-  return {
-    kind: "stream",
-    contentType: "application/x-ndjson",
-    async run(out) {
-      const { signal, caller, requestId } = request;
-      const send = (line: DeployLine) => void out.write(`${JSON.stringify(line)}\n`);
-      try {
-        await deploy(parts, { name, settings, upload, signal, caller, send });
-      } catch (error) {
-        if (signal.aborted) return;
-        const { code, message } = explainError(error, { log: parts.log, requestId });
-        send({ type: "error", error: { code, message, requestId } });
-      }
-    },
-  };
+  requireUpload(request, settings.image);
+  const { upload, signal, caller } = request;
+  return progressReply(parts, request, (send) =>
+    deploy(parts, { name, settings, upload, signal, caller, send }),
+  );
 }
-
-/** As docs/api.md has them. */
-export type DeployLine = Readonly<Record<string, unknown>>;
 
 export interface Deployment {
   readonly name: FunctionName;

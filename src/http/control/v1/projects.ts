@@ -5,9 +5,9 @@ import { FUNCTION_NAME_RULE, parseFunctionName } from "../../../core/ids.ts";
 import type { Release } from "../../../core/release.ts";
 import { openProjectBook } from "../../../registry/project-book.ts";
 import type { ProjectBook } from "../../../registry/projects.ts";
-import { explainError } from "../../error-response.ts";
 import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, type Handler, jsonReply, type Reply } from "../route.ts";
+import { progressReply, requireUpload } from "./build-answer.ts";
 import { imagesOf } from "./deploy.ts";
 import { newProjectBuilds, type ProjectBuilds } from "./project-builds.ts";
 import { differenceShape, projectShape, releaseShape } from "./project-shapes.ts";
@@ -158,37 +158,21 @@ async function buildForProject(
   if (!name) throw new PlatformError("InvalidName", `function name: expected ${FUNCTION_NAME_RULE}`);
   refuseOthers(request, name);
   const given = parse(BuildOptions, optionsOf(request.query.get("options")), "options");
-  const { upload } = request;
-  if (given.image === undefined && (!upload || upload.bytes === 0)) {
-    throw new PlatformError(
-      "InvalidArchive",
-      "the upload is empty: send a zip, tar, tar.gz or a single file as body",
-    );
-  }
-  return {
-    kind: "stream",
-    contentType: "application/x-ndjson",
-    async run(out) {
-      const send = (line: Readonly<Record<string, unknown>>) => void out.write(`${JSON.stringify(line)}\n`);
-      const options = {
-        signal: request.signal,
-        output: (text: string) => send({ type: "output", text }),
-        step: (title: string, detail: string) => send({ type: "step", title, detail }),
-      };
-      try {
-        const source = { file: upload?.file ?? "", name: given.fileName, functionName: name };
-        const settings = prepareOf(given);
-        const prepared =
-          given.image === undefined
-            ? await parts.prepare(source, settings, options)
-            : await imagesOf(parts)(given.image, settings, options);
-        if (upload) await rm(upload.file, { force: true });
-        send({ type: "done", build: builds.keep({ project, name, prepared }), runtime: prepared.runtime });
-      } catch (error) {
-        if (request.signal.aborted) return;
-        const { code, message } = explainError(error, { log: parts.log, requestId: request.requestId });
-        send({ type: "error", error: { code, message, requestId: request.requestId } });
-      }
-    },
-  };
+  requireUpload(request, given.image);
+  const { upload, signal } = request;
+  return progressReply(parts, request, async (send) => {
+    const options = {
+      signal,
+      output: (text: string) => send({ type: "output", text }),
+      step: (title: string, detail: string) => send({ type: "step", title, detail }),
+    };
+    const source = { file: upload?.file ?? "", name: given.fileName, functionName: name };
+    const settings = prepareOf(given);
+    const prepared =
+      given.image === undefined
+        ? await parts.prepare(source, settings, options)
+        : await imagesOf(parts)(given.image, settings, options);
+    if (upload) await rm(upload.file, { force: true });
+    send({ type: "done", build: builds.keep({ project, name, prepared }), runtime: prepared.runtime });
+  });
 }
