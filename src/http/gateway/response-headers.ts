@@ -1,5 +1,7 @@
 /** Rules for what a function answers with, so that no function can split a response or speak in our name. */
 
+import { NOT_IN_A_VALUE, TOKEN } from "../header-syntax.ts";
+
 /** The function has answered, but not with what HTTP can carry. The message says what is wrong, for its author. */
 export class InvalidFunctionResponse extends Error {
   override readonly name = "InvalidFunctionResponse";
@@ -23,9 +25,6 @@ const DROPPED = new Set([
   "upgrade",
   "x-amzn-requestid",
 ]);
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** All but tab, visible ASCII and the upper half of Latin-1 (RFC 9110 section 5.5). */
-const NOT_IN_A_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** Collects the header section of one response. */
 export class ResponseHeaders {

@@ -8,6 +8,7 @@
  */
 import type { Socket } from "node:net";
 import { HEADER_BYTES_MAX, HEADERS_MAX } from "../../core/limits.ts";
+import { NOT_IN_A_VALUE, TOKEN } from "../header-syntax.ts";
 
 /** A request of which nothing is still to come. */
 export class PlainRequest {
@@ -53,9 +54,6 @@ export const PLAIN_BODY_BYTES_MAX = 64 * 1024;
 const HEAD_END = "\r\n\r\n";
 /** Methods whose requests have no meaning of their own for a connection, in the spelling that counts. */
 const REQUEST_LINE = /^(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (\/[\x21-\x22\x24-\x7e]*) HTTP\/1\.1$/;
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** All but tab, visible ASCII and the upper half of Latin-1 (RFC 9110 section 5.5). */
-const NOT_IN_A_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const LENGTH = /^\d{1,8}$/;
 
 /** Where the head in `text` ends, behind its empty line; -1 if it does not. */
