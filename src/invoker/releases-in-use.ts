@@ -3,6 +3,7 @@ import { formatRelease, type ReleaseRef } from "../core/release.ts";
 /** Counts the calls that run in each release, to know when a release that was let go is needed no more. */
 export class ReleasesInUse {
   readonly #unused: (release: ReleaseRef) => void;
+  /** Also releases in which nothing runs now: a Map whose keys come and go with each call makes a new table every few of them. */
   readonly #calls = new Map<string, number>();
   readonly #letGo = new Set<string>();
 
@@ -19,21 +20,22 @@ export class ReleasesInUse {
   leave(release: ReleaseRef): void {
     const key = formatRelease(release);
     const left = (this.#calls.get(key) ?? 0) - 1;
-    if (left > 0) {
-      this.#calls.set(key, left);
-      return;
-    }
-    this.#calls.delete(key);
-    if (this.#letGo.delete(key)) this.#unused(release);
+    this.#calls.set(key, left);
+    if (left === 0 && this.#letGo.delete(key)) this.#forget(key, release);
   }
 
   letGo(release: ReleaseRef): void {
     const key = formatRelease(release);
-    if (this.#calls.has(key)) this.#letGo.add(key);
-    else this.#unused(release);
+    if ((this.#calls.get(key) ?? 0) > 0) this.#letGo.add(key);
+    else this.#forget(key, release);
   }
 
   keep(release: ReleaseRef): void {
     this.#letGo.delete(formatRelease(release));
+  }
+
+  #forget(key: string, release: ReleaseRef): void {
+    this.#calls.delete(key);
+    this.#unused(release);
   }
 }
