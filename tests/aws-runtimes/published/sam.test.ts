@@ -7,39 +7,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { it } from "node:test";
-import { makeFolder, run, startDaemon, type TestDaemon } from "../../e2e/daemon.fake.ts";
-
-function skip(tool: string, flag: string): string | false {
-  if (process.env.REQUIRE_ALL === "1" || spawnSync(tool, [flag]).status === 0) return false;
-  return `${tool} is not installed`;
-}
-
-function environmentOf(daemon: TestDaemon): Record<string, string> {
-  const [id = "", secret = ""] = daemon.key.split(".");
-  return {
-    AWS_ACCESS_KEY_ID: id,
-    AWS_SECRET_ACCESS_KEY: secret,
-    AWS_REGION: "us-east-1",
-    AWS_DEFAULT_REGION: "us-east-1",
-    AWS_ENDPOINT_URL: `http://127.0.0.1:${daemon.controlPort}`,
-    AWS_EC2_METADATA_DISABLED: "true",
-    SAM_CLI_TELEMETRY: "0",
-  };
-}
-
-/** Runs to its end, which must be a good one; gives what it printed. */
-async function must(
-  command: string,
-  args: readonly string[],
-  options: Parameters<typeof run>[2],
-): Promise<string> {
-  const ran = await run(command, args, options);
-  assert.equal(ran.code, 0, `${command} ${args.join(" ")}: ${ran.stdout}${ran.stderr}`);
-  return ran.stdout + ran.stderr;
-}
+import { makeFolder, skipWithout, startDaemon } from "../../e2e/daemon.fake.ts";
+import { environmentOf, must } from "./client.ts";
 
 it("SAM's CLI invokes remotely, shows logs, and syncs code into a function of its stack", {
-  skip: skip("python3", "--version"),
+  skip: skipWithout("python3", spawnSync("python3", ["--version"]).status === 0),
 }, async () => {
   using folder = makeFolder();
   cpSync(join(import.meta.dirname, "sam"), folder.path, { recursive: true });
