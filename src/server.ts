@@ -44,6 +44,7 @@ import {
   version,
 } from "./wiring/host.ts";
 import { startImageUpkeep } from "./wiring/images.ts";
+import { once } from "./wiring/once.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
 import { wireReleases } from "./wiring/releases.ts";
 import { openRouting } from "./wiring/routes.ts";
@@ -168,6 +169,17 @@ export async function startServer(parts: {
         ),
     });
     const routing = await openRouting({ config, store, keys: openingKeys, functions, clock });
+    const openProjects = once(async () =>
+      (await import("./registry/project-book.ts")).openProjectBook({
+        projects: store.projects,
+        registry: store.registry,
+        schedules: store.schedules,
+        functions,
+        routes: routing.book,
+        listener: releases.listener,
+        clock,
+      }),
+    );
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const canaries = scope.own(openCanaries({ functions, metrics, clock, log }));
     const retention = scope.own(
@@ -302,7 +314,7 @@ export async function startServer(parts: {
         goesLive: config.imageRefreshGoesLive,
       },
       warm: (target, options) => invoker.warm(target, options),
-      projects: { store: store.projects, registry: store.registry, functions, listener: releases.listener },
+      projects: { openBook: openProjects, registry: store.registry },
       events,
       ledger: store.events,
       architecture: process.arch === "arm64" ? "arm64" : "x86_64",

@@ -63,7 +63,10 @@ async function load(parts: ControlParts): Promise<(route: Route) => Handler> {
   const sources = await loadSourceHandlers(parts);
   const links = newCodeLinks(parts.clock);
   const aws = awsHandlers(parts, links, sources.mappings);
-  const own = new Map<string, Handler>(Object.entries(v1Handlers(parts, links, schedules.own, sources.own)));
+  const projects = await parts.projects.openBook();
+  const own = new Map<string, Handler>(
+    Object.entries(v1Handlers(parts, links, schedules.own, sources.own, projects)),
+  );
   const cloudWatch = cloudWatchHandler(parts);
   return (route) => {
     if (route.dialect === "cloudwatch") return schedules.orRules(cloudWatch);

@@ -18,6 +18,7 @@ import type { Metrics } from "../../records/metrics/metrics.ts";
 import type { LogLine, LogQuery } from "../../records/records.ts";
 import { openFunctions } from "../../registry/function-registry.ts";
 import type { Functions } from "../../registry/functions.ts";
+import { openProjectBook } from "../../registry/project-book.ts";
 import { openRouteBook } from "../../registry/route-book.ts";
 import type { Target } from "../../registry/target.ts";
 import { openSqliteStore } from "../../store/sqlite/sqlite-store.ts";
@@ -104,6 +105,21 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     }),
   );
 
+  const projects = openProjectBook({
+    projects: store.projects,
+    registry: store.registry,
+    schedules: store.schedules,
+    functions,
+    routes: routeBook,
+    listener: {
+      releaseStarting: () => undefined,
+      releaseMade: () => undefined,
+      releaseLive: () => undefined,
+      releaseLetGo: () => undefined,
+    },
+    clock: systemClock,
+  });
+
   const parts: ControlParts = {
     ...ACCOUNT,
     host: "127.0.0.1",
@@ -158,17 +174,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     },
     prepare: (upload, settings, options) => control.prepare(upload, settings, options),
     warm: (target, options) => control.warm(target, options),
-    projects: {
-      store: store.projects,
-      registry: store.registry,
-      functions,
-      listener: {
-        releaseStarting: () => undefined,
-        releaseMade: () => undefined,
-        releaseLive: () => undefined,
-        releaseLetGo: () => undefined,
-      },
-    },
+    projects: { openBook: async () => projects, registry: store.registry },
     events: undefined,
     ledger: store.events,
     architecture: "x86_64",

@@ -14,13 +14,12 @@ import type { HostLoad } from "../../records/host-load.ts";
 import type { MetricReader } from "../../records/metrics/metrics.ts";
 import type { Records } from "../../records/records.ts";
 import type { CanaryKeeper } from "../../registry/canary-keeper.ts";
-import type { Functions, FunctionsTogether } from "../../registry/functions.ts";
-import type { ReleaseListener } from "../../registry/projects.ts";
+import type { Functions } from "../../registry/functions.ts";
+import type { ProjectBook } from "../../registry/projects.ts";
 import type { RouteBook } from "../../registry/route-book.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventLedger } from "../../store/event-queue.ts";
 import type { Hooks } from "../../store/hooks.ts";
-import type { Projects } from "../../store/projects.ts";
 import type { Rules, Schedules } from "../../store/schedules.ts";
 import type { Sources } from "../../store/sources.ts";
 import type { Layers, Registry } from "../../store/store.ts";
@@ -49,10 +48,9 @@ export interface ControlParts {
   readonly hostLoad: HostLoad;
   readonly layers: Layers;
   readonly projects: {
-    readonly store: Projects;
-    readonly registry: Registry;
-    readonly functions: FunctionsTogether;
-    readonly listener: ReleaseListener;
+    /** Whoever changes projects shares one book: the same one each time. */
+    openBook(): Promise<ProjectBook>;
+    readonly registry: Pick<Registry, "findFunction" | "findVersion">;
   };
   readonly schedules: Schedules;
   readonly rules: Rules;

@@ -1,6 +1,7 @@
 /** What stands behind the routes of our own API; loaded after the listener is up, like AWS's. */
 import { PlatformError } from "../../../core/errors.ts";
 import { parseKeyId } from "../../../core/ids.ts";
+import type { ProjectBook } from "../../../registry/projects.ts";
 import type { CodeLinks } from "../code-links.ts";
 import { getMetrics } from "../metrics-text.ts";
 import type { ControlParts } from "../parts.ts";
@@ -29,6 +30,7 @@ export function v1Handlers(
   links: CodeLinks,
   schedules: Readonly<Record<ScheduleOperation, Handler>>,
   sources: Readonly<Record<SourceOperation, Handler>>,
+  projects: ProjectBook,
 ): Readonly<Record<V1Name, Handler>> {
   const withParts =
     (act: (parts: ControlParts, request: ControlRequest) => Promise<Reply>): Handler =>
@@ -72,7 +74,7 @@ export function v1Handlers(
     redriveDeadLetters: withParts(events.redriveDeadLetters),
     purgeDeadLetters: withParts(events.purgeDeadLetters),
     ...schedules,
-    ...projectHandlers(parts),
+    ...projectHandlers(parts, projects),
     listImages: withParts(images.listImages),
     refreshImages: withParts(images.refreshImages),
     ...hookHandlers(parts),

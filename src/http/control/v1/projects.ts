@@ -3,7 +3,6 @@ import { rm } from "node:fs/promises";
 import { PlatformError } from "../../../core/errors.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../../core/ids.ts";
 import type { Release } from "../../../core/release.ts";
-import { openProjectBook } from "../../../registry/project-book.ts";
 import type { ProjectBook } from "../../../registry/projects.ts";
 import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, type Handler, jsonReply, type Reply } from "../route.ts";
@@ -26,21 +25,10 @@ export type ProjectOperation =
   | "compareReleases"
   | "switchRelease";
 
-export function projectHandlers(parts: ControlParts): Readonly<Record<ProjectOperation, Handler>> {
-  const { store, registry, functions, listener } = parts.projects;
-  const book = openProjectBook({
-    projects: store,
-    registry,
-    schedules: parts.schedules,
-    functions: {
-      changeTogether: (names, change) => functions.changeTogether(names, change),
-      forgetReleases: (project) => functions.forgetReleases(project),
-      remove: (name, options) => parts.functions.remove(name, options),
-    },
-    routes: parts.routeBook,
-    listener,
-    clock: parts.clock,
-  });
+export function projectHandlers(
+  parts: ControlParts,
+  book: ProjectBook,
+): Readonly<Record<ProjectOperation, Handler>> {
   const builds = newProjectBuilds(() => parts.clock.now());
   return {
     async listProjects({ query }) {
