@@ -371,8 +371,13 @@ describe("read", () => {
 
   it("reads what earlier runs wrote, around what is torn or damaged", async () => {
     const dir = newDir();
-    for (const text of ["first", "second"]) {
-      await using records = open(dir);
+    // Runs of the same millisecond have no order.
+    const openAt = (now: number) => open(dir, { clock: { ...systemClock, now: () => now } });
+    for (const [now, text] of [
+      [1_000_000, "first"],
+      [1_000_001, "second"],
+    ] as const) {
+      await using records = openAt(now);
       records.line(originOf(), "stdout", text);
     }
     const [older, newer] = (await readdir(join(dir, "f"))).sort();
@@ -382,7 +387,7 @@ describe("read", () => {
       '\n{}\nnull\n["l"]\n["l",99,0,0,0,"x"]\n["i",0]\n["?"]\n["o","a"]\n["r",0,"x"]\n\xff\xfe\n',
     );
     await writeFile(join(dir, "f", "notes.txt"), "not ours");
-    await using records = open(dir);
+    await using records = openAt(1_000_002);
     records.line(originOf(), "stdout", "third");
     assert.deepEqual(await texts(records), ["first", "second", "third"]);
   });
