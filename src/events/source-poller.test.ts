@@ -291,6 +291,27 @@ describe("runPoller", () => {
     await poller.stop();
   });
 
+  it("goes on saying that its queue cannot be reached when a batch ends that was begun before", async () => {
+    const ended = Promise.withResolvers<void>();
+    const poller = startPoller({ run: () => ended.promise.then(ok) });
+    poller.queue.send("a");
+    await poller.clock.advance(1);
+    assert.deepEqual(poller.batches, [["a"]]);
+    poller.queue.broken = { receive: true };
+    poller.queue.send("b");
+    await poller.clock.advance(1);
+    ended.resolve();
+    await poller.clock.advance(1);
+    const { activity, lastResult, counts } = poller.report.status();
+    assert.equal(counts.done, 1);
+    assert.deepEqual([activity, lastResult?.text], ["waiting", "PROBLEM: cannot reach the queue"]);
+    poller.queue.broken = {};
+    await poller.clock.advance(31_000);
+    assert.deepEqual(poller.batches, [["a"], ["b"]]);
+    assert.equal(poller.report.status().lastResult?.isProblem, false);
+    await poller.stop();
+  });
+
   it("holds a batch for a throttled function without using up its attempts, and fetches no more meanwhile", async () => {
     let isThrottled = true;
     const poller = startPoller({

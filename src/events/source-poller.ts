@@ -270,8 +270,9 @@ class SourcePoller {
       await this.#release(items);
       return;
     }
-    if (end.problem === undefined) report.said("OK");
-    else report.problem(end.problem);
+    if (end.problem !== undefined) report.problem(end.problem);
+    // A batch that was begun before its queue went away says nothing of the queue.
+    else if (this.#problems === 0) report.said("OK");
     report.count("done", end.done.length);
     report.count("failed", end.failed.length);
     await Promise.all([this.#remove(end.done), this.#putBack(items, end)]);
