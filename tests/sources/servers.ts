@@ -38,8 +38,10 @@ interface Program extends AsyncDisposable {
   readonly port: number;
   /** Ends it at once, or stops and continues it. */
   signal(signal: NodeJS.Signals): Promise<void>;
-  /** Starts it again, on the same port and what it keeps. */
+  /** Starts it again, on the same port and what it keeps, and waits until it answers. */
   restart(): Promise<void>;
+  /** Lets it go on, and starts it again if it has gone. */
+  revive(): Promise<void>;
 }
 
 async function startProgram(start: (port: number) => ChildProcess): Promise<Program> {
@@ -48,19 +50,24 @@ async function startProgram(start: (port: number) => ChildProcess): Promise<Prog
   const program: Program = {
     port,
     async signal(signal) {
-      if (!child) return;
+      if (!child || !isRunning(child)) return;
       const gone = once(child, "exit");
       child.kill(signal);
       if (signal === "SIGSTOP" || signal === "SIGCONT") return;
-      child = undefined;
       await gone;
     },
     async restart() {
-      child = start(port);
+      await program.signal("SIGKILL");
       for (let tries = 0; !(await answers(port)); tries += 1) {
-        if (tries > 600) throw new Error(`nothing listens at ${port}`);
+        if (tries > 1_200) throw new Error(`nothing listens at ${port}`);
+        // One that finds its port taken leaves again.
+        if (!isRunning(child)) child = start(port);
         await sleep(100);
       }
+    },
+    async revive() {
+      child?.kill("SIGCONT");
+      if (!isRunning(child)) await program.restart();
     },
     [Symbol.asyncDispose]: async () => {
       child?.kill("SIGCONT");
@@ -69,6 +76,10 @@ async function startProgram(start: (port: number) => ChildProcess): Promise<Prog
   };
   await program.restart();
   return program;
+}
+
+function isRunning(child: ChildProcess | undefined): boolean {
+  return child !== undefined && child.exitCode === null && child.signalCode === null;
 }
 
 async function freePort(): Promise<number> {

@@ -1,6 +1,6 @@
 /** What sources promise, on a real server of whatever kind: nothing is lost, whatever dies. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 import { bodies, type Effects, repeatedIn, startEffects } from "./effects.ts";
@@ -24,6 +24,8 @@ export function describeSources({ kind, skip, start, outlivesKill }: SourcesSuit
       queue = await start();
       daemon = await startDaemon();
     });
+    // Whatever a test did to the server, and however it ended: the next one finds it running.
+    afterEach(() => queue.program.revive());
     after(async () => {
       await daemon[Symbol.asyncDispose]();
       await queue[Symbol.asyncDispose]();
@@ -123,8 +125,16 @@ export function describeSources({ kind, skip, start, outlivesKill }: SourcesSuit
       await queue.send("killed", bodies(0, 60));
       await until(() => effects.done.size >= 10, WITHIN_MS);
       await queue.program.signal("SIGKILL");
-      await until(async () => (await show(id)).state === "waiting", WITHIN_MS);
-      assert.match((await show(id)).lastResult.text, /^PROBLEM: cannot (reach|read) /);
+      const saysSo = (state: string, said: string) =>
+        state === "waiting" && /^PROBLEM: cannot (reach|read) /.test(said);
+      await until(async () => {
+        const { state, lastResult } = await show(id);
+        return saysSo(state, lastResult.text);
+      }, WITHIN_MS);
+      // What was running ends well, and does not hide that.
+      await until(async () => (await show(id)).running === 0, WITHIN_MS);
+      const { state, lastResult } = await show(id);
+      assert.ok(saysSo(state, lastResult.text), `${state}: ${lastResult.text}`);
       await queue.program.restart();
       if (!outlivesKill) {
         // This server keeps nothing; whoever made the queue makes it again, and the source goes on by itself.
