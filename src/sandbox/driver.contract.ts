@@ -298,7 +298,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         const { sandbox, stderr } = await start("bomb() { bomb | bomb & }; bomb; sleep 1000", {
           pidsMax: 30,
         });
-        await once(sandbox.stderr, "data");
+        await untilSaid(sandbox.stderr, /fork/i);
         const startedAt = performance.now();
         await sandbox[Symbol.asyncDispose]();
         assert.ok(performance.now() - startedAt < GONE_MS_MAX);
@@ -492,6 +492,22 @@ async function textOf(stream: Readable): Promise<string> {
   stream.on("data", (chunk: Buffer) => chunks.push(chunk));
   await once(stream, "end");
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** Beside other readers of the same stream: until that has come, in however many pieces, or the stream ends. */
+function untilSaid(stream: Readable, pattern: RegExp): Promise<void> {
+  return new Promise((resolve) => {
+    let said = "";
+    const hear = (chunk: Buffer) => {
+      said += chunk.toString();
+      if (pattern.test(said)) over();
+    };
+    const over = () => {
+      stream.off("data", hear);
+      resolve();
+    };
+    stream.on("data", hear).once("end", over);
+  });
 }
 
 async function untilConnected(sandbox: Sandbox): Promise<Duplex> {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder, run, skipWithout, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 
 /** Debian's, which is version 2: another `aws` may be first on PATH. */
@@ -37,7 +36,7 @@ describe("schedules", () => {
       "schedule",
       "greet",
       "--at",
-      soon(3_000),
+      soon(8_000),
       "--name",
       "once",
       "--data",
@@ -48,7 +47,8 @@ describe("schedules", () => {
     const { stdout } = await daemon.lambda("logs", "greet");
     assert.match(stdout, /seen \{"k":1\}/);
     const [firing] = await history("once");
-    assert.deepEqual([firing.kind, firing.firedAt - firing.instantAt < 2_000], ["on-time", true]);
+    assert.equal(firing.kind, "on-time");
+    assert.ok(firing.firedAt >= firing.instantAt, `${firing.firedAt - firing.instantAt} ms`);
   });
 
   it("outlive a kill of the daemon", async () => {
@@ -56,9 +56,11 @@ describe("schedules", () => {
     const dataDir = `${folderOfData.path}/data`;
     const first = await startDaemon({ dataDir });
     await first.deploy(folder.path, "greet");
-    await first.lambda("schedule", "greet", "--at", soon(2_500), "--data", '"after"');
+    const at = soon(8_000);
+    const made = await first.lambda("schedule", "greet", "--at", at, "--data", '"after"');
+    assert.equal(made.code, 0, made.stderr);
     await first.stop("SIGKILL");
-    await sleep(2_500);
+    await until(() => Date.now() > Date.parse(`${at}Z`));
     await using second = await startDaemon({ dataDir });
     await until(async () => {
       const answer = await second.control("GET", "/v1/schedules/greet/history");
@@ -143,10 +145,10 @@ describe("schedules", () => {
         Input: '{"at":"<aws.scheduler.scheduled-time>"}',
       });
       const given = ["--flexible-time-window", "Mode=OFF", "--target", target, "--name", "tick"];
-      const at = soon(6_000);
+      const at = soon(15_000);
       const made = await aws("scheduler", "create-schedule", "--schedule-expression", `at(${at})`, ...given);
       assert.match(String(made.ScheduleArn), /:schedule\/default\/tick$/);
-      await until(async () => (await history("tick"))[0]?.outcome === "done", 20_000);
+      await until(async () => (await history("tick"))[0]?.outcome === "done", 60_000);
       assert.ok((await daemon.lambda("logs", "greet")).stdout.includes(`seen {"at":"${at}Z"}`));
       const zone = ["--schedule-expression-timezone", "Europe/Berlin", "--state", "DISABLED"];
       await aws(

@@ -201,7 +201,7 @@ export async function busyInstances(daemon: TestDaemon, name: string): Promise<n
 }
 
 /** Asks until `isTrue`; fails after `withinMs`. */
-export async function until(isTrue: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+export async function until(isTrue: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
   const endAt = performance.now() + withinMs;
   while (!(await isTrue())) {
     if (performance.now() > endAt) throw new Error(`still not true after ${withinMs} ms: ${isTrue}`);

@@ -35,7 +35,7 @@ describe("a daemon that stops and starts again", () => {
       await first.stop("SIGKILL");
       await assert.rejects(hanging);
     }
-    await until(() => processesWith(dataDir).length === 0, 5_000);
+    await until(() => processesWith(dataDir).length === 0);
     await using second = await startDaemon({ dataDir });
     assert.equal((await second.call("kept")).text, "alive");
     assert.match((await second.lambda("versions", "kept")).stdout, /^1\s/m);

@@ -73,8 +73,8 @@ for (const kind of ["jailed", "plain"] as const) {
       const { daemon, spawnerPid, runDir, instanceName, token } = await startDaemon(test, kind);
       assert.ok((await processesWith(token)).length >= 3);
       await kill(daemon);
-      await until(async () => (await processesWith(token)).length === 0, 2_000);
-      await until(() => !isAlive(spawnerPid), 2_000);
+      await until(async () => (await processesWith(token)).length === 0, 30_000);
+      await until(() => !isAlive(spawnerPid), 30_000);
       assert.deepEqual(await census(runDir, instanceName), []);
     });
 
@@ -152,7 +152,7 @@ describe("openLocalDriver", () => {
     const startedAt = performance.now();
     const opened = await openTestDriver();
     // Making the test's own folders is part of this.
-    assert.ok(performance.now() - startedAt < 200);
+    assert.ok(performance.now() - startedAt < 2_000);
     await opened[Symbol.asyncDispose]();
   });
 
