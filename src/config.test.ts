@@ -52,6 +52,7 @@ describe("readConfig", () => {
       idleMibMax: Math.round(totalmem() / 2 ** 20 / 4),
       freezeAfterMs: 5_000,
       readyMibMax: Math.max(64, Math.round(totalmem() / 2 ** 20 / 100)),
+      importSetsMax: 4,
       eventResultsMs: 86_400_000,
       deadLettersMs: 1_209_600_000,
       privateDestinations: false,

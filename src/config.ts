@@ -36,6 +36,8 @@ export interface Config extends ImageSettings {
   readonly freezeAfterMs: number | undefined;
   /** What sandboxes kept ready may take together; 0 keeps none. */
   readonly readyMibMax: number;
+  /** How many sets of modules Python functions are forked with; 0 forks all without. */
+  readonly importSetsMax: number;
   readonly eventResultsMs: number;
   readonly deadLettersMs: number;
   readonly privateDestinations: boolean;
@@ -133,6 +135,12 @@ export const CONFIG_KEYS = [
     "MIB",
     "1 % of the memory, at least 64",
     "What sandboxes that are kept ready for any function may take together, up to 65536; 0 keeps none.",
+  ),
+  key(
+    "python-imports",
+    "COUNT",
+    "4",
+    "How many sets of Python modules are kept loaded for functions whose starts import them, up to 16; 0 keeps none.",
   ),
   key(
     "event-results",
@@ -422,6 +430,7 @@ function toConfig(
     idleMibMax: number("idle-memory", Math.round(totalmem() / MIB / 4), 1, 16_777_216),
     freezeAfterMs: number("freeze-after", 5, 0, 86_400) * 1_000 || undefined,
     readyMibMax: number("ready-memory", readyMibDefault(), 0, 65_536),
+    importSetsMax: number("python-imports", 4, 0, 16),
     eventResultsMs: number("event-results", 24, 1, 8_760) * 3_600_000,
     deadLettersMs: number("dead-letters", 14, 1, 3_650) * 24 * 3_600_000,
     privateDestinations: isOn("private-destinations"),

@@ -116,7 +116,7 @@ export async function startServer(parts: {
       config.runtime === IMAGE_RUNTIME
         ? { interpreter: undefined, runtimeDir: undefined, toolDirs: [] }
         : await runtimes.resolve(config.runtime, config.entry.kind);
-    const adapterOf = protocolAdapters(config.accountId, log);
+    const adapterOf = protocolAdapters({ ...config, log });
     const packStore = new PackStore(join(config.dataDir, "packs"));
     const packs = scope.own(
       new Packs({ driver, depot, store: packStore, resolveRuntime, adapterOf, clock, log }),

@@ -6,11 +6,15 @@ if len(sys.argv) == 1:
 
     main()
 else:
-    # As the parent of others, by the descriptors it is given; what comes back is one of its children.
+    # As the parent of others, by the descriptors it is given; what comes back is one of its children. Before them may
+    # come names of modules that all those will import.
     from lambdad_runtime.preload import preload
+    from lambdad_runtime.renew import renew
     from lambdad_runtime.start import main
     from lambdad_runtime.zygote import run
 
-    preload()
-    run(*map(int, sys.argv[1:]))
+    *names, requests, reports, calls = sys.argv[1:]
+    preload(names[0].split(",") if names else [])
+    run(int(requests), int(reports), int(calls))
+    renew()
     main(has_rehearsed=True)

@@ -15,7 +15,7 @@ import type { ReadySandboxes } from "./ready-sandboxes.ts";
 export interface BeginParts {
   readonly driver: Driver;
   /** Sandboxes that run already; without them, all are started from nothing. */
-  readonly ready?: Pick<ReadySandboxes, "take"> | undefined;
+  readonly ready?: Pick<ReadySandboxes, "take" | "started"> | undefined;
   readonly log: Log;
 }
 

@@ -108,8 +108,9 @@ export class ReadySandboxes implements AsyncDisposable {
         this.#parts.adapterOf(config),
         this.#parts.resolveRuntime(config),
       ]);
-      const pool = this.#poolOf(version, adapter, runtime);
-      pool?.demand.expected(this.#parts.clock.monotonic());
+      const kind = adapter.readyKind?.(version);
+      if (!kind) return;
+      this.#poolOf(version, kind, runtime).demand.expected(this.#parts.clock.monotonic());
       this.#refillIn(REFILL_AFTER_MS);
     } catch (error) {
       this.#parts.log.debug("no ready sandbox can be had", { function: version.functionName, error });
@@ -119,13 +120,21 @@ export class ReadySandboxes implements AsyncDisposable {
   /** One that can become the version, at once or not at all. */
   take(version: Version, adapter: ProtocolAdapter, runtime: ResolvedRuntime): Ready | undefined {
     if (!this.#isOffered || version.code.image) return undefined;
-    const pool = this.#poolOf(version, adapter, runtime);
-    if (!pool) return undefined;
-    pool.demand.asked(this.#parts.clock.monotonic());
-    this.#refillIn(REFILL_AFTER_MS);
-    const taken = pool.waiting.shift();
-    taken?.ready.sandbox.freezer?.thaw();
-    return taken;
+    for (let kind = adapter.readyKind?.(version); kind; kind = kind.otherwise) {
+      const pool = this.#poolOf(version, kind, runtime);
+      pool.demand.asked(this.#parts.clock.monotonic());
+      this.#refillIn(REFILL_AFTER_MS);
+      const taken = pool.waiting.shift();
+      if (!taken) continue;
+      taken.ready.sandbox.freezer?.thaw();
+      return taken;
+    }
+    return undefined;
+  }
+
+  /** To be told when an instance has started: by then it may be known that others of its kind suit it better. */
+  started(version: Version, adapter: ProtocolAdapter): void {
+    if (this.#isOffered && adapter.readyKind?.(version)?.otherwise) void this.#expect(version);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -137,9 +146,7 @@ export class ReadySandboxes implements AsyncDisposable {
     await Promise.all(left.map(dispose));
   }
 
-  #poolOf(version: Version, adapter: ProtocolAdapter, runtime: ResolvedRuntime): Pool | undefined {
-    const kind = adapter.readyKind?.(version);
-    if (!kind) return undefined;
+  #poolOf(version: Version, kind: ReadyKind, runtime: ResolvedRuntime): Pool {
     const { network, tmpMib } = version.config;
     const key = JSON.stringify([kind.key, runtime.interpreter, network, tmpMib]);
     let pool = this.#pools.get(key);
@@ -190,7 +197,8 @@ export class ReadySandboxes implements AsyncDisposable {
     const now = this.#parts.clock.monotonic();
     const byNeed = [...this.#pools.values()].sort((a, b) => b.demand.lastAt - a.demand.lastAt);
     for (const pool of byNeed) {
-      const wanted = Math.min(pool.demand.wanted(now), PER_KIND_MAX);
+      const isKept = pool.kind.isKept?.() ?? true;
+      const wanted = isKept ? Math.min(pool.demand.wanted(now), PER_KIND_MAX) : 0;
       for (const ready of pool.waiting.splice(wanted)) void dispose(ready);
       while (
         now >= pool.notBefore &&

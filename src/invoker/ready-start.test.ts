@@ -51,6 +51,22 @@ const PYTHON = {
   ].join("\n"),
 };
 
+/** What takes long enough to import to be worth loading ahead, though the machine be quick. */
+const IMPORTS = {
+  "index.py": [
+    "import sys, time",
+    "WAS_THERE = 'asyncio' in sys.modules",
+    "import asyncio, multiprocessing, random, ssl, unittest.mock, xml.dom.minidom",
+    "until = time.process_time() + 0.01",
+    "while time.process_time() < until: pass",
+    "def handler(event, context):",
+    "    return {'wasThere': WAS_THERE, 'path': sys.path[0], 'ran': asyncio.run(work()),",
+    "            'key': multiprocessing.current_process().authkey.hex(), 'chance': random.random()}",
+    "async def work(): return 'ran'",
+  ].join("\n"),
+};
+const IMPORTED = { path: "/var/task", ran: "ran" };
+
 /** Ready sandboxes on this host, for one function. */
 async function openHost(files: Readonly<Record<string, string>>, config: Partial<FunctionConfig>) {
   const folder = await mkdtemp(join(tmpdir(), "rs-"));
@@ -64,7 +80,7 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
     log: silentLog,
   });
   const runtimes = new Runtimes({ packageRoot: ROOT, path: process.env.PATH ?? "/usr/bin:/bin" });
-  const adapter = managedAdapter({ log: silentLog, accountId: "000000000000" });
+  const adapter = managedAdapter({ log: silentLog, accountId: "000000000000", importSetsMax: 2 });
   const { version, record } = targetOf({
     environment: { SECRET: "s3", TZ: "Asia/Tokyo" },
     entry: { kind: "handler", handler: "index.handler" },
@@ -102,6 +118,7 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
       await given.specialise({ codeDir, memoryMib: version.config.memoryMib, cpus: 1 });
       channel.load(undefined);
       await begun.ready;
+      ready.started(version, adapter);
       const outcome = await begun.invoke(
         {
           invocationId: newInvocationId(),
@@ -159,6 +176,43 @@ describe("a function in a sandbox that was ready", { skip: LACKING, timeout: 60_
     const other = await host.call();
     assert.notEqual(other.number, number);
     assert.notEqual(other.hash, hash);
+  });
+
+  it("is forked with the modules that its starts import, and is alone all the same", async () => {
+    await using host = await openHost(IMPORTS, { runtime: "python3.12" });
+    const { key, chance, ...first } = await host.call();
+    assert.deepEqual(first, { ...IMPORTED, wasThere: false });
+    const answers: Record<string, unknown>[] = [];
+    for (const giveUpAt = performance.now() + 30_000; answers.length < 2; ) {
+      assert.ok(performance.now() < giveUpAt, "starts find their modules loaded after a while");
+      const answer = await host.call();
+      if (answer.wasThere) answers.push(answer);
+    }
+    const [one, other] = answers;
+    assert.deepEqual({ ...one, key: 0, chance: 0 }, { ...IMPORTED, wasThere: true, key: 0, chance: 0 });
+    assert.equal(new Set([key, one?.key, other?.key]).size, 3);
+    assert.equal(new Set([chance, one?.chance, other?.chance]).size, 3);
+  });
+
+  it("finds modules of its own code in the place of those that have the same name", async () => {
+    await using host = await openHost(
+      {
+        // Enough to be worth loading ahead, and not without the function's own module in between.
+        "index.py": [
+          "import asyncio, concurrent.futures.thread, time",
+          "import queue",
+          "until = time.process_time() + 0.01",
+          "while time.process_time() < until: pass",
+          "def handler(event, context): return {'queue': queue.MINE, 'same': concurrent.futures.thread.queue is queue}",
+        ].join("\n"),
+        "queue.py":
+          "MINE = 'mine'\nclass SimpleQueue: pass\nclass Empty(Exception): pass\nclass Queue: pass\n",
+      },
+      { runtime: "python3.12" },
+    );
+    for (let count = 0; count < 4; count += 1) {
+      assert.deepEqual(await host.call(), { queue: "mine", same: true });
+    }
   });
 
   it("is not offered to what must have its environment from the first moment on", async () => {

@@ -129,6 +129,7 @@ async function startOnce(
     goOn();
     await becomesReady(channel, sandbox, { withinMs, signal, failed });
     const tookMs = performance.now() - startedAt;
+    parts.ready?.started(version, adapter);
     for (const line of telemetry.initEnded(phase, undefined, tookMs)) instance.platformLine(line);
     if (phase === "init") instance.started(tookMs);
     else instance.started(undefined, tookMs);

@@ -10,6 +10,10 @@ export interface ReadyKind {
   /** The limit a sandbox of this kind is started with. */
   readonly memoryMib: number;
   open(runtime: ResolvedRuntime): ReadyChannel;
+  /** False once it is not worth keeping any more, though versions might still choose it; true if left out. */
+  isKept?(): boolean;
+  /** What serves where none of this kind is ready. */
+  readonly otherwise?: ReadyKind;
 }
 
 /**

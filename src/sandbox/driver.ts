@@ -136,6 +136,8 @@ export interface ForkSource {
   /** The program is an absolute path inside. */
   readonly command: readonly [string, ...string[]];
   readonly environment: Readonly<Record<string, string>>;
+  /** What serves where this one is not to be had, or not yet: it has loaded less. */
+  readonly otherwise?: ForkSource;
 }
 
 export interface SandboxFreezer {

@@ -3,8 +3,8 @@
 import gc
 
 
-def preload():
-    """Loads the runtime, and of the standard library what functions mostly import."""
+def preload(names):
+    """Loads the runtime, of the standard library what functions mostly import, and modules by name."""
     import _sitebuiltins
     import base64
     import decimal
@@ -16,6 +16,10 @@ def preload():
     from .rehearsal import rehearse
 
     rehearse(_HEAD, b"{}")
+    if names:
+        from .imports import load_ahead
+
+        load_ahead(names)
     # The collector would write into every object, and so give each child a copy of the page that it is on.
     gc.collect()
     gc.freeze()

@@ -6,6 +6,7 @@ import time
 
 from .connection import INIT_ERROR, READY, REHEARSE, REHEARSED, Connection, frame
 from .faults import Fault, describe
+from .imports import Watch
 from .logs import Sink, set_up_logging
 from .payload import dumps, loads
 
@@ -36,6 +37,7 @@ def main(has_rehearsed=False):
     sink = _open_sink(descriptor)
     set_up_logging(sink)
     end_pack = _use_pack(pack, specialisation["taskRoot"])
+    watch = Watch()
     try:
         handler = load_handler(specialisation["handler"])
     except Exception as error:
@@ -45,7 +47,8 @@ def main(has_rehearsed=False):
     del pack, body
     from .serve import serve
 
-    connection.send(frame(READY, 0))
+    connection.send(frame(READY, 0, ",".join(watch.noticed(specialisation["taskRoot"])).encode()))
+    del watch
     serve(connection, handler, sink, specialisation)
 
 
@@ -83,6 +86,14 @@ def _search_path(task_root, opt_dir):
     """The code, layers, PYTHONPATH, the standard library, and what `site` would have added (but for .pth files)."""
     version = "python%d.%d" % sys.version_info[:2]
     layers = [f"{opt_dir}/python/lib/{version}/site-packages", f"{opt_dir}/python"]
+    # The first entry is this runtime's folder: a function must not find our modules for its own.
+    found = [*filter(os.path.isdir, layers), *sys.path[1:], *installed_folders()]
+    return [task_root, *(folder for folder in dict.fromkeys(found) if folder != task_root)]
+
+
+def installed_folders():
+    """Where packages are that were installed with the interpreter."""
+    version = "python%d.%d" % sys.version_info[:2]
     prefixes = [sys.prefix]
     environment = os.path.dirname(os.path.dirname(sys.executable))
     if os.path.exists(environment + "/pyvenv.cfg"):
@@ -90,9 +101,7 @@ def _search_path(task_root, opt_dir):
     installed = [f"{prefix}/lib/{version}/site-packages" for prefix in prefixes]
     if sys.prefix == "/usr":
         installed += [f"/usr/local/lib/{version}/dist-packages", "/usr/lib/python3/dist-packages"]
-    # The first entry is this runtime's folder: a function must not find our modules for its own.
-    found = [*filter(os.path.isdir, layers), *sys.path[1:], *filter(os.path.isdir, installed)]
-    return [task_root, *(folder for folder in dict.fromkeys(found) if folder != task_root)]
+    return list(filter(os.path.isdir, installed))
 
 
 def _offer_exit():

@@ -9,7 +9,7 @@
  *   SPECIALISE (label: Specialisation,  ──►
  *             body: its pack, if any)
  *   LOAD (body: its pack, if any)       ──►         only where it is kept ready: its code is there now
- *                                       ◄──   READY, or INIT_ERROR (label: error type, body: JSON) and it exits
+ *                                       ◄──   READY (label: import-history.ts), or INIT_ERROR (label: error type, body: JSON) and it exits
  *   INVOKE (label: CallHead, body: event) ─►
  *                                       ◄──   RESPONSE (label: content type or empty), or ERROR (label: error type,
  *                                             body: JSON), or STREAM_HEAD (label: content type), STREAM_CHUNK …,

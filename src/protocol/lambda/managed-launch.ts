@@ -27,15 +27,17 @@ export function managedLaunch(
   version: Version,
   runtime: ResolvedRuntime,
   places: SandboxPlaces,
-  environment: Readonly<Record<string, string>>,
+  own: { readonly environment: Readonly<Record<string, string>>; readonly imports?: Imports },
 ): { readonly launch: SandboxLaunch; readonly specialisation: Specialisation } {
-  const specialisation = specialisationOf(version, places, environment);
+  const specialisation = specialisationOf(version, places, own.environment);
   if (needsApi(version)) return launchBesideOthers(version, runtime, places, specialisation);
   const [atStart, later] = split(specialisation.environment);
   // As Lambda shows it; the interpreter itself must not look there, where our own modules are.
   if (isPython(version.config)) later.PYTHONPATH = atStart.PYTHONPATH ?? places.runtimeDir;
   // Whatever of it matters before the first line runs is what all have who are like this one.
-  const forkFrom = canBecomeLater(version) ? forkSource(version.config, runtime, places) : undefined;
+  const forkFrom = canBecomeLater(version)
+    ? forkSource(version.config, runtime, places, own.imports)
+    : undefined;
   return {
     launch: { ...launchOf(version.config, runtime, places, atStart), workingDir: places.codeDir, forkFrom },
     specialisation: { ...specialisation, environment: later },
@@ -77,16 +79,20 @@ function wrapped(wrapper: string, command: readonly [string, ...string[]]): [str
 /** What a process has to be started with, and cannot be given later. */
 export type ManagedKind = Pick<FunctionConfig, "runtime" | "memoryMib">;
 
+/** Modules of the interpreter that a version imports; undefined if none are loaded ahead. */
+export type Imports = readonly string[] | undefined;
+
 /** How a managed runtime is started before it is known for whom. Its code is not there yet, so it must not stand in it. */
 export function readyLaunch(
   kind: ManagedKind,
   runtime: ResolvedRuntime,
   places: SandboxPlaces,
   environment: Readonly<Record<string, string>>,
+  imports?: Imports,
 ): SandboxLaunch {
   const defaults = { LD_LIBRARY_PATH: libraryPath(places), ...(isPython(kind) && PYTHON_DEFAULTS) };
   const atStart = { ...defaults, ...environment };
-  const forkFrom = forkSource(kind, runtime, places);
+  const forkFrom = forkSource(kind, runtime, places, imports);
   return { ...launchOf(kind, runtime, places, atStart), workingDir: "/", forkFrom };
 }
 
@@ -95,12 +101,14 @@ function forkSource(
   kind: ManagedKind,
   runtime: ResolvedRuntime,
   places: SandboxPlaces,
+  imports?: Imports,
 ): ForkSource | undefined {
   if (!isPython(kind)) return undefined;
-  return {
+  const plain: ForkSource = {
     command: commandOf(kind, runtime, places),
     environment: { ...PYTHON_DEFAULTS, LD_LIBRARY_PATH: libraryPath(places) },
   };
+  return imports ? { ...plain, command: [...plain.command, imports.join(",")], otherwise: plain } : plain;
 }
 
 /** Whether the version asks for nothing that a process must have from its first moment on. */

@@ -4,8 +4,10 @@ import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver
 import type { Channel, ResolvedRuntime } from "../protocol.ts";
 import type { ReadyChannel, ReadyKind } from "../ready.ts";
 import type { Specialisation } from "./frames.ts";
+import type { ImportHistory } from "./import-history.ts";
 import {
   canBecomeLater,
+  type Imports,
   isPython,
   type ManagedKind,
   type ManagedStart,
@@ -16,6 +18,7 @@ import {
 /** What is asked of a channel to a runtime that waits. */
 interface WaitingChannel extends Channel {
   readonly rehearsed: Promise<void>;
+  tellOfLoad(loaded: (label: string) => void): void;
   specialise(specialisation: Specialisation): void;
   load(pack: Uint8Array | undefined): void;
 }
@@ -23,31 +26,54 @@ interface WaitingChannel extends Channel {
 type OpenChannel = (start: ManagedStart) => WaitingChannel;
 
 /** Undefined for versions that ask for something a process must have from its first moment on. */
-export function findReadyKind(version: Version, open: OpenChannel): ReadyKind | undefined {
+export function findReadyKind(
+  version: Version,
+  history: ImportHistory,
+  open: OpenChannel,
+): ReadyKind | undefined {
   const { config } = version;
   if (!canBecomeLater(version)) return undefined;
   // V8 takes the size of its heap at its start and never again; Python has nothing of the kind.
   const kind = isPython(config) ? { ...config, memoryMib: READY_PYTHON_MIB } : config;
-  return {
+  const plain: ReadyKind = {
     key: isPython(config) ? config.runtime : `nodejs ${config.memoryMib}`,
     memoryMib: kind.memoryMib,
-    open: (runtime) => new ReadyManagedChannel(kind, runtime, open),
+    open: (runtime) => new ReadyManagedChannel({ kind, runtime, history }, open),
+  };
+  const imports = isPython(config) ? history.of(version) : undefined;
+  if (!imports) return plain;
+  return {
+    key: JSON.stringify([plain.key, imports]),
+    memoryMib: READY_PYTHON_WITH_MODULES_MIB,
+    open: (runtime) => new ReadyManagedChannel({ kind, runtime, history, imports }, open),
+    isKept: () => history.keeps(imports),
+    otherwise: plain,
   };
 }
 
 /** Enough for an interpreter that has nothing to do. */
 const READY_PYTHON_MIB = 64;
+const READY_PYTHON_WITH_MODULES_MIB = 192;
+
+interface ReadyParts {
+  readonly kind: ManagedKind;
+  readonly runtime: ResolvedRuntime;
+  readonly history: ImportHistory;
+  readonly imports?: Imports;
+}
 
 class ReadyManagedChannel implements ReadyChannel {
   readonly hasInput = false;
   readonly onRuntimeApiConnection = undefined;
   readonly isWaiting: Promise<void>;
   readonly #channel: WaitingChannel;
+  readonly #history: ImportHistory;
   #places: SandboxPlaces | undefined;
 
-  constructor(kind: ManagedKind, runtime: ResolvedRuntime, open: OpenChannel) {
+  constructor({ kind, runtime, history, imports }: ReadyParts, open: OpenChannel) {
+    this.#history = history;
     this.#channel = open((places, environment) => ({
-      launch: readyLaunch(kind, runtime, places, environment),
+      launch: readyLaunch(kind, runtime, places, environment, imports),
       specialisation: undefined,
     }));
     this.isWaiting = this.#channel.rehearsed;
@@ -67,6 +93,7 @@ class ReadyManagedChannel implements ReadyChannel {
     const specialisation = specialisationOf(version, this.#places, environment);
     // As Lambda shows it; the interpreter has what it needs.
     const shown = isPython(version.config) ? { PYTHONPATH: this.#places.runtimeDir } : {};
+    if (isPython(version.config)) this.#channel.tellOfLoad((label) => this.#history.learn(version, label));
     this.#channel.specialise({
       ...specialisation,
       environment: { ...shown, ...specialisation.environment },

@@ -35,18 +35,27 @@ import {
   FrameReader,
   type Specialisation,
 } from "./frames.ts";
+import { ImportHistory } from "./import-history.ts";
 import { ManagedApi } from "./managed-api.ts";
 import { findPacker, type ManagedStart, managedLaunch, needsApi, SOCKET_NAME } from "./managed-launch.ts";
 import { findReadyKind } from "./managed-ready.ts";
 
 /** For entries of kind `handler` with a runtime `nodejs*` or `python*`. */
-export function managedAdapter(parts: { readonly log: Log; readonly accountId: string }): ProtocolAdapter {
+export function managedAdapter(parts: {
+  readonly log: Log;
+  readonly accountId: string;
+  /** How many sets of modules Python is kept forking from, besides none; 0 if left out. */
+  readonly importSetsMax?: number | undefined;
+}): ProtocolAdapter {
   const { log } = parts;
+  const history = new ImportHistory({ setsMax: parts.importSetsMax ?? 0 });
   return {
     open: (version, runtime, externals = []) =>
       new ManagedChannel({
         log,
-        start: (places, environment) => managedLaunch(version, runtime, places, environment),
+        start: (places, environment) =>
+          managedLaunch(version, runtime, places, { environment, imports: history.of(version) }),
+        loaded: (label) => history.learn(version, label),
         api: needsApi(version) ? new ManagedApi({ ...parts, version, externals }) : undefined,
         aheadMax: aheadMaxOf(version),
       }),
@@ -54,6 +63,7 @@ export function managedAdapter(parts: { readonly log: Log; readonly accountId: s
     readyKind: (version) =>
       findReadyKind(
         version,
+        history,
         (start) => new ManagedChannel({ log, start, api: undefined, aheadMax: aheadMaxOf(version) }),
       ),
   };
@@ -87,6 +97,7 @@ export class ManagedChannel implements Channel {
   readonly shutDown?: NonNullable<Channel["shutDown"]>;
 
   readonly #start: ManagedStart;
+  #loaded: ((label: string) => void) | undefined;
   #log: Log;
   readonly #rehearsal = Promise.withResolvers<void>();
   readonly #readiness = Promise.withResolvers<void>();
@@ -111,11 +122,14 @@ export class ManagedChannel implements Channel {
     readonly start: ManagedStart;
     readonly api: ManagedApi | undefined;
     readonly aheadMax: number;
+    /** Told what the runtime says of how the function has loaded. */
+    readonly loaded?: (label: string) => void;
   }) {
     const { api } = parts;
     this.aheadMax = parts.aheadMax;
     this.#start = parts.start;
     this.#log = parts.log;
+    this.#loaded = parts.loaded;
     this.#api = api;
     this.rehearsed = this.#rehearsal.promise;
     this.hasInput = api?.extensions.hasInput ?? false;
@@ -138,6 +152,11 @@ export class ManagedChannel implements Channel {
     const { launch, specialisation } = this.#start(places, environment);
     this.#specialisation = specialisation;
     return this.#api?.extensions.launch(places, launch) ?? launch;
+  }
+
+  /** Who is told how the function has loaded, where that was not known when the channel was opened. */
+  tellOfLoad(loaded: (label: string) => void): void {
+    this.#loaded = loaded;
   }
 
   /** Makes a runtime that has rehearsed a function's. Once. */
@@ -298,6 +317,7 @@ export class ManagedChannel implements Channel {
       this.#giveBack(frame);
     } else if (this.#state === "starting" && frame.type === FRAME.ready) {
       this.#state = "serving";
+      this.#loaded?.(frame.label);
       this.#readiness.resolve();
       this.#api?.extensions.runtimeReady();
     } else if (this.#state === "starting" && frame.type === FRAME.rehearsed && !this.#specialisation) {

@@ -106,7 +106,7 @@ class Spawner {
   async #start(request: StartRequest): Promise<void> {
     let jail: Jail | undefined;
     try {
-      const fork = request.forkFrom === null ? undefined : this.#newFork(request);
+      const fork = request.forkFrom === null ? undefined : await this.#newFork(request);
       const ready = fork ? undefined : this.#takeReady(request);
       jail = fork?.jail ?? ready?.jail ?? this.#newJail();
       const parts = this.#parts(jail);
@@ -123,8 +123,12 @@ class Spawner {
     this.prepare(REFILL_MS);
   }
 
-  #newFork(request: StartRequest): { readonly zygote: Zygote; readonly jail: Jail } | undefined {
+  async #newFork(
+    request: StartRequest,
+  ): Promise<{ readonly zygote: Zygote; readonly jail: Jail } | undefined> {
     const jail = this.#newJail();
+    // Nobody waits for a sandbox that is for later.
+    if (jail && request.codeDir === null) await this.#zygotes.prepare(this.#parts(jail), request);
     const zygote = jail && this.#zygotes.find(this.#parts(jail), request);
     if (zygote) return { zygote, jail };
     this.#giveBack(jail?.user.kind === "host" ? jail.user.uid : null);

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
+import { newSandboxId } from "../../core/ids.ts";
 import type { Sandbox } from "../driver.ts";
 import { PYTHON_RUNTIME_DIR } from "./forking-driver.fake.ts";
 import { findTool } from "./host-world.ts";
@@ -27,7 +28,9 @@ function runInFork(token: string): string {
     "import os, random, sys",
     "sys.path.insert(0, '/var/runtime')",
     "from lambdad_runtime.zygote import run",
+    "from lambdad_runtime.renew import renew",
     `command = run(*map(int, sys.argv[1:])) if '${token}' else None`,
+    "renew()",
     "exec(command[1])",
   ].join("; ");
 }
@@ -138,6 +141,40 @@ print('hits', hits)
     assert.deepEqual([said, exit.exitCode], ["", 125]);
     assert.match(problem, /^lambdad: .*No such file or directory: '\/nowhere'\n$/);
     await sandbox[Symbol.asyncDispose]();
+  });
+
+  it("has one that has loaded more for those who ask for it, and serves where that one fails", async () => {
+    const python = [findTool("python3") ?? "", "-S", "-B", "-c"] as const;
+    const otherwise = { command: [...python, runInFork(token)], environment: {} } as const;
+    const say =
+      "print('ssl' in sys.modules, 'ssl' in sys.modules and sys.modules['ssl'].RAND_bytes(9).hex())";
+    const startReady = async (more: string) => {
+      assert.ok(test.driver.startReady);
+      const { id, codeDir, ...rest } = specOf(test.codeDir, "", { runtimeDir: PYTHON_RUNTIME_DIR });
+      const launch = () => ({
+        command: [python[0], say] as const,
+        environment: {},
+        workingDir: "/",
+        forkFrom: {
+          command: [...python, `${more}; ${runInFork(token)}`] as const,
+          environment: {},
+          otherwise,
+        },
+      });
+      const ready = await test.driver.startReady({ ...rest, launch, id: newSandboxId() }, { signal: NEVER });
+      assert.ok(ready);
+      const { sandbox } = ready;
+      sandbox.telemetry.resume();
+      const [said, problem] = await Promise.all([text(sandbox.stdout), text(sandbox.stderr), sandbox.exited]);
+      await sandbox[Symbol.asyncDispose]();
+      return (said + problem).trim().split(" ");
+    };
+    // At once, since nobody waits for what is only to be ready. Its generator of random bytes has been used already.
+    const more = "import ssl; ssl.RAND_bytes(1)";
+    const [one, other] = [await startReady(more), await startReady(more)];
+    assert.deepEqual([one[0], other[0]], ["True", "True"]);
+    assert.notEqual(one[1], other[1]);
+    assert.deepEqual(await startReady("raise SystemExit('no')"), ["False", "False"]);
   });
 
   it("takes its children along when it dies, and has a successor", async () => {
