@@ -6,6 +6,7 @@ const TEMPLATES = {
   nodejs: { folder: "hello-nodejs", about: "handler in JavaScript" },
   "nodejs-ts": { folder: "hello-typescript", about: "handler in TypeScript" },
   python: { folder: "hello-python", about: "handler in Python" },
+  ruby: { folder: "hello-ruby", about: "handler in Ruby" },
   go: { folder: "hello-go", about: "handler in Go" },
   shell: {
     folder: "hello-shell",

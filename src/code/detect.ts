@@ -4,7 +4,7 @@ import type { Entry } from "../core/function.ts";
 import { type CodeFolder, readCodeFolder } from "./code-folder.ts";
 import { quoted } from "./entry-path.ts";
 import { readProgram } from "./program-facts.ts";
-import { readJavaScript, readPython } from "./source-exports.ts";
+import { readJavaScript, readPython, readRuby } from "./source-exports.ts";
 
 /** How code runs, as far as it shows by itself (docs/detection.md has the rules for users). */
 export interface Detected {
@@ -16,13 +16,15 @@ export interface Detected {
 
 export const NODE_RUNTIME_DEFAULT = "nodejs24.x";
 export const PYTHON_RUNTIME_DEFAULT = "python3.13";
+export const RUBY_RUNTIME_DEFAULT = "ruby3.4";
 export const PROGRAM_RUNTIME = "provided.al2023";
 
 export const JAVASCRIPT_ENDINGS = ["mjs", "js", "cjs"] as const;
 export const TYPESCRIPT_ENDINGS = ["ts", "mts", "cts", "tsx"] as const;
 const NODE_NAMES = ["index", "handler", "app", "server", "main"];
 const PYTHON_NAMES = ["lambda_function", "main", "app", "handler", "index"];
-const PYTHON_HANDLERS = ["handler", "lambda_handler"];
+const RUBY_NAMES = [...PYTHON_NAMES, "function"];
+const HANDLER_NAMES = ["handler", "lambda_handler"];
 const FILES_SHOWN_MAX = 8;
 
 /**
@@ -41,6 +43,7 @@ export async function detectEntry(treeDir: string, runtimes: readonly string[]):
     (await detectGo(folder)) ??
     (await detectNode(folder)) ??
     (await detectPython(folder, pythonRuntime)) ??
+    (await detectRuby(folder)) ??
     (await detectProgram(treeDir, folder, pythonRuntime));
   if (found) return found;
   throw new PlatformError("InvalidHandler", await describeMiss(folder));
@@ -197,11 +200,27 @@ async function detectPython(folder: CodeFolder, runtime: string): Promise<Detect
   const named = PYTHON_NAMES.map((name) => `${name}.py`).filter((file) => top.includes(file));
   for (const file of new Set([...named, ...(top.length === 1 ? top : [])])) {
     const names = readPython(await folder.read(file));
-    const handler = PYTHON_HANDLERS.find((name) => names.has(name));
+    const handler = HANDLER_NAMES.find((name) => names.has(name));
     if (handler)
       return {
         entry: { kind: "handler", handler: `${withoutEnding(file)}.${handler}` },
         runtime,
+        why: [`${file} defines ${handler}`],
+      };
+  }
+  return undefined;
+}
+
+async function detectRuby(folder: CodeFolder): Promise<Detected | undefined> {
+  const top = folder.files.filter((file) => /^[A-Za-z_]\w*\.rb$/.test(file));
+  const named = RUBY_NAMES.map((name) => `${name}.rb`).filter((file) => top.includes(file));
+  for (const file of new Set([...named, ...(top.length === 1 ? top : [])])) {
+    const names = readRuby(await folder.read(file));
+    const handler = HANDLER_NAMES.find((name) => names.has(name));
+    if (handler)
+      return {
+        entry: { kind: "handler", handler: `${withoutEnding(file)}.${handler}` },
+        runtime: RUBY_RUNTIME_DEFAULT,
         why: [`${file} defines ${handler}`],
       };
   }
@@ -253,7 +272,7 @@ async function describeMiss(folder: CodeFolder): Promise<string> {
   const more = folder.files.length > shown.length ? ` and ${folder.files.length - shown.length} more` : "";
   return (
     "no function found: looked for bootstrap, Procfile, go.mod, a Node module (index, handler, app, package.json main) " +
-    "that exports handler or run or listens, a Python module (lambda_function, main, app, handler, index) that defines " +
+    "that exports handler or run or listens, a Python or Ruby file (lambda_function, main, app, handler, index) that defines " +
     `handler or lambda_handler, a single program; there are ${shown.map(quoted).join(", ")}${more}` +
     `${exporting.length > 0 ? ` (${exporting.join("; ")})` : ""}; ` +
     "say what to run: --handler FILE.EXPORT, --module FILE, or --kind server|filter --command PROGRAM"

@@ -129,6 +129,18 @@ const DETECTED: readonly (readonly [string, Files, Entry, string])[] = [
     handler("index.handler"),
     NODE,
   ],
+  [
+    "a Ruby handler",
+    { "main.rb": "require 'json'\ndef handler(event:, context:) = 1\n", Gemfile: "" },
+    handler("main.handler"),
+    "ruby3.4",
+  ],
+  [
+    "Lambda's Ruby name",
+    { "lambda_function.rb": "def lambda_handler(event:, context:)\nend", "other.rb": "def handler; end" },
+    handler("lambda_function.lambda_handler"),
+    "ruby3.4",
+  ],
   ["a bootstrap", { "+bootstrap": "#!/bin/sh\n", "index.mjs": HANDLER }, handler("bootstrap"), PROGRAM],
   [
     "a Go handler",
@@ -254,6 +266,20 @@ const MISSED: readonly (readonly [string, Files, RegExp, ErrorCode?])[] = [
 const SAID: readonly (readonly [string, Files, Partial<EntrySettings>, Entry, string])[] = [
   ["a handler", { "a/b.mjs": "" }, { handler: "a/b.run.it" }, handler("a/b.run.it"), NODE],
   ["a handler in Python", { "api/main.py": "" }, { handler: "api.main.go" }, handler("api.main.go"), PYTHON],
+  [
+    "a handler in Ruby",
+    { "lib/orders.rb": "" },
+    { handler: "lib/orders.Orders::Create.call" },
+    handler("lib/orders.Orders::Create.call"),
+    "ruby3.4",
+  ],
+  [
+    "an assembly of .NET",
+    { "App.dll": "", "App.runtimeconfig.json": "" },
+    { handler: "App", runtime: "dotnet8" },
+    handler("App"),
+    "dotnet8",
+  ],
   [
     "a handler in a Python package",
     { "api/__init__.py": "" },
@@ -385,6 +411,30 @@ const REFUSED: readonly (readonly [string, Files, Partial<EntrySettings>, RegExp
     { "index.mjs": HANDLER },
     { kind: "server" },
     /looks like a handler \(index.mjs exports handler\); say --command/,
+  ],
+  [
+    "Ruby for Node code",
+    { "index.mjs": HANDLER },
+    { runtime: "ruby3.3", handler: "index.handler" },
+    /needs a file "index.rb"/,
+  ],
+  [
+    "a Ruby handler that is none",
+    { "app.rb": "" },
+    { runtime: "ruby3.3", handler: "app" },
+    /"app" is not FILE.METHOD or FILE.MODULE.METHOD; write it like/,
+  ],
+  [
+    "a class library of .NET",
+    { "App.dll": "", "App.runtimeconfig.json": "" },
+    { runtime: "dotnet8", handler: "App::App.Function::Handle" },
+    /of a class library, which needs the host that AWS has.*executable assembly.*or deploy an image/,
+  ],
+  [
+    "an assembly that is no executable",
+    { "App.dll": "" },
+    { runtime: "dotnet8", handler: "App" },
+    /needs "App.runtimeconfig.json".*OutputType Exe/,
   ],
   ["Python for Node code", { "index.mjs": HANDLER }, { runtime: PYTHON }, /needs a module "index".py/],
 ];

@@ -9,6 +9,7 @@ import {
   NODE_RUNTIME_DEFAULT,
   newestPython,
   PROGRAM_RUNTIME,
+  RUBY_RUNTIME_DEFAULT,
   runtimeOfProgram,
   TYPESCRIPT_ENDINGS,
 } from "./detect.ts";
@@ -29,6 +30,9 @@ const HANDLER_LENGTH_MAX = 128;
 const NODE_HANDLER = /^(?:[\w@.-]+\/)*[\w@-]+\.[\w$]+(?:\.[\w$]+)*$/;
 /** Python takes `/` and `.` between packages alike: `api/main.handler`, `api.main.handler`. */
 const PYTHON_HANDLER = /^(?:[\w-]+[./])*[\w-]+\.[A-Za-z_]\w*$/;
+
+/** A file, and a method outside of any class or one of a module's: `app.handler`, `app.Orders::Create.process`. */
+const RUBY_HANDLER = /^(?:[\w-]+\/)*[\w-]+\.(?:[A-Z]\w*(?:::[A-Z]\w*)*\.)?[A-Za-z_]\w*[?!]?$/;
 
 /**
  * What a version of the code in `treeDir` runs: what was said, and what shows by itself where nothing was said.
@@ -89,6 +93,16 @@ export function checkHandler(handler: string, runtime: string): void {
     throw invalid(
       `handler ${shown} is not MODULE.FUNCTION`,
       'write it like "main.handler" or "api/main.handler"',
+    );
+  if (runtime.startsWith("ruby") && !RUBY_HANDLER.test(handler))
+    throw invalid(
+      `handler ${shown} is not FILE.METHOD or FILE.MODULE.METHOD`,
+      'write it like "main.handler" or "main.Orders::Create.process"',
+    );
+  if (runtime.startsWith("dotnet") && handler.includes("::"))
+    throw invalid(
+      `handler ${shown} is of a class library, which needs the host that AWS has in its own runtime`,
+      "build an executable assembly (OutputType Exe, Amazon.Lambda.RuntimeSupport) and name it as the handler, or deploy an image of public.ecr.aws/lambda/dotnet",
     );
 }
 
@@ -170,7 +184,9 @@ async function withRuntime(
   if (isProgram) return { entry, runtime: PROGRAM_RUNTIME, why };
   const isPython =
     PYTHON_HANDLER.test(entry.handler) && (await findPython(treeDir, entry.handler)) !== undefined;
-  return { entry, runtime: isPython ? newestPython(runtimes) : NODE_RUNTIME_DEFAULT, why };
+  if (isPython) return { entry, runtime: newestPython(runtimes), why };
+  const isRuby = RUBY_HANDLER.test(entry.handler) && (await isFile(join(treeDir, rubyFileOf(entry.handler))));
+  return { entry, runtime: isRuby ? RUBY_RUNTIME_DEFAULT : NODE_RUNTIME_DEFAULT, why };
 }
 
 /** A module or command that named what a build once made names the source that is there instead. */
@@ -223,6 +239,15 @@ async function checkHandlerFile(treeDir: string, handler: string, runtime: strin
         `handler ${quoted(handler)} needs a module ${quoted(pythonModuleOf(handler))}.py, which is not in the code`,
         "correct --handler or add the file",
       );
+  } else if (runtime.startsWith("ruby")) {
+    const file = rubyFileOf(handler);
+    if (!(await isFile(join(treeDir, file))))
+      throw invalid(
+        `handler ${quoted(handler)} needs a file ${quoted(file)}, which is not in the code`,
+        "correct --handler or add the file",
+      );
+  } else if (runtime.startsWith("dotnet")) {
+    await checkDotnetHandler(treeDir, handler);
   } else if (runtime.startsWith("java")) {
     await checkJavaHandler(treeDir, handler);
   } else if (runtime.startsWith("provided")) {
@@ -253,6 +278,18 @@ async function checkJavaHandler(treeDir: string, handler: string): Promise<void>
     `handler ${quoted(handler)} needs ${quoted(file)} or a lib folder with jars, which are not in the code`,
     "correct --handler, or build the code and deploy what was built",
   );
+}
+
+/** An executable assembly lies beside the settings that it is started with. */
+async function checkDotnetHandler(treeDir: string, handler: string): Promise<void> {
+  const assembly = handler.replace(/\.dll$/, "");
+  for (const file of [`${assembly}.dll`, `${assembly}.runtimeconfig.json`]) {
+    if (await isFile(join(treeDir, file))) continue;
+    throw invalid(
+      `handler ${quoted(handler)} needs ${quoted(file)}, which is not in the code`,
+      "correct --handler, or deploy what dotnet publish made of a project with OutputType Exe",
+    );
+  }
 }
 
 /** With the retired go1.x, the handler was the name of the program. */
@@ -300,6 +337,11 @@ function nodeModuleOf(handler: string): string {
 
 function pythonModuleOf(handler: string): string {
   return handler.slice(0, handler.lastIndexOf(".")).replaceAll(".", "/");
+}
+
+/** `lib/app.Orders::Create.process` → `lib/app.rb`. */
+function rubyFileOf(handler: string): string {
+  return `${handler.split(".")[0]}.rb`;
 }
 
 async function findModule(treeDir: string, base: string): Promise<string | undefined> {

@@ -51,6 +51,12 @@ export function readPython(source: string): ReadonlySet<string> {
   return names;
 }
 
+/** Methods that a Ruby file defines outside of any class: nothing is indented before `def`, as tools and people write it. */
+export function readRuby(source: string): ReadonlySet<string> {
+  const code = source.replace(/^=begin\b[\s\S]*?^=end\b.*$/gm, "").replace(/^__END__$[\s\S]*/m, "");
+  return new Set([...code.matchAll(/^def\s+(?:self\.)?([A-Za-z_]\w*)/gm)].map(([, name = ""]) => name));
+}
+
 /** `export const handler`, `export async function* handler`, `export default`; not `export type`. */
 const DECLARED =
   /\bexport\s+(?:declare\s+)?(?:(?:const|let|var|class)\s+|(?:default\s+)?(?:async\s+)?function(?:\s*\*\s*|\s+))([\w$]+)/g;

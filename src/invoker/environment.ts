@@ -60,7 +60,7 @@ export function functionEnvironment(
   const { code, config, functionName, label } = version;
   const isHandler = config.entry.kind === "handler";
   const { logging } = config;
-  const isManaged = isHandler && /^(nodejs|python)/.test(config.runtime);
+  const isManaged = isHandler && /^(nodejs|python|ruby|java|dotnet)/.test(config.runtime);
   return {
     // An image has its own.
     ...(code.image === undefined && BASE_ENVIRONMENT),

@@ -66,6 +66,16 @@ const IMPORTS = {
   ].join("\n"),
 };
 const IMPORTED = { path: "/var/task", ran: "ran" };
+const RUBY = {
+  "index.rb": `
+    require "socket"
+    AT_LOAD = Dir.pwd
+    def handler(event:, context:)
+      { cwd: AT_LOAD, event: event, secret: ENV["SECRET"], hour: Time.at(0).hour, hostname: Socket.gethostname,
+        function: context.function_name, leftovers: ENV.keys.grep(/^_LAMBDAD/), path: $LOAD_PATH.first }
+    end
+  `,
+};
 
 /** Ready sandboxes on this host, for one function. */
 async function openHost(files: Readonly<Record<string, string>>, config: Partial<FunctionConfig>) {
@@ -215,6 +225,20 @@ describe("a function in a sandbox that was ready", { skip: LACKING, timeout: 60_
     }
   });
 
+  it("finds the world of its own: Ruby", { skip: without("ruby") }, async () => {
+    await using host = await openHost(RUBY, { runtime: "ruby3.4" });
+    assert.deepEqual(await host.call(), {
+      cwd: "/var/task",
+      event: { a: 1 },
+      secret: "s3",
+      hour: 9,
+      hostname: "sandbox",
+      function: "greet",
+      leftovers: [],
+      path: "/var/task",
+    });
+  });
+
   it("is not offered to what must have its environment from the first moment on", async () => {
     for (const environment of [
       { NODE_OPTIONS: "--no-warnings" },
@@ -222,6 +246,7 @@ describe("a function in a sandbox that was ready", { skip: LACKING, timeout: 60_
       { LD_PRELOAD: "/var/task/x.so" },
       { LANG: "de_DE.UTF-8" },
       { PYTHONPATH: "/var/task/lib" },
+      { RUBYOPT: "-rbundler/setup" },
     ]) {
       const adapter = managedAdapter({ log: silentLog, accountId: "000000000000" });
       const { version } = targetOf({ environment, entry: { kind: "handler", handler: "index.handler" } });

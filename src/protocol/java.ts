@@ -5,28 +5,14 @@
 import { realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PlatformError } from "../core/errors.ts";
+import type { FoundInterpreter, HostPrograms } from "./host-programs.ts";
 
 export const JAVA_NAMES = ["java25", "java21", "java17", "java11"] as const;
 
 export const JAVA_CLIENT_CLASS = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda";
 
-export interface Java {
-  readonly path: string;
-  readonly version: string;
-  /** Folders outside /usr that it needs. */
-  readonly toolDirs: readonly string[];
-}
-
-/**
- * @throws PlatformError `RuntimeUnavailable` with what brings it.
- */
-export async function findJava(
-  runtime: string,
-  host: {
-    readonly onPath: (name: string) => Promise<string | undefined>;
-    readonly ask: (path: string, args: readonly string[]) => Promise<string | undefined>;
-  },
-): Promise<Java> {
+/** @throws PlatformError `RuntimeUnavailable` with what brings it. */
+export async function findJava(runtime: string, host: HostPrograms): Promise<FoundInterpreter> {
   const wanted = Number(runtime.replace("java", ""));
   const found = await host.onPath("java");
   const answer = found && (await host.ask(found, ["--version"]));
@@ -42,8 +28,7 @@ export async function findJava(
   const path = await realpath(found);
   const home = dirname(dirname(path));
   const settings = await realpath(join(home, "conf/security/java.security")).catch(() => undefined);
-  const folders = [home, ...(settings === undefined ? [] : [dirname(dirname(settings))])];
-  return { path, version, toolDirs: folders.filter((folder) => !folder.startsWith("/usr/")) };
+  return { path, version, toolDirs: [home, ...(settings === undefined ? [] : [dirname(dirname(settings))])] };
 }
 
 /** As AWS starts it: little memory for the collector, quick compilation, a heap that leaves room for the rest. */

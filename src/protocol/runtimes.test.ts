@@ -31,6 +31,10 @@ function fakePython(version: string, prefix = "/opt/py"): string {
   return `#!/bin/sh\necho '${answer}'\n`;
 }
 
+function fakeRuby(version: string, prefix = "/opt/rb"): string {
+  return `#!/bin/sh\nprintf '%s\\n' ${prefix}/bin/ruby ${version} ${prefix}\n`;
+}
+
 describe("Runtimes", () => {
   it("serves every Node runtime with the bundled binary and names its folder", async () => {
     const runtimes = new Runtimes({ packageRoot, path: "" });
@@ -114,6 +118,63 @@ describe("Runtimes", () => {
     });
   }
 
+  it("finds just that Ruby, else ruby, and says which version it is", async () => {
+    const both = await pathWith("rubies", {
+      "ruby3.3": fakeRuby("3.3.5"),
+      ruby: fakeRuby("3.1.2", "/usr"),
+    });
+    const runtimes = new Runtimes({ packageRoot, path: both });
+    const runtimeDir = join(packageRoot, "runtimes/ruby");
+    assert.deepEqual(await runtimes.resolve("ruby3.3", "handler"), {
+      interpreter: "/opt/rb/bin/ruby",
+      runtimeDir,
+      toolDirs: ["/opt/rb"],
+    });
+    assert.deepEqual(await runtimes.resolve("ruby3.4", "handler"), {
+      interpreter: "/usr/bin/ruby",
+      runtimeDir,
+      toolDirs: [],
+    });
+    const list = await runtimes.list();
+    const versions = list.filter(({ name }) => name.startsWith("ruby")).map(({ version }) => version);
+    assert.deepEqual(versions, ["3.1.2", "3.1.2", "3.3.5", "3.1.2"]);
+  });
+
+  for (const [why, ruby] of [
+    ["too old", fakeRuby("3.0.9")],
+    ["of another kind", "#!/bin/sh\necho jruby\n"],
+    ["broken", "#!/bin/sh\nexit 1\n"],
+  ] as const) {
+    it(`refuses a ruby that is ${why}`, async () => {
+      const path = await pathWith(`rb-${why.replaceAll(" ", "-")}`, { ruby });
+      await assert.rejects(new Runtimes({ packageRoot, path }).resolve("ruby3.3", "handler"), {
+        code: "RuntimeUnavailable",
+        message: /no Ruby 3\.1 or newer here: install ruby3\.3 or ruby/,
+      });
+    });
+  }
+
+  it("serves the names of .NET up to the newest runtime that dotnet lists", async () => {
+    const list = ["6.0.36", "8.0.11"]
+      .map((version) => `Microsoft.NETCore.App ${version} [/opt/x]`)
+      .join("\n");
+    const path = await pathWith("dotnets", {
+      dotnet: `#!/bin/sh\ncat <<E\nMicrosoft.AspNetCore.App 10.0.0 [/x]\n${list}\nE\n`,
+    });
+    const runtimes = new Runtimes({ packageRoot, path });
+    for (const name of ["dotnet6", "dotnet8"])
+      assert.deepEqual(await runtimes.resolve(name, "handler"), {
+        interpreter: join(path, "dotnet"),
+        runtimeDir: undefined,
+        toolDirs: [path],
+      });
+    assert.equal((await runtimes.look("dotnet6")).version, "8.0.11");
+    await assert.rejects(runtimes.resolve("dotnet10", "handler"), {
+      code: "RuntimeUnavailable",
+      message: /no \.NET 10 or newer here, only 8\.0\.11 at .*: install dotnet-runtime-10\.0/,
+    });
+  });
+
   it("finds the real interpreter of this host, behind shims too", { skip: missingPython() }, async () => {
     const { interpreter = "", toolDirs } = await new Runtimes({ packageRoot, path }).resolve(
       "python3.11",
@@ -137,8 +198,13 @@ describe("Runtimes", () => {
 
   for (const [runtime, kind, message] of [
     ["java8.al2", "handler", /java8\.al2 is not managed here.*provided\.al2023/],
-    ["ruby3.3", "handler", /ruby3\.3 is not managed here/],
-    ["dotnet8", "handler", /dotnet8 is not managed here/],
+    [
+      "ruby2.7",
+      "handler",
+      /ruby2\.7 is not managed here: choose one of ruby4\.0, ruby3\.4, .*provided\.al2023/,
+    ],
+    ["dotnet7", "handler", /dotnet7 is not managed here: choose one of dotnet10, dotnet8, dotnet6/],
+    ["ruby3.4", "lifecycle", /lifecycle modules run on Node/],
     ["nodejs4.3", "handler", /there is no runtime "nodejs4\.3": choose one of nodejs26\.x/],
     ["python2.7", "handler", /there is no runtime/],
     ["python3.13; rm", "handler", /there is no runtime/],

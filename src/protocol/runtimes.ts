@@ -6,9 +6,12 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { EntryKind } from "../core/function.ts";
+import { DOTNET_NAMES, findDotnet } from "./dotnet.ts";
+import type { FoundInterpreter } from "./host-programs.ts";
 import { findJava, JAVA_NAMES } from "./java.ts";
 import { installedNode, installNode, type NodeInstall } from "./node-install.ts";
 import type { ResolvedRuntime } from "./protocol.ts";
+import { findRuby, RUBY_NAMES } from "./ruby.ts";
 
 /** What a runtime name comes to on this host. */
 export interface RuntimeInfo {
@@ -20,13 +23,6 @@ export interface RuntimeInfo {
   readonly version: string | undefined;
   /** What brings it; undefined where it is here. */
   readonly remedy: string | undefined;
-}
-
-interface Interpreter {
-  readonly path: string;
-  readonly version: string;
-  /** Folders outside /usr that it needs. */
-  readonly toolDirs: readonly string[];
 }
 
 /** Runtime names that are offered, newest first. */
@@ -42,7 +38,9 @@ const NAMES = [
   "python3.11",
   "python3.10",
   "python3.9",
+  ...RUBY_NAMES,
   ...JAVA_NAMES,
+  ...DOTNET_NAMES,
   "provided.al2023",
   "provided.al2",
   "provided",
@@ -65,7 +63,7 @@ export class Runtimes {
   readonly #packageRoot: string;
   readonly #install: NodeInstall | undefined;
   readonly #folders: readonly string[];
-  readonly #found = new Map<string, Promise<Interpreter>>();
+  readonly #found = new Map<string, Promise<FoundInterpreter>>();
 
   /** `packageRoot` is the folder of lambdad itself, `path` the PATH to look on; without `install` nothing can be installed. */
   constructor(parts: {
@@ -89,7 +87,7 @@ export class Runtimes {
       throw unavailable(`lifecycle modules run on Node: choose nodejs24.x instead of ${runtime}`);
     }
     const { path, toolDirs } = await this.#find(runtime);
-    const isManaged = family !== "java" && (kind === "handler" || kind === "lifecycle");
+    const isManaged = MANAGED.has(family) && (kind === "handler" || kind === "lifecycle");
     return {
       interpreter: path,
       runtimeDir: isManaged ? join(this.#packageRoot, "runtimes", family) : undefined,
@@ -135,14 +133,14 @@ export class Runtimes {
     }
   }
 
-  async #find(runtime: string): Promise<Interpreter> {
+  async #find(runtime: string): Promise<FoundInterpreter> {
     const installed = await installedNode(this.#install?.dir, runtime);
     return await (installed === undefined
       ? this.#findUsual(runtime)
       : this.#findInstalled(runtime, installed));
   }
 
-  #findInstalled(runtime: string, path: string): Promise<Interpreter> {
+  #findInstalled(runtime: string, path: string): Promise<FoundInterpreter> {
     let found = this.#found.get(runtime);
     if (!found) {
       found = ask(path, ["-p", "process.versions.node"]).then((version) => {
@@ -157,7 +155,7 @@ export class Runtimes {
     return found;
   }
 
-  #findUsual(runtime: string): Promise<Interpreter> {
+  #findUsual(runtime: string): Promise<FoundInterpreter> {
     const isNode = runtime.startsWith("nodejs");
     // One binary serves all Nodes that were not installed for themselves.
     const key = isNode ? "nodejs" : runtime;
@@ -171,13 +169,16 @@ export class Runtimes {
     return found;
   }
 
-  #findOther(runtime: string): Promise<Interpreter> {
-    if (!runtime.startsWith("java")) return this.#findPython(runtime);
-    return findJava(runtime, { onPath: (name) => this.#onPath(name), ask });
+  async #findOther(runtime: string): Promise<FoundInterpreter> {
+    const host = { onPath: (name: string) => this.#onPath(name), ask };
+    const find = { ruby: findRuby, java: findJava, dotnet: findDotnet }[runtime.replace(/[\d.]+$/, "")];
+    if (find === undefined) return await this.#findPython(runtime);
+    const found = await find(runtime, host);
+    return { ...found, toolDirs: outsideUsr(found.toolDirs) };
   }
 
   /** The Node that came with lambdad; without it, one on PATH. */
-  async #findNode(): Promise<Interpreter> {
+  async #findNode(): Promise<FoundInterpreter> {
     const bundled = this.#bundledNode();
     const path = bundled ?? (await this.#onPath("node"));
     const version = path && (await ask(path, ["-p", "process.versions.node"]));
@@ -206,7 +207,7 @@ export class Runtimes {
   }
 
   /** Just that minor version, or else what `python3` is. */
-  async #findPython(runtime: string): Promise<Interpreter> {
+  async #findPython(runtime: string): Promise<FoundInterpreter> {
     for (const name of [runtime, "python3"]) {
       const path = await this.#onPath(name);
       const answer = path && (await ask(path, ["-I", "-c", ASK_PYTHON]));
@@ -232,15 +233,20 @@ export class Runtimes {
   }
 }
 
-function familyOf(runtime: string): "nodejs" | "python" | "java" | "provided" {
-  const isKnown = NAMES.some((name) => name === runtime);
-  if (isKnown && runtime.startsWith("nodejs")) return "nodejs";
-  if (isKnown && runtime.startsWith("python")) return "python";
-  if (isKnown && runtime.startsWith("java")) return "java";
-  if (isKnown) return "provided";
-  if (/^(java|ruby|dotnet)/.test(runtime)) {
+const FAMILIES = ["nodejs", "python", "ruby", "java", "dotnet"] as const;
+
+type Family = (typeof FAMILIES)[number] | "provided";
+
+/** Those that `runtimes/` has a runtime for. */
+const MANAGED: ReadonlySet<Family> = new Set(["nodejs", "python", "ruby"]);
+
+function familyOf(runtime: string): Family {
+  const family = FAMILIES.find((each) => runtime.startsWith(each));
+  if (NAMES.some((name) => name === runtime)) return family ?? "provided";
+  const others = NAMES.filter((name) => family !== undefined && name.startsWith(family));
+  if (family === "ruby" || family === "java" || family === "dotnet") {
     throw unavailable(
-      `${runtime} is not managed here: put its runtime interface client and a bootstrap into the code and choose provided.al2023`,
+      `${runtime} is not managed here: choose one of ${others.join(", ")}, or put its runtime interface client and a bootstrap into the code and choose provided.al2023`,
     );
   }
   throw unavailable(`there is no runtime "${runtime}": choose one of ${NAMES.join(", ")}`);
@@ -261,7 +267,7 @@ async function ask(path: string, args: readonly string[]): Promise<string | unde
 }
 
 /** Undefined for one that is too old, or that answers with something else. */
-function parsePython(answer: string): Interpreter | undefined {
+function parsePython(answer: string): FoundInterpreter | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(answer);

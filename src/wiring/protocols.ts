@@ -21,7 +21,7 @@ export function protocolAdapters(parts: {
   return ({ entry, runtime }) => {
     switch (entry.kind) {
       case "handler":
-        return /^(nodejs|python)/.test(runtime) ? managed() : runtimeApi();
+        return /^(nodejs|python|ruby)/.test(runtime) ? managed() : runtimeApi();
       case "lifecycle":
       case "server":
         return http();

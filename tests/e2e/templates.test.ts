@@ -44,6 +44,7 @@ const TEMPLATES: Readonly<Record<string, { readonly check: Check; readonly skip:
   nodejs: { check: greets, skip: false },
   "nodejs-ts": { check: greets, skip: false },
   python: { check: greets, skip: withoutPython },
+  ruby: { check: greets, skip: skipWithout("ruby", has("ruby", "--version")) },
   go: { check: greets, skip: withoutGo },
   shell: { check: greets, skip: skipWithout("curl", has("curl", "--version")) },
   lifecycle: { check: counts, skip: false },

@@ -4,6 +4,7 @@ import type { Check } from "../doctor/check.ts";
 import { checkDocker, dockerSocket } from "../doctor/docker.ts";
 import { checkGit } from "../doctor/git.ts";
 import { checkIsolation } from "../doctor/isolation.ts";
+import { checkLanguages } from "../doctor/languages.ts";
 import { checkDataDir, checkDisk, checkNode, checkPort } from "../doctor/machine.ts";
 import { checkServer } from "../doctor/server.ts";
 import type { Output, Style } from "../output.ts";
@@ -31,6 +32,7 @@ export async function runDoctor(command: Command): Promise<void> {
     ...(await Promise.all([
       checkDocker({ env, socketPath: dockerSocket(env), signal }),
       checkGit({ env, signal }),
+      checkLanguages({ env, signal }),
       checkDisk(dataDir),
       checkDataDir(dataDir),
       checkPort("Gateway port", gateway, signal),

@@ -11,6 +11,7 @@ import type { Check } from "./check.ts";
 import { checkDocker } from "./docker.ts";
 import { checkGit } from "./git.ts";
 import { checkCgroups, checkIsolation } from "./isolation.ts";
+import { checkLanguages } from "./languages.ts";
 import { checkDataDir, checkDisk, checkNode, checkPort } from "./machine.ts";
 
 const { signal } = new AbortController();
@@ -60,6 +61,36 @@ describe("git, by doctor", () => {
       found: "2.39.5 (for hooks that deploy)",
       remedy: undefined,
     });
+  });
+});
+
+describe("languages, by doctor", () => {
+  it("are told with their versions, and which there are not", async () => {
+    const check = () => checkLanguages({ env: { PATH: dir }, signal });
+    assert.deepEqual(await check(), {
+      name: "Languages",
+      status: "absent",
+      found: "no Python, Ruby, Java, .NET, Go (each needed only for functions in it)",
+      remedy: undefined,
+    });
+    await install("python3", "echo Python 3.11.7");
+    await install("ruby", "echo 'ruby 3.1.2p20 (2022-04-12 revision 4491bb740a) [x86_64-linux-gnu]'");
+    await install("java", "echo 'openjdk 17.0.19 2026-04-21'");
+    await install("go", "exit 1");
+    const apps = [
+      "Microsoft.AspNetCore.App 8.0.1",
+      "Microsoft.NETCore.App 8.0.1",
+      "Microsoft.NETCore.App 10.0.0",
+    ];
+    await install("dotnet", `printf '%s [/x]\\n' ${apps.map((app) => `'${app}'`).join(" ")}`);
+    const { status, found } = await check();
+    assert.deepEqual(
+      [status, found],
+      [
+        "ok",
+        "Python 3.11.7, Ruby 3.1.2, Java 17.0.19, .NET 10.0.0; no Go (each needed only for functions in it)",
+      ],
+    );
   });
 });
 

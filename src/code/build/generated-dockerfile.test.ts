@@ -25,6 +25,21 @@ describe("generateDockerfile", () => {
       "aws",
       ["FROM public.ecr.aws/lambda/provided:al2023", 'ENTRYPOINT ["/var/task/bootstrap"]'],
     ],
+    [
+      "AWS's image of Ruby",
+      { kind: "handler", handler: "app.Orders.create" },
+      "ruby3.3",
+      "aws",
+      ["FROM public.ecr.aws/lambda/ruby:3.3", 'CMD ["app.Orders.create"]'],
+    ],
+    ["AWS's image of Java", handler, "java21", "aws", ["FROM public.ecr.aws/lambda/java:21"]],
+    [
+      "a Ruby of one's own",
+      handler,
+      "ruby3.3",
+      "slim,ruby3.3=my/ruby",
+      ["FROM my/ruby:latest", 'CMD ["index.handler"]'],
+    ],
     ["the older one", handler, "provided.al2", "aws", ["FROM public.ecr.aws/lambda/provided:al2"]],
     [
       "a slim Node",
@@ -55,6 +70,14 @@ describe("generateDockerfile", () => {
         assert.ok(text.split("\n").includes(line), `${line} is not in\n${text}`);
     });
   }
+
+  it("refuses a slim image for what has a client in AWS's images only", () => {
+    for (const runtime of ["ruby3.3", "java21", "dotnet8"])
+      assert.throws(
+        () => generateDockerfile(handler, runtime, bases("slim")),
+        /no slim base for handlers of .*image-bases: aws/,
+      );
+  });
 
   it("refuses lifecycle modules", () => {
     assert.throws(

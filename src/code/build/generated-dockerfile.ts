@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { PlatformError } from "../../core/errors.ts";
 import type { Entry } from "../../core/function.ts";
 import type { ImageBases } from "../../core/image-bases.ts";
@@ -34,10 +35,11 @@ export function generateDockerfile(
         "package image: lifecycle modules are loaded by lambdad's own Node, so they cannot be images; leave --package away",
       );
   }
-  if (language === undefined)
+  if (language === undefined && !AWS_ONLY.test(runtime))
     return { text: copy + runs([`${TASK_ROOT}bootstrap`], [entry.handler]), needsClient: undefined };
-  if (bases.flavour === "aws")
+  if (AWS_ONLY.test(runtime) || bases.flavour === "aws")
     return { text: `${copy}CMD ${JSON.stringify([entry.handler])}\n`, needsClient: undefined };
+  assert.ok(language !== undefined, "a language has a client, or AWS's images only");
   const { interpreter, file } = CLIENT[language];
   return {
     text:
@@ -62,15 +64,24 @@ function languageOf(runtime: string): Language | undefined {
   return runtime.startsWith("python") ? "python" : undefined;
 }
 
+/** There is a client for these in AWS's own images, and none of ours. */
+const AWS_ONLY = /^(ruby|java|dotnet)/;
+
 /** @throws PlatformError `InvalidHandler` for a runtime that there is no image of. */
 function baseOf(runtime: string, { flavour, ofRuntime }: ImageBases): string {
-  const [, language = "", version = ""] = /^(nodejs|python)(\d[\d.]*?)(?:\.x)?$/.exec(runtime) ?? [];
+  const [, language = "", version = ""] =
+    /^(nodejs|python|ruby|java|dotnet)(\d[\d.]*?)(?:\.x)?$/.exec(runtime) ?? [];
   const own = ofRuntime.get(runtime);
   if (own !== undefined) return own;
   if (flavour === "aws") {
     if (language !== "") return `public.ecr.aws/lambda/${language}:${version}`;
     return `public.ecr.aws/lambda/provided:${runtime === "provided.al2" ? "al2" : "al2023"}`;
   }
+  if (AWS_ONLY.test(runtime))
+    throw new PlatformError(
+      "InvalidHandler",
+      `package image: there is no slim base for handlers of ${runtime}; say image-bases: aws, or leave --package away`,
+    );
   if (language === "nodejs") return `node:${version}-slim`;
   return language === "python" ? `python:${version}-slim` : "debian:stable-slim";
 }

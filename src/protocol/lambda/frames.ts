@@ -1,5 +1,5 @@
 /**
- * Frames between the daemon and our own Node and Python runtimes, over one Unix socket per sandbox. Big-endian:
+ * Frames between the daemon and our own Node, Python and Ruby runtimes, over one Unix socket per sandbox. Big-endian:
  *
  *   u32 length of all that follows │ u8 type │ u32 call id │ u32 label length │ label (UTF-8) │ body
  *
@@ -48,7 +48,7 @@ export interface Specialisation {
   readonly taskRoot: string;
   /** Where layers are. */
   readonly optDir: string;
-  /** `nodejs24.x`, `python3.13`: rules that changed between Lambda's runtimes go by this, not by the interpreter. */
+  /** `nodejs24.x`, `python3.13`, `ruby3.4`: rules that changed between Lambda's runtimes go by this, not by the interpreter. */
   readonly runtime: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly responseBytesMax: number;

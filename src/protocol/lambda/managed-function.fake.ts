@@ -12,6 +12,7 @@ import { managedAdapter } from "./managed.ts";
 
 export const NODE = process.execPath;
 export const OLD_NODE = findProgram("/usr/bin/node", ["-p", "process.execPath"], /^\//);
+export const RUBY = findProgram("ruby", ["-e", "print RbConfig.ruby"], /^\//);
 export const PYTHON = findProgram("python3", ["-c", "import sys;print(sys.executable)"], /^\//);
 
 const RUNTIMES = new URL("../../../runtimes/", import.meta.url).pathname;
@@ -62,14 +63,14 @@ export async function startFunction(spec: FunctionSpec): Promise<TestFunction> {
 /** Starts it without waiting. */
 export async function launchFunction(spec: FunctionSpec): Promise<TestFunction> {
   const { runtime = "nodejs24.x", handler = "index.handler" } = spec;
-  const isPython = runtime.startsWith("python");
+  const family = /^[a-z]+/.exec(runtime)?.[0] ?? "";
   const codeDir = await mkdtemp(join(tmpdir(), "lambdad-code-"));
   for (const [path, text] of Object.entries(spec.files)) {
     await mkdir(dirname(join(codeDir, path)), { recursive: true });
     await writeFile(join(codeDir, path), text);
   }
-  const runtimeDir = join(RUNTIMES, isPython ? "python" : "nodejs");
-  const interpreter = spec.interpreter ?? (isPython ? PYTHON : NODE);
+  const runtimeDir = join(RUNTIMES, family);
+  const interpreter = spec.interpreter ?? { nodejs: NODE, python: PYTHON, ruby: RUBY }[family];
   const adapter = managedAdapter({ log: silentLog, accountId: "000000000000" });
   const version = testVersion({ kind: "handler", handler }, { runtime });
   const resolved = { interpreter, runtimeDir, toolDirs: [] };

@@ -11,7 +11,7 @@ export const SOCKET_NAME = "runtime";
 
 /** What the loader or the interpreter reads before our first line runs; all else comes with the specialisation. */
 const READ_AT_START =
-  /^(PATH|HOME|TMPDIR|TZ|TZDIR|LANG|LANGUAGE|LC_.*|LD_.*|GLIBC_TUNABLES|MALLOC_.*|NODE_.*|UV_.*|PYTHON.*|SSL_CERT_.*|OPENSSL_.*)$/;
+  /^(PATH|HOME|TMPDIR|TZ|TZDIR|LANG|LANGUAGE|LC_.*|LD_.*|GLIBC_TUNABLES|MALLOC_.*|NODE_.*|UV_.*|PYTHON.*|RUBY(?!LIB).*|SSL_CERT_.*|OPENSSL_.*)$/;
 
 /** Those of them that the runtime can renew while it runs, or that are only read when they are needed. */
 const RENEWABLE = /^(PATH|HOME|TMPDIR|TZ|NODE_PATH|NODE_ENV)$/;
@@ -134,7 +134,7 @@ export function specialisationOf(
     environment: {
       SHLVL: "0",
       LD_LIBRARY_PATH: libraryPath(places),
-      ...(isPython(config) ? PYTHON_DEFAULTS : nodeDefaults(config.runtime, places)),
+      ...defaultsOf(config.runtime, places),
       ...environment,
       ...(environment.PATH !== undefined && { PATH: programPath(environment.PATH, places) }),
       LAMBDA_TASK_ROOT: places.codeDir,
@@ -149,7 +149,7 @@ export function specialisationOf(
 
 /** Programs of the runtimes that compile code and run none of it. */
 export function findPacker({ config }: Version, { interpreter }: ResolvedRuntime): Packer | undefined {
-  if (config.entry.kind !== "handler" || interpreter === undefined) return undefined;
+  if (config.entry.kind !== "handler" || interpreter === undefined || isRuby(config)) return undefined;
   const { handler } = config.entry;
   return {
     key: JSON.stringify([PACK_FORMAT, interpreter, isPython(config) ? "" : handler]),
@@ -168,6 +168,14 @@ const PACK_FORMAT = 1;
 
 export function isPython({ runtime }: Pick<ManagedKind, "runtime">): boolean {
   return runtime.startsWith("python");
+}
+
+export function isNode({ runtime }: Pick<ManagedKind, "runtime">): boolean {
+  return runtime.startsWith("nodejs");
+}
+
+function isRuby({ runtime }: Pick<ManagedKind, "runtime">): boolean {
+  return runtime.startsWith("ruby");
 }
 
 function launchOf(
@@ -192,9 +200,14 @@ function commandOf(
   places: SandboxPlaces,
 ): readonly [string, ...string[]] {
   assert.ok(interpreter, `${kind.runtime} needs an interpreter`);
-  return isPython(kind)
-    ? [interpreter, ...PYTHON_FLAGS, `${places.runtimeDir}/main.py`]
-    : [interpreter, ...nodeFlags(kind.memoryMib), `${places.runtimeDir}/main.cjs`];
+  if (isPython(kind)) return [interpreter, ...PYTHON_FLAGS, `${places.runtimeDir}/main.py`];
+  if (isRuby(kind)) return [interpreter, ...RUBY_FLAGS, `${places.runtimeDir}/main.rb`];
+  return [interpreter, ...nodeFlags(kind.memoryMib), `${places.runtimeDir}/main.cjs`];
+}
+
+function defaultsOf(runtime: string, places: SandboxPlaces): Readonly<Record<string, string>> {
+  if (isPython({ runtime })) return PYTHON_DEFAULTS;
+  return isRuby({ runtime }) ? rubyDefaults(runtime, places) : nodeDefaults(runtime, places);
 }
 
 /** The heap stays under the sandbox's limit, so that the collector works harder before the kernel kills. */
@@ -225,6 +238,19 @@ function nodeDefaults(runtime: string, places: SandboxPlaces): Readonly<Record<s
 const PYTHON_FLAGS = ["-S", "-B"];
 
 const PYTHON_DEFAULTS: Readonly<Record<string, string>> = { LC_CTYPE: "C.UTF-8" };
+
+/** Ruby takes its encoding from a locale that may not be installed; messages of errors are what 3.2 and newer make them. */
+const RUBY_FLAGS = ["-EUTF-8", "--disable-did_you_mean", "--disable-error_highlight"];
+
+/** Where Lambda looks for gems and libraries besides the code's own; `ruby3.3` has gems of the interface 3.3.0. */
+function rubyDefaults(runtime: string, places: SandboxPlaces): Readonly<Record<string, string>> {
+  const { codeDir, runtimeDir, optDir = "/opt" } = places;
+  const release = `${runtime.replace("ruby", "")}.0`;
+  return {
+    GEM_PATH: [`${codeDir}/vendor/bundle/ruby/${release}`, `${optDir}/ruby/gems/${release}`].join(":"),
+    RUBYLIB: [codeDir, `${runtimeDir}/lib`, `${optDir}/ruby/lib`].join(":"),
+  };
+}
 
 function split(whole: Readonly<Record<string, string>>): [Record<string, string>, Record<string, string>] {
   const atStart: Record<string, string> = {};

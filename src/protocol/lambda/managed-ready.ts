@@ -8,6 +8,7 @@ import type { ImportHistory } from "./import-history.ts";
 import {
   canBecomeLater,
   type Imports,
+  isNode,
   isPython,
   type ManagedKind,
   type ManagedStart,
@@ -33,10 +34,10 @@ export function findReadyKind(
 ): ReadyKind | undefined {
   const { config } = version;
   if (!canBecomeLater(version)) return undefined;
-  // V8 takes the size of its heap at its start and never again; Python has nothing of the kind.
-  const kind = isPython(config) ? { ...config, memoryMib: READY_PYTHON_MIB } : config;
+  // V8 takes the size of its heap at its start and never again; Python and Ruby have nothing of the kind.
+  const kind = isNode(config) ? config : { ...config, memoryMib: READY_SMALL_MIB };
   const plain: ReadyKind = {
-    key: isPython(config) ? config.runtime : `nodejs ${config.memoryMib}`,
+    key: isNode(config) ? `nodejs ${config.memoryMib}` : config.runtime,
     memoryMib: kind.memoryMib,
     open: (runtime) => new ReadyManagedChannel({ kind, runtime, history }, open),
   };
@@ -52,7 +53,7 @@ export function findReadyKind(
 }
 
 /** Enough for an interpreter that has nothing to do. */
-const READY_PYTHON_MIB = 64;
+const READY_SMALL_MIB = 64;
 const READY_PYTHON_WITH_MODULES_MIB = 192;
 
 interface ReadyParts {

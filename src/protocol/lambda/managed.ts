@@ -1,5 +1,5 @@
 /**
- * Calls for handlers in our own Node and Python runtimes (`runtimes/`), by frames (frames.ts).
+ * Calls for handlers in our own Node, Python and Ruby runtimes (`runtimes/`), by frames (frames.ts).
  *
  * The channel listens on a socket in the sandbox's folder before the interpreter is up; the runtime connects to it, and
  * tries again while it is not there. The first connection is the runtime's, made before any code of the function runs;
@@ -40,7 +40,7 @@ import { ManagedApi } from "./managed-api.ts";
 import { findPacker, type ManagedStart, managedLaunch, needsApi, SOCKET_NAME } from "./managed-launch.ts";
 import { findReadyKind } from "./managed-ready.ts";
 
-/** For entries of kind `handler` with a runtime `nodejs*` or `python*`. */
+/** For entries of kind `handler` with a runtime `nodejs*`, `python*` or `ruby*`. */
 export function managedAdapter(parts: {
   readonly log: Log;
   readonly accountId: string;
@@ -69,7 +69,7 @@ export function managedAdapter(parts: {
   };
 }
 
-/** Python's runtime reads one call at a time and could not give one back; extensions are told of each call as it begins. */
+/** The runtimes of Python and Ruby read one call at a time and could not give one back; extensions are told of each call as it begins. */
 function aheadMaxOf(version: Version): number {
   return version.config.runtime.startsWith("nodejs") && !needsApi(version) ? AHEAD_MAX : 0;
 }

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { ImageRef, Version } from "../../core/function.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
+import { DOTNET_DEFAULTS, dotnetCommand } from "../dotnet.ts";
 import { javaCommand } from "../java.ts";
 import {
   type Channel,
@@ -20,13 +21,13 @@ import { RuntimeApiSession } from "./runtime-api-session.ts";
 import { platformError } from "./runtime-api-wire.ts";
 import { libraryPath, programPath } from "./search-paths.ts";
 
-/** For any executable that polls the Runtime API: `provided.*`, whatever it is written in, and Java with AWS's client. */
+/** For any executable that polls the Runtime API: `provided.*`, whatever it is written in, Java with AWS's client, .NET with AWS's library. */
 export function runtimeApiAdapter(parts: { readonly accountId: string }): ProtocolAdapter {
   return {
     open: (version, { interpreter }, externals = []) =>
       new RuntimeApiChannel({ ...parts, version, interpreter, externals }),
     readyKind: (version) =>
-      version.config.runtime.startsWith("java")
+      /^(java|dotnet)/.test(version.config.runtime)
         ? undefined
         : findReadyBootstrap(
             version,
@@ -62,9 +63,10 @@ class RuntimeApiChannel implements Channel {
   readonly onRuntimeApiConnection: (socket: Duplex) => void;
   readonly #handler: string;
   readonly #image: ImageRef | undefined;
-  /** Java. */
+  /** Java or .NET. */
   readonly #interpreter: string | undefined;
   readonly #memoryMib: number;
+  readonly #isDotnet: boolean;
   readonly #session: RuntimeApiSession;
   readonly #server: RuntimeApiServer;
   readonly #extensions: ExtensionHost;
@@ -82,6 +84,7 @@ class RuntimeApiChannel implements Channel {
     this.#image = parts.version.code.image;
     this.#interpreter = parts.interpreter;
     this.#memoryMib = parts.version.config.memoryMib;
+    this.#isDotnet = parts.version.config.runtime.startsWith("dotnet");
     const failure = Promise.withResolvers<never>();
     this.#fail = failure.reject;
     const extensions = new ExtensionHost(parts);
@@ -118,6 +121,7 @@ class RuntimeApiChannel implements Channel {
       command: this.#command(places),
       environment: {
         LD_LIBRARY_PATH: libraryPath(places),
+        ...(this.#isDotnet && DOTNET_DEFAULTS),
         ...rest,
         ...(rest.PATH !== undefined && { PATH: programPath(rest.PATH, places) }),
         AWS_LAMBDA_RUNTIME_API,
@@ -134,6 +138,7 @@ class RuntimeApiChannel implements Channel {
     if (this.#interpreter === undefined) {
       return ["/bin/sh", "-c", START_BOOTSTRAP, "bootstrap", codeDir, optDir];
     }
+    if (this.#isDotnet) return dotnetCommand(this.#interpreter, codeDir, this.#handler);
     const options = { handler: this.#handler, memoryMib: this.#memoryMib };
     return javaCommand(this.#interpreter, { codeDir, optDir }, options);
   }
@@ -151,8 +156,11 @@ class RuntimeApiChannel implements Channel {
 
   #badEntrypoint(exit: SandboxExit, codeDir: string): string | undefined {
     if (this.#interpreter === undefined) return badEntrypoint(exit, codeDir);
+    // It returned at once, or .NET did not find the assembly or what it needs; those codes begin at 0x80 (128).
+    const { exitCode } = exit;
+    if (this.#isDotnet) return exitCode === 0 || (exitCode ?? 0) > 128 ? NO_DOTNET_SUPPORT : undefined;
     // What the JVM exits with when it cannot find its main class.
-    return exit.exitCode === 1 ? NO_JAVA_CLIENT : undefined;
+    return exitCode === 1 ? NO_JAVA_CLIENT : undefined;
   }
 
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
@@ -183,6 +191,9 @@ class RuntimeApiChannel implements Channel {
 
 const NO_JAVA_CLIENT =
   "Java left before it asked for an event; its log says why. The code, or java/lib of a layer, has to have aws-lambda-java-runtime-interface-client among the jars of its lib folder";
+
+const NO_DOTNET_SUPPORT =
+  "the assembly left before it asked for an event; its log says why. It has to be an executable (OutputType Exe) that runs Amazon.Lambda.RuntimeSupport's LambdaBootstrap";
 
 /** Why no bootstrap ran; undefined if one did. 126 and 127 are what a shell exits with when `exec` fails. */
 function badEntrypoint({ exitCode }: SandboxExit, codeDir: string): string | undefined {
