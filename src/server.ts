@@ -181,7 +181,7 @@ export async function startServer(parts: {
       }),
     );
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
-    const canaries = scope.own(openCanaries({ functions, metrics, clock, log }));
+    const canaries = scope.own(openCanaries({ functions, openProjects, metrics, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
     );

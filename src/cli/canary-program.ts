@@ -9,16 +9,18 @@ const EXAMPLES = `
 Examples:
   lambda canary hello                     how the version that is tried does, or what was decided
   lambda canary hello --promote           it goes live now
-  lambda canary hello --abort             all calls go to what is live`;
+  lambda canary hello --abort             all calls go to what is live
+  lambda canary                           the release of the project in this folder; --project for another`;
 
 export function addCanary(program: Program, run: Runner): void {
   program
-    .command("canary <name>")
-    .description("show the canary of a function (lambda deploy --canary) and what was decided, or end it")
-    .option("--promote", "make its version live now")
+    .command("canary [name]")
+    .description("show the canary of a function or project (lambda deploy --canary), or end it")
+    .option("--project <name>", "of this project [that of this folder's lambda.yaml]")
+    .option("--promote", "make its version or release live now")
     .option("--abort", "give all calls to what is live")
     .addHelpText("after", EXAMPLES)
-    .action((name: string, options: CanaryCommandOptions) =>
+    .action((name: string | undefined, options: CanaryCommandOptions) =>
       run(async (command) => (await import("./commands/canary.ts")).canary(command, name, options)),
     );
 }
@@ -26,7 +28,10 @@ export function addCanary(program: Program, run: Runner): void {
 /** Of `deploy`. */
 export function addCanaryOptions(program: Program): Program {
   return program
-    .option("--canary <share>", "give the new version only so much of the calls at first, such as 10%")
+    .option(
+      "--canary <share>",
+      "give the new version or release only so much of the calls at first, such as 10%",
+    )
     .option("--for <span>", "of a canary: then it goes live, such as 10m or 2h")
     .option(
       "--abort-on <condition>",

@@ -44,8 +44,10 @@ function shareOption(option: string, text: string): number {
 }
 
 export interface CanaryView {
-  readonly version: number;
-  readonly from: number | undefined;
+  /** `version 3`, or `release 12` of a project. */
+  readonly what: string;
+  /** What was live when it began, in the same words. */
+  readonly from: string | undefined;
   readonly state: string;
   readonly share: number;
   readonly startedAt: number;
@@ -63,14 +65,19 @@ interface FiguresView {
   readonly errors: number;
   readonly p50: number | undefined;
   readonly p99: number | undefined;
+  /** Of a release, by the name of the function. */
+  readonly functions: readonly (readonly [string, FiguresView])[];
 }
 
 export function readCanary(value: unknown): CanaryView {
   const fields = new Fields("canary", value);
   const figures = fields.optionalObject("figures");
+  const release = fields.optionalNumber("release");
+  const from = fields.optionalNumber("from");
+  const kind = release === undefined ? "version" : "release";
   return {
-    version: fields.number("version"),
-    from: fields.optionalNumber("from"),
+    what: `${kind} ${release ?? fields.number("version")}`,
+    from: from === undefined ? undefined : `${kind} ${from}`,
     state: fields.text("state"),
     share: fields.number("share"),
     startedAt: fields.number("startedAt"),
@@ -80,27 +87,36 @@ export function readCanary(value: unknown): CanaryView {
     sticky: fields.optionalText("sticky"),
     endedAt: fields.optionalNumber("endedAt"),
     reason: fields.optionalText("reason"),
-    figures: figures && {
-      calls: figures.number("calls"),
-      errors: figures.number("errors"),
-      p50: figures.optionalNumber("p50"),
-      p99: figures.optionalNumber("p99"),
-    },
+    figures: figures && readFigures(figures),
+  };
+}
+
+function readFigures(figures: Fields): FiguresView {
+  const functions = figures.value("functions") === undefined ? [] : figures.list("functions");
+  return {
+    calls: figures.number("calls"),
+    errors: figures.number("errors"),
+    p50: figures.optionalNumber("p50"),
+    p99: figures.optionalNumber("p99"),
+    functions: functions.map((each) => {
+      const own = new Fields("function", each);
+      return [own.text("name"), readFigures(own)] as const;
+    }),
   };
 }
 
 /** `version 3 takes 10% of calls until …`, `version 3 aborted: …` */
 export function canaryLine(view: CanaryView): string {
   if (view.state === "running") {
-    return `version ${view.version} takes ${formatShare(view.share)} of calls until ${formatInstant(view.endsAt)}`;
+    return `${view.what} takes ${formatShare(view.share)} of calls until ${formatInstant(view.endsAt)}`;
   }
-  return `version ${view.version} ${view.state}: ${view.reason ?? ""}`;
+  return `${view.what} ${view.state}: ${view.reason ?? ""}`;
 }
 
 export function canaryFacts(view: CanaryView): readonly (readonly [string, string | undefined])[] {
   const { figures, endedAt } = view;
   return [
-    ["Canary", `version ${view.version}${view.from === undefined ? "" : `, beside version ${view.from}`}`],
+    ["Canary", `${view.what}${view.from === undefined ? "" : `, beside ${view.from}`}`],
     ["State", view.state],
     ["Reason", view.reason],
     ["Share", formatShare(view.share)],
@@ -117,7 +133,14 @@ export function canaryFacts(view: CanaryView): readonly (readonly [string, strin
     ],
     ["Calls", figures && `${figures.calls}, of which ${figures.errors} failed`],
     ["Duration", figures?.p50 === undefined ? undefined : durations(figures)],
+    ...(figures?.functions ?? []).map(([name, own]) => [`  ${name}`, figuresLine(own)] as const),
   ];
+}
+
+/** `20 calls, of which 1 failed, p50 3 ms, p99 12 ms` */
+export function figuresLine(figures: FiguresView): string {
+  const { calls, errors, p50 } = figures;
+  return `${plural(calls, "call")}, of which ${errors} failed${p50 === undefined ? "" : `, ${durations(figures)}`}`;
 }
 
 function durations({ p50, p99 }: FiguresView): string {

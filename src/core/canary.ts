@@ -3,6 +3,8 @@
  * goes back if it does worse than was asked for. What was decided stays with the function.
  */
 import { PlatformError } from "./errors.ts";
+import type { FunctionName } from "./ids.ts";
+import { formatRelease, type Membership, type ReleaseRef } from "./release.ts";
 
 /** Of one function, newest first; those beyond are forgotten. */
 export const CANARIES_KEPT = 10;
@@ -21,6 +23,11 @@ export interface Canary extends CanaryPlan {
   readonly endsAt: number;
   /** Left out while it runs. */
   readonly decision?: CanaryDecision;
+}
+
+/** A release of a project that is tried; its decision is kept with the project. `from` is what was live when it began. */
+export interface ReleaseCanary extends Omit<Canary, "version"> {
+  readonly release: number;
 }
 
 export interface CanaryPlan {
@@ -67,11 +74,17 @@ export interface CanaryFigures {
   readonly p90?: number;
   readonly p95?: number;
   readonly p99?: number;
+  /** Of a release: those of each function that was called in it. */
+  readonly functions?: readonly FunctionFigures[];
+}
+
+export interface FunctionFigures extends Omit<CanaryFigures, "functions"> {
+  readonly name: FunctionName;
 }
 
 interface HasCanaries {
   readonly canaries?: readonly Canary[] | undefined;
-  readonly membership?: unknown;
+  readonly membership?: Membership | undefined;
 }
 
 /** The one that takes calls now. What a project's function runs is its release's, whatever was begun before. */
@@ -80,11 +93,35 @@ export function runningCanary({ canaries, membership }: HasCanaries): Canary | u
   return latest && !latest.decision && !membership ? latest : undefined;
 }
 
+/** What takes calls of a function beside what is live, as routing has to know it. */
+export interface Tried {
+  readonly version: number;
+  readonly share: number;
+  readonly startedAt: number;
+  readonly sticky?: StickyKey | undefined;
+  /** Of a function of a project: the release that such a call is part of. */
+  readonly release?: ReleaseRef;
+}
+
+/** Undefined where all plain calls go to what is live, and where nothing is live that could share with it. */
+export function triedOf(record: HasCanaries): Tried | undefined {
+  const { membership } = record;
+  if (!membership) return runningCanary(record);
+  const { project, tried } = membership;
+  if (!tried || membership.release === undefined) return undefined;
+  return { ...tried, release: { project, number: tried.release } };
+}
+
+/** What calls in a release that is tried are counted as, whoever makes them. No call is named like that. */
+export function canarySeries(release: ReleaseRef, startedAt: number): string {
+  return `${formatRelease(release)}#${startedAt}`;
+}
+
 /** The canaries with what is undecided decided; the same array if nothing is. */
-export function decided(
-  canaries: readonly Canary[] | undefined,
+export function decided<T extends { readonly decision?: CanaryDecision }>(
+  canaries: readonly T[] | undefined,
   decision: CanaryDecision,
-): readonly Canary[] | undefined {
+): readonly T[] | undefined {
   const [latest, ...rest] = canaries ?? [];
   return latest && !latest.decision ? [{ ...latest, decision }, ...rest] : canaries;
 }

@@ -1,3 +1,4 @@
+import type { ReleaseCanary, StickyKey } from "./canary.ts";
 import type { FunctionName } from "./ids.ts";
 import type { HttpRoute } from "./route.ts";
 import type { Schedule } from "./schedule.ts";
@@ -58,6 +59,8 @@ export interface ProjectRecord {
   readonly nextRelease: number;
   /** Latest last, at most `SWITCHES_KEPT_MAX`. */
   readonly switches: readonly ReleaseSwitch[];
+  /** Releases that were tried on a share of the calls, newest first, at most `CANARIES_KEPT`; left out where there was none. */
+  readonly canaries?: readonly ReleaseCanary[];
 }
 
 /** That another release went live. */
@@ -72,6 +75,18 @@ export interface ReleaseSwitch {
 export interface Membership {
   readonly project: ProjectName;
   readonly release: number | undefined;
+  /** Set while a release that has the function takes a share of the calls that enter the project. */
+  readonly tried?: TriedRelease;
+}
+
+/** A release beside the live one, as far as the calls of one of its functions have to know it. */
+export interface TriedRelease {
+  readonly release: number;
+  /** Of the function, in that release. */
+  readonly version: number;
+  readonly share: number;
+  readonly sticky?: StickyKey;
+  readonly startedAt: number;
 }
 
 /** Releases that are remembered of one project. */

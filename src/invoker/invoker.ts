@@ -266,8 +266,9 @@ export class Invoker implements Invocations, AsyncDisposable {
     if (this.#running === 0) this.#drained?.();
   }
 
-  #meterOf({ record, version, qualifier }: Target): CallMeter | undefined {
-    return this.#parts.meters?.of(record.name, qualifier, version.label, liveVersionOf(record, version));
+  #meterOf({ record, version, qualifier, countedAs }: Target): CallMeter | undefined {
+    const liveVersion = liveVersionOf(record, version);
+    return this.#parts.meters?.of(record.name, countedAs ?? qualifier, version.label, liveVersion);
   }
 
   #admit(record: FunctionRecord, meter: CallMeter | undefined): void {

@@ -38,7 +38,14 @@ async function withCanary(plan: Partial<CanaryPlan> = {}, random = () => 0.5) {
       },
     };
     const endCanary = functions.endCanary.bind(functions);
-    const keeper = openCanaries({ functions: { list, endCanary }, metrics, clock, log: silentLog });
+    const get = functions.get.bind(functions);
+    const keeper = openCanaries({
+      functions: { get, list, endCanary },
+      openProjects: () => assert.fail("there is no project"),
+      metrics,
+      clock,
+      log: silentLog,
+    });
     return { keeper, clock };
   };
   const latest = async () => (await functions.get(f)).canaries?.[0];

@@ -4,41 +4,34 @@ import {
   type CanaryFigures,
   calls,
   metCondition,
+  type ReleaseCanary,
   runningCanary,
 } from "../core/canary.ts";
 import type { Clock } from "../core/clock.ts";
-import { isPlatformError } from "../core/errors.ts";
+import { errorFacts, isPlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Log } from "../core/log.ts";
+import type { ProjectName, ReleaseRef } from "../core/release.ts";
 import { inBackground } from "../core/scope.ts";
+import { type CanaryMetrics, figuresOfRelease, figuresOfVersion, isByFiles } from "./canary-figures.ts";
 import type { Functions } from "./functions.ts";
+import type { ProjectBook } from "./projects.ts";
+import { runningReleaseCanary } from "./release-canaries.ts";
 
 const JUDGE_MS = 1_000;
 /** Figures that were written before this daemon was started are read from files, which is not done each second. */
 const JUDGE_BY_FILES_MS = 10_000;
-/** A window beyond this is read from files (MetricReader). */
-const IN_MEMORY_MS_MAX = 15 * 60_000;
 /** What looks for canaries must not make the start slower. */
 const BEGIN_AFTER_MS = 250;
 const FUNCTIONS_PER_STEP = 500;
-
-/** What was counted of a version in the last ms (`MetricReader`). */
-export interface CanaryMetrics {
-  window(query: {
-    readonly functionName: FunctionName;
-    readonly version: string;
-    readonly lastMs: number;
-  }): Promise<{
-    readonly invocations: number;
-    readonly errors: number;
-    /** ms */
-    readonly duration: { quantile(share: number): number | undefined };
-  }>;
-}
+/** Who makes a release live that has done well. */
+const BY_ITSELF = "its canary";
 
 export interface CanaryParts {
-  readonly functions: Pick<Functions, "list" | "endCanary">;
+  readonly functions: Pick<Functions, "get" | "list" | "endCanary">;
+  /** Asked for where a release of a project is tried. */
+  openProjects(): Promise<Pick<ProjectBook, "get" | "getRelease" | "endCanary">>;
   readonly metrics: CanaryMetrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -49,14 +42,24 @@ export interface CanaryKeeper extends AsyncDisposable {
   readonly failed: Promise<never>;
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void;
   figuresOf(name: FunctionName, canary: Canary): Promise<CanaryFigures>;
+  /** @throws PlatformError `ResourceNotFound` for a release that is not known any more. */
+  figuresOfRelease(project: ProjectName, canary: ReleaseCanary): Promise<CanaryFigures>;
 }
 
 export function openCanaries(parts: CanaryParts): CanaryKeeper {
   return new Keeper(parts);
 }
 
-interface Judged {
-  readonly canary: Canary;
+/** Whose canary it is, as far as judging has to know. */
+interface Subject {
+  /** Tells one canary from the next. */
+  readonly id: string;
+  /** For the log. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** The one that runs; undefined once it has ended. */
+  find(): Promise<Canary | ReleaseCanary | undefined>;
+  figures(canary: Canary | ReleaseCanary): Promise<CanaryFigures>;
+  end(decision: CanaryDecision): Promise<unknown>;
   /** Not before then, monotonic. */
   judgeAt: number;
 }
@@ -64,7 +67,8 @@ interface Judged {
 class Keeper implements CanaryKeeper {
   readonly #parts: CanaryParts;
   readonly #openedAt: number;
-  readonly #running = new Map<FunctionName, Judged>();
+  /** By the name of a function, or a project's after an `@`. */
+  readonly #running = new Map<string, Subject>();
   readonly #work: ReturnType<typeof inBackground>;
   #wake: (() => void) | undefined;
 
@@ -79,29 +83,21 @@ class Keeper implements CanaryKeeper {
   }
 
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void {
+    const { project, tried } = record?.membership ?? {};
+    // Of a project, the other functions may still know of it: that it has ended is found when it is judged.
+    if (project && tried) this.#watch(`@${project}`, this.#ofRelease({ project, number: tried.release }));
     const canary = record && runningCanary(record);
-    if (!canary) this.#running.delete(name);
-    else if (this.#running.get(name)?.canary.version !== canary.version) {
-      this.#running.set(name, { canary, judgeAt: 0 });
-      this.#wake?.();
-    }
+    if (canary) this.#watch(name, this.#ofFunction(name, canary));
+    else this.#running.delete(name);
   }
 
-  /** Nothing has called the version before it was a canary, so a window that is too wide counts nothing else. */
-  async figuresOf(functionName: FunctionName, canary: Canary): Promise<CanaryFigures> {
-    const ageMs = Math.max(0, (canary.decision?.at ?? this.#parts.clock.now()) - canary.startedAt);
-    const lastMs = this.#isByFiles(canary) ? Math.max(ageMs, IN_MEMORY_MS_MAX + 1) : ageMs;
-    const tally = await this.#parts.metrics.window({ functionName, version: `${canary.version}`, lastMs });
-    const at = (share: number) => tally.duration.quantile(share);
-    const [p50, p90, p95, p99] = [at(0.5), at(0.9), at(0.95), at(0.99)];
-    return {
-      calls: tally.invocations,
-      errors: tally.errors,
-      ...(p50 !== undefined && { p50 }),
-      ...(p90 !== undefined && { p90 }),
-      ...(p95 !== undefined && { p95 }),
-      ...(p99 !== undefined && { p99 }),
-    };
+  figuresOf(name: FunctionName, canary: Canary): Promise<CanaryFigures> {
+    return figuresOfVersion(this.#parts.metrics, name, canary, this.#times());
+  }
+
+  async figuresOfRelease(project: ProjectName, canary: ReleaseCanary): Promise<CanaryFigures> {
+    const release = await (await this.#parts.openProjects()).getRelease(project, canary.release);
+    return await figuresOfRelease(this.#parts.metrics, release, canary, this.#times());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -110,8 +106,50 @@ class Keeper implements CanaryKeeper {
     await ending;
   }
 
-  #isByFiles(canary: Canary): boolean {
-    return canary.startedAt < this.#openedAt;
+  #times(): { readonly now: number; readonly openedAt: number } {
+    return { now: this.#parts.clock.now(), openedAt: this.#openedAt };
+  }
+
+  #watch(key: string, subject: Subject): void {
+    if (this.#running.get(key)?.id === subject.id) return;
+    this.#running.set(key, subject);
+    this.#wake?.();
+  }
+
+  #ofFunction(name: FunctionName, canary: Canary): Subject {
+    const { version } = canary;
+    return {
+      id: `${version}`,
+      facts: { function: name, version },
+      find: () =>
+        unlessGone(async () => {
+          const running = runningCanary(await this.#parts.functions.get(name));
+          return running?.version === version ? running : undefined;
+        }),
+      figures: () => this.figuresOf(name, canary),
+      end: (decision) => this.#parts.functions.endCanary(name, version, decision),
+      judgeAt: 0,
+    };
+  }
+
+  #ofRelease({ project, number }: ReleaseRef): Subject {
+    return {
+      id: `${number}`,
+      facts: { project, release: number },
+      find: () =>
+        unlessGone(async () => {
+          const running = runningReleaseCanary(await (await this.#parts.openProjects()).get(project));
+          return running?.release === number ? running : undefined;
+        }),
+      // Of a release that was forgotten there is nothing to count, and it cannot go live.
+      figures: async (canary) =>
+        (await unlessGone(async () =>
+          "release" in canary ? await this.figuresOfRelease(project, canary) : undefined,
+        )) ?? { calls: 0, errors: 0 },
+      end: async (decision) =>
+        (await this.#parts.openProjects()).endCanary(project, number, decision, BY_ITSELF),
+      judgeAt: 0,
+    };
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -124,9 +162,9 @@ class Keeper implements CanaryKeeper {
         continue;
       }
       await this.#sleep(JUDGE_MS, signal);
-      for (const [name, judged] of this.#running) {
+      for (const [key, subject] of this.#running) {
         if (signal.aborted) return;
-        await this.#judgeSafely(name, judged);
+        await this.#judgeSafely(key, subject);
       }
     }
   }
@@ -143,7 +181,9 @@ class Keeper implements CanaryKeeper {
       let after: string | undefined;
       while (!signal.aborted) {
         const page = await this.#parts.functions.list({ after, limit: FUNCTIONS_PER_STEP });
-        for (const record of page) if (runningCanary(record)) this.functionChanged(record.name, record);
+        for (const record of page) {
+          if (runningCanary(record) || record.membership?.tried) this.functionChanged(record.name, record);
+        }
         after = page.at(-1)?.name;
         if (page.length < FUNCTIONS_PER_STEP) return true;
       }
@@ -154,39 +194,68 @@ class Keeper implements CanaryKeeper {
     }
   }
 
-  async #judgeSafely(name: FunctionName, judged: Judged): Promise<void> {
+  async #judgeSafely(key: string, subject: Subject): Promise<void> {
     try {
-      await this.#judge(name, judged);
+      if (await this.#judge(subject)) this.#forget(key, subject);
     } catch (error) {
-      // Somebody else has ended it between the look and the step.
-      if (isPlatformError(error, "ResourceConflict") || isPlatformError(error, "FunctionNotFound")) {
-        this.#running.delete(name);
-        return;
-      }
-      this.#parts.log.error("a canary cannot be judged; it is tried again", { function: name, error });
+      // Somebody else has changed it between the look and the step: the next look tells.
+      if (isPlatformError(error, "ResourceConflict")) return;
+      this.#parts.log.error("a canary cannot be judged; it is tried again", { ...subject.facts, error });
     }
   }
 
-  async #judge(name: FunctionName, judged: Judged): Promise<void> {
-    const { canary } = judged;
-    const { clock, functions, log } = this.#parts;
+  /** Unless another has taken its place. */
+  #forget(key: string, subject: Subject): void {
+    if (this.#running.get(key) === subject) this.#running.delete(key);
+  }
+
+  /** Whether it has ended. */
+  async #judge(subject: Subject): Promise<boolean> {
+    const { clock, log } = this.#parts;
+    const canary = await subject.find();
+    if (!canary) return true;
     const at = clock.now();
     const isOver = at >= canary.endsAt;
-    if (!isOver && clock.monotonic() < judged.judgeAt) return;
-    judged.judgeAt = this.#isByFiles(canary) ? clock.monotonic() + JUDGE_BY_FILES_MS : 0;
-    const figures = await this.figuresOf(name, canary);
+    if (!isOver && clock.monotonic() < subject.judgeAt) return false;
+    subject.judgeAt = isByFiles(canary, this.#openedAt) ? clock.monotonic() + JUDGE_BY_FILES_MS : 0;
+    const figures = await subject.figures(canary);
     const decision = decide(canary, figures, { at, isOver });
-    if (!decision) return;
-    const { outcome, reason } = decision;
-    await functions.endCanary(name, canary.version, decision);
-    this.#running.delete(name);
-    log.info("a canary has ended", { function: name, version: canary.version, outcome, reason });
+    if (!decision) return false;
+    const { outcome, reason } = await this.#end(subject, decision);
+    log.info("a canary has ended", { ...subject.facts, outcome, reason });
+    return true;
+  }
+
+  /** What cannot go live since something that it needs is not there (any more) goes back instead. */
+  async #end(subject: Subject, decision: CanaryDecision): Promise<CanaryDecision> {
+    try {
+      await subject.end(decision);
+      return decision;
+    } catch (error) {
+      const isRefused = isPlatformError(error) && errorFacts(error.code).fault === "caller";
+      if (!isRefused || decision.outcome !== "promoted" || !(await subject.find())) throw error;
+      const reason = `it could not go live: ${error.message}`;
+      const aborted = { ...decision, outcome: "aborted", reason } as const;
+      await subject.end(aborted);
+      return aborted;
+    }
+  }
+}
+
+async function unlessGone<T>(find: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await find();
+  } catch (error) {
+    if (isPlatformError(error, "FunctionNotFound") || isPlatformError(error, "ResourceNotFound")) {
+      return undefined;
+    }
+    throw error;
   }
 }
 
 /** Too few calls decide nothing before the end; at the end what there is decides, since the version would go live. */
 export function decide(
-  canary: Canary,
+  canary: Pick<Canary, "abortOn" | "callsMin">,
   figures: CanaryFigures,
   { at, isOver }: { readonly at: number; readonly isOver: boolean },
 ): CanaryDecision | undefined {

@@ -204,8 +204,9 @@ class FunctionRegistry implements Functions, FunctionsTogether {
   remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void> {
     return this.#turns.take(name, async () => {
       const current = await this.#registry.findFunction(name);
-      const { project, release } = current?.membership ?? {};
-      if (current && release !== undefined && project !== options?.ofProject) refuseMember(current);
+      const { project, release, tried } = current?.membership ?? {};
+      const isCalled = release !== undefined || tried !== undefined;
+      if (current && isCalled && project !== options?.ofProject) refuseMember(current);
       const wasThere = await this.#registry.deleteFunction(name);
       this.#router.remove(name);
       this.#removed(name);

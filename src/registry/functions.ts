@@ -66,7 +66,7 @@ export interface Functions {
    * does not run (any more).
    */
   endCanary(name: FunctionName, version: number, decision: CanaryDecision): Promise<FunctionRecord>;
-  /** @throws `ResourceConflict` for a function in the live release of a project, unless that is `ofProject`. */
+  /** @throws `ResourceConflict` for a function in a release of a project that is live, or tried, unless that is `ofProject`. */
   remove(name: FunctionName, options?: { readonly ofProject: ProjectName }): Promise<void>;
   getVersion(name: FunctionName, number: number): Promise<Version>;
   /** Ascending. */

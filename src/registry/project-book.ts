@@ -1,3 +1,5 @@
+import assert from "node:assert/strict";
+import type { CanaryDecision } from "../core/canary.ts";
 import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
@@ -23,14 +25,26 @@ import type {
   ReleaseSwitched,
   WantedRelease,
 } from "./projects.ts";
-import { byName, compareReleases, goDormant, isSameRelease, namesOf } from "./release-rules.ts";
+import {
+  decisionOfSwitch,
+  letGoOfTried,
+  newReleaseCanary,
+  noCanary,
+  refuseWithoutLive,
+  runningReleaseCanary,
+  withCanary,
+} from "./release-canaries.ts";
+import { byName, compareReleases, goDormant, isSameRelease, namesOf, recordsOf } from "./release-rules.ts";
 import {
   conflict,
   type Draft,
+  type Going,
+  goingOf,
   newRecord,
   newVersion,
   nextProject,
   noRelease,
+  refuseMoved,
   refuseRemoval,
   refuseTooMany,
   refuseUnknown,
@@ -57,6 +71,13 @@ export function openProjectBook(parts: Parts): ProjectBook {
 }
 
 const PAGE = 500;
+/** At a change that others keep getting ahead of. */
+const ATTEMPTS_MAX = 10;
+const NOTHING_ELSE = {
+  release: undefined,
+  schedules: { saved: [], removed: [] },
+  routes: { saved: [], removed: [] },
+};
 
 class Book implements ProjectBook {
   readonly #parts: Parts;
@@ -96,7 +117,9 @@ class Book implements ProjectBook {
   }
 
   async plan(wanted: WantedRelease): Promise<ReleasePlan> {
-    return await this.#draft(wanted);
+    const draft = await this.#draft(wanted);
+    if (wanted.canary) refuseWithoutLive(wanted.project, draft.live);
+    return draft;
   }
 
   make(
@@ -105,7 +128,9 @@ class Book implements ProjectBook {
   ): Promise<ReleasePlan> {
     return this.#turns.take(wanted.project, async () => {
       const draft = await this.#draft(wanted);
+      if (draft.isLive && !wanted.isPreview && !wanted.canary) await this.#staysLive(draft, wanted.by);
       if (draft.isMade && (draft.isLive || wanted.isPreview)) return draft;
+      if (wanted.canary) refuseWithoutLive(wanted.project, draft.live);
       if (!wanted.isPreview && !mayRemove) refuseRemoval(draft);
       const { release, versions, records } = draft;
       try {
@@ -117,7 +142,7 @@ class Book implements ProjectBook {
         });
         this.#parts.listener.releaseStarting(release);
         await start(draft, targets);
-        await this.#apply(draft, wanted);
+        await this.#apply(draft, goingOf(wanted));
       } catch (error) {
         if (draft.isMade) this.#parts.listener.releaseMade(release);
         else this.#parts.listener.releaseLetGo(release);
@@ -133,13 +158,25 @@ class Book implements ProjectBook {
       const number = to ?? (await this.#before(record));
       const release = await this.getRelease(project, number);
       const from = record.liveRelease;
-      if (from === number) return { from, release };
-      const live = from === undefined ? undefined : await this.getRelease(project, from);
-      const versions = await this.#versionsOf(release);
-      const difference = await compareReleases(this.#parts.registry.findVersion, live, release);
-      const draft = { release, isMade: true, isLive: false, difference, project: record, live, versions };
-      await this.#apply({ ...draft, published: new Set(), records: new Map() }, { by, isPreview: false });
+      if (from === number) await this.#staysLive({ project: record, release }, by);
+      else await this.#switch(record, release, { kind: "live", by });
       return { from, release };
+    });
+  }
+
+  async endCanary(
+    project: ProjectName,
+    number: number,
+    decision: CanaryDecision,
+    by: string,
+  ): Promise<ProjectRecord> {
+    // No turn: what fails must not wait for a deploy that is starting instances.
+    if (decision.outcome !== "promoted") return await this.#letGo(project, number, decision);
+    return await this.#turns.take(project, async () => {
+      const record = await this.get(project);
+      if (runningReleaseCanary(record)?.release !== number) throw noCanary(project, number);
+      await this.#switch(record, await this.getRelease(project, number), { kind: "live", by, decision });
+      return await this.get(project);
     });
   }
 
@@ -161,6 +198,56 @@ class Book implements ProjectBook {
       functions.forgetReleases(project);
       return names;
     });
+  }
+
+  async #switch(project: ProjectRecord, release: Release, going: Going): Promise<void> {
+    const { liveRelease } = project;
+    const live = liveRelease === undefined ? undefined : await this.getRelease(project.name, liveRelease);
+    const versions = await this.#versionsOf(release);
+    const difference = await compareReleases(this.#parts.registry.findVersion, live, release);
+    const draft = { release, isMade: true, isLive: false, difference, project, live, versions };
+    await this.#apply({ ...draft, published: new Set(), records: new Map() }, going);
+  }
+
+  /** Who makes live what is live wants nothing else to take calls. */
+  async #staysLive({ project, release }: Pick<Draft, "project" | "release">, by: string): Promise<void> {
+    const running = runningReleaseCanary(project);
+    if (!running) return;
+    const decision = decisionOfSwitch(running, release.number, { at: this.#parts.clock.now(), by });
+    await this.#letGo(release.project, running.release, decision);
+  }
+
+  /** Routes nothing to a canary any more. @throws PlatformError `ResourceConflict` if it does not run. */
+  async #letGo(project: ProjectName, number: number, decision: CanaryDecision): Promise<ProjectRecord> {
+    const { projects, functions, listener } = this.#parts;
+    for (let attempts = 1; ; attempts++) {
+      let ended = await this.get(project);
+      if (runningReleaseCanary(ended)?.release !== number) throw noCanary(project, number);
+      try {
+        await functions.changeTogether(await this.#triedNames(ended), {
+          release: undefined,
+          decide: async (records) => [...records.values()].flatMap(letGoOfTried),
+          async save(steps) {
+            ended = withCanary({ ...ended, generation: ended.generation + 1 }, undefined, decision);
+            await projects.apply({ ...NOTHING_ELSE, project: ended, functions: steps });
+          },
+          alsoRouted: () => undefined,
+        });
+        listener.releaseLetGo({ project, number });
+        return ended;
+      } catch (error) {
+        // Somebody has changed the project in between, and maybe ended it.
+        if (attempts === ATTEMPTS_MAX || !isPlatformError(error, "ResourceConflict")) throw error;
+      }
+    }
+  }
+
+  /** The functions that know of a canary that runs. */
+  async #triedNames(project: ProjectRecord | undefined): Promise<FunctionName[]> {
+    const running = runningReleaseCanary(project);
+    if (!project || !running) return [];
+    const release = await this.#parts.projects.findRelease(project.name, running.release);
+    return release ? namesOf(release.functions) : await this.#members(project.name);
   }
 
   async #draft(wanted: WantedRelease): Promise<Draft> {
@@ -228,7 +315,7 @@ class Book implements ProjectBook {
 
   /** Undefined if there is no such function yet. @throws PlatformError `ResourceConflict` if it is not the project's. */
   async #findOwn(
-    { project, adopts, isPreview }: Pick<WantedRelease, "project" | "adopts" | "isPreview">,
+    { project, adopts, isPreview, canary }: WantedRelease,
     name: FunctionName,
   ): Promise<FunctionRecord | undefined> {
     const record = await this.#parts.registry.findFunction(name);
@@ -238,10 +325,10 @@ class Book implements ProjectBook {
         `function "${name}" belongs to project "${record.membership.project}"; give one of them another name`,
       );
     }
-    // It is live, and a preview must not change that.
-    if (adopts && !isPreview) return record;
+    // It is live, and what does not go live must not change that.
+    if (adopts && !isPreview && !canary) return record;
     throw conflict(
-      `function "${name}" exists and is not of project "${project}"; give one of them another name, or make it part of the project with --adopt, which is not for previews`,
+      `function "${name}" exists and is not of project "${project}"; give one of them another name, or make it part of the project with --adopt, which is not for previews and canaries`,
     );
   }
 
@@ -274,41 +361,54 @@ class Book implements ProjectBook {
   }
 
   /** One step of the store, and then one of the routing. */
-  async #apply(draft: Draft, { by, isPreview }: Pick<WantedRelease, "by" | "isPreview">): Promise<void> {
-    const { project, live, release, isMade } = draft;
+  async #apply(draft: Draft, going: Going): Promise<void> {
+    const { live, release, isMade } = draft;
     const { functions, projects, listener, routes: book } = this.#parts;
-    const routes = isPreview
-      ? { saved: [], removed: [] }
-      : await book.planOf(release.project, release.routes);
-    const removed = isPreview ? [] : removedNames(live, release);
-    const schedules = isPreview
-      ? { saved: [], removed: [] }
-      : await this.#scheduleChange(release.project, live, release.schedules);
-    await functions.changeTogether([...namesOf(release.functions), ...removed], {
+    const isLive = going.kind === "live";
+    const routes = isLive ? await book.planOf(release.project, release.routes) : { saved: [], removed: [] };
+    const removed = isLive ? removedNames(live, release) : [];
+    const schedules = isLive
+      ? await this.#scheduleChange(release.project, live, release.schedules)
+      : { saved: [], removed: [] };
+    const before = await projects.find(release.project);
+    const tried = going.kind === "preview" ? undefined : runningReleaseCanary(before);
+    const named = [...namesOf(release.functions), ...removed];
+    const letGo = tried ? (await this.#triedNames(before)).filter((name) => !named.includes(name)) : [];
+    let project: ProjectRecord | undefined;
+    await functions.changeTogether([...named, ...letGo], {
       release,
-      decide: async (records, stamp) => [
-        ...release.functions.flatMap((released) => stepOf(draft, released, records, stamp, isPreview)),
-        ...removed.flatMap((name) => {
-          const record = records.get(name);
-          return record ? [goDormant(record, release.project, stamp)] : [];
-        }),
-      ],
-      save: (steps) =>
-        projects.apply({
-          project: nextProject(project, release, { at: this.#parts.clock.now(), by, isPreview, isMade }),
-          release: isMade ? undefined : release,
-          functions: steps,
-          schedules,
-          routes,
-        }),
+      decide: async (records, stamp) => {
+        const current = await projects.find(release.project);
+        refuseMoved(draft, current);
+        const canary =
+          going.kind === "canary"
+            ? newReleaseCanary(release.number, going.plan, { from: live?.number, now: stamp.now })
+            : undefined;
+        project = nextProject(current, release, { at: stamp.now, going, canary, isMade });
+        return [
+          ...release.functions.flatMap((released) =>
+            stepOf(draft, released, records, stamp, { isLive, canary }),
+          ),
+          ...recordsOf(records, removed).map((record) => goDormant(record, release.project, stamp)),
+          ...recordsOf(records, letGo).flatMap(letGoOfTried),
+        ];
+      },
+      async save(steps) {
+        assert.ok(project, "decided before it is saved");
+        const made = isMade ? undefined : release;
+        await projects.apply({ project, release: made, functions: steps, schedules, routes });
+      },
       alsoRouted: () => book.applied(routes),
     });
-    if (isPreview) {
+    if (going.kind === "preview") {
       listener.releaseMade(release);
       return;
     }
     listener.releaseLive(release);
-    if (live && live.number !== release.number) listener.releaseLetGo(live);
+    if (isLive && live && live.number !== release.number) listener.releaseLetGo(live);
+    if (tried && tried.release !== release.number) {
+      listener.releaseLetGo({ project: release.project, number: tried.release });
+    }
   }
 
   /** @throws PlatformError `ResourceConflict` for one that is not the project's, `InvalidRequest` for bad times. */

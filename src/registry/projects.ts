@@ -1,3 +1,4 @@
+import type { CanaryDecision, CanaryPlan } from "../core/canary.ts";
 import type { CodeRef, FunctionConfig } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type {
@@ -30,8 +31,9 @@ export interface ProjectBook {
   /** What `make` would do; changes nothing. Throws what that would refuse. */
   plan(wanted: WantedRelease): Promise<ReleasePlan>;
   /**
-   * Makes a release and, unless it is a preview, makes it live. `start` is given what it newly has to have started
-   * before that; if it rejects, nothing has changed.
+   * Makes a release and, unless it is a preview, makes it live, or a canary. `start` is given what it newly has to have
+   * started before that; if it rejects, nothing has changed. A canary that runs is ended by whatever changes what is live, in
+   * the same write, and so it is by the next.
    *
    * @throws PlatformError `ResourceConflict` if a function or schedule belongs to somebody else, or if functions would be
    * removed and `mayRemove` is not set; `InvalidRequest` for schedules that cannot be.
@@ -49,6 +51,18 @@ export interface ProjectBook {
    * @throws PlatformError `VersionNotFound` if there is none, or something that it needs was deleted since.
    */
   switchTo(project: ProjectName, to: number | undefined, by: string): Promise<ReleaseSwitched>;
+  /**
+   * Ends the canary of that release: it goes live if it is promoted, else nothing is routed to it any more. `by` is who is
+   * said to have made it live.
+   *
+   * @throws PlatformError `ResourceConflict` if it does not run (any more).
+   */
+  endCanary(
+    project: ProjectName,
+    release: number,
+    decision: CanaryDecision,
+    by: string,
+  ): Promise<ProjectRecord>;
   /** How the second differs from the first. */
   compare(older: Release | undefined, newer: Release): Promise<ReleaseDifference>;
   /** Removes the project and all of its functions. Gives their names. */
@@ -65,6 +79,8 @@ export interface WantedRelease {
   readonly description: string;
   /** It can be reached, and does not go live. */
   readonly isPreview: boolean;
+  /** It takes a share of the calls that enter the project, and goes live if it does well. */
+  readonly canary?: CanaryPlan | undefined;
   /** Functions that exist outside of the project become part of it. */
   readonly adopts: boolean;
 }
@@ -117,6 +133,7 @@ export interface ReleaseListener {
   releaseStarting(release: Release): void;
   /** It is stored, and does not go live. */
   releaseMade(preview: ReleaseRef): void;
+  /** Calls begin in it from now on: all, or a share of them. */
   releaseLive(live: ReleaseRef): void;
   /** No call begins in it any more by itself; those that run in it go on. */
   releaseLetGo(old: ReleaseRef): void;

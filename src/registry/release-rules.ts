@@ -133,6 +133,14 @@ export function byName<T extends { readonly name: string }>(list: readonly T[]):
   return [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Those of the names that there are. */
+export function recordsOf(
+  records: ReadonlyMap<FunctionName, FunctionRecord>,
+  names: readonly FunctionName[],
+): FunctionRecord[] {
+  return names.flatMap((name) => records.get(name) ?? []);
+}
+
 export function namesOf(list: readonly { readonly name: FunctionName }[]): FunctionName[] {
   return list.map(({ name }) => name);
 }

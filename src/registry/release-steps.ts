@@ -1,5 +1,6 @@
 /** The steps of which a change of a project consists, and what is refused. Pure. */
 import { randomUUID } from "node:crypto";
+import type { CanaryDecision, CanaryPlan, ReleaseCanary } from "../core/canary.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
@@ -15,6 +16,7 @@ import { routeText } from "../core/route.ts";
 import { createFunction, type Stamp, type Step, superseded } from "./function-states.ts";
 import { functionNotFound } from "./not-found.ts";
 import type { ReleasePlan, WantedRelease } from "./projects.ts";
+import { decisionOfSwitch, runningReleaseCanary, triedRelease, withCanary } from "./release-canaries.ts";
 import { goLive, namesOf, type ReleaseContent } from "./release-rules.ts";
 
 /** A plan, with what it takes to carry it out. */
@@ -27,12 +29,24 @@ export interface Draft extends ReleasePlan {
   readonly records: ReadonlyMap<FunctionName, FunctionRecord>;
 }
 
+/** What a release becomes. */
+export type Going =
+  | { readonly kind: "live"; readonly by: string; readonly decision?: CanaryDecision }
+  | { readonly kind: "preview" }
+  | { readonly kind: "canary"; readonly plan: CanaryPlan };
+
+export function goingOf({ isPreview, canary, by }: WantedRelease): Going {
+  if (isPreview) return { kind: "preview" };
+  return canary ? { kind: "canary", plan: canary } : { kind: "live", by };
+}
+
+/** `canary` is what the release is from then on, if that. */
 export function stepOf(
   { versions, published, release }: Draft,
   released: ReleasedFunction,
   records: ReadonlyMap<FunctionName, FunctionRecord>,
   stamp: Stamp,
-  isPreview: boolean,
+  { isLive, canary }: { readonly isLive: boolean; readonly canary: ReleaseCanary | undefined },
 ): Step[] {
   const { name } = released;
   const version = versions.get(name);
@@ -46,16 +60,18 @@ export function stepOf(
   const record = known
     ? { ...known, ...superseded(known, `it was taken into project ${release.project}`, stamp) }
     : { ...newRecord({ ...version, ...released }, stamp.now), generation: 0 };
-  if (!isPreview) {
+  if (isLive) {
     const { project, number } = release;
     const { record: live } = goLive(record, { version, released, project, release: number }, stamp);
     return [{ record: live, published: publish }];
   }
-  if (!publish) return [];
-  const membership = record.membership ?? { project: release.project, release: undefined };
-  const generation = record.generation + 1;
-  const next = { ...record, generation, nextVersion: released.version + 1, membership };
-  return [{ record: next, published: publish }];
+  if (!publish && !canary) return [];
+  const own = record.membership ?? { project: release.project, release: undefined };
+  const membership = canary ? { ...own, tried: triedRelease(canary, released) } : own;
+  const nextVersion = publish ? released.version + 1 : record.nextVersion;
+  return [
+    { record: { ...record, generation: record.generation + 1, nextVersion, membership }, published: publish },
+  ];
 }
 
 export function newVersion(
@@ -85,13 +101,14 @@ export function nextProject(
   { project: name, number }: Release,
   {
     at,
-    by,
-    isPreview,
+    going,
+    canary,
     isMade,
   }: {
     readonly at: number;
-    readonly by: string;
-    readonly isPreview: boolean;
+    readonly going: Going;
+    /** What the release is from now on, if that. */
+    readonly canary: ReleaseCanary | undefined;
     readonly isMade: boolean;
   },
 ): ProjectRecord {
@@ -108,9 +125,26 @@ export function nextProject(
     generation: before.generation + 1,
     nextRelease: isMade ? before.nextRelease : number + 1,
   };
-  if (isPreview) return made;
+  if (going.kind === "preview") return made;
+  if (going.kind === "canary") {
+    const reason = `release ${number} is tried instead`;
+    return withCanary(made, canary, { outcome: "superseded", at, reason });
+  }
+  const { by } = going;
+  const running = runningReleaseCanary(made);
+  const ended =
+    running && withCanary(made, undefined, going.decision ?? decisionOfSwitch(running, number, { at, by }));
   const switches = [...before.switches, { at, by, from: before.liveRelease, to: number }];
-  return { ...made, liveRelease: number, switches: switches.slice(-SWITCHES_KEPT_MAX) };
+  return { ...(ended ?? made), liveRelease: number, switches: switches.slice(-SWITCHES_KEPT_MAX) };
+}
+
+/** What was drafted holds still, though a canary may have ended by itself meanwhile. @throws PlatformError `ResourceConflict` */
+export function refuseMoved(
+  { release, project }: Pick<Draft, "release" | "project">,
+  now: ProjectRecord | undefined,
+): void {
+  if (now?.liveRelease === project?.liveRelease && now?.nextRelease === project?.nextRelease) return;
+  throw conflict(`project "${release.project}" was changed meanwhile; look at its releases and deploy again`);
 }
 
 export function removedNames(live: Release | undefined, release: Release): FunctionName[] {

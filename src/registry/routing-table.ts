@@ -1,4 +1,4 @@
-import { runningCanary } from "../core/canary.ts";
+import { canarySeries, type Tried, triedOf } from "../core/canary.ts";
 import type { FunctionRecord, Version, VersionLabel } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import {
@@ -124,15 +124,20 @@ function liveReleaseOf(membership: Membership | undefined): ReleaseRef | undefin
  */
 export function labelsOf(record: FunctionRecord, qualifier: string | undefined): readonly VersionLabel[] {
   if (qualifier === undefined || qualifier === "$LATEST") {
-    const canary = qualifier === undefined ? runningCanary(record) : undefined;
-    if (canary) return ["$LATEST", `${canary.version}`];
-    if (!record.membership) return ["$LATEST"];
-    return record.liveVersion === undefined ? [] : [`${record.liveVersion}`];
+    const live = liveLabelOf(record);
+    if (live === undefined) return [];
+    const tried = qualifier === undefined ? triedOf(record) : undefined;
+    return tried ? [live, `${tried.version}`] : [live];
   }
   if (isNumber(qualifier)) return [qualifier];
   const alias = record.aliases.find(({ name }) => name === qualifier);
   if (!alias) return [];
   return alias.split ? [alias.version, alias.split.version] : [alias.version];
+}
+
+function liveLabelOf({ membership, liveVersion }: FunctionRecord): VersionLabel | undefined {
+  if (!membership) return "$LATEST";
+  return liveVersion === undefined ? undefined : `${liveVersion}`;
 }
 
 /** Numbered versions kept per function; the one kept longest goes first. */
@@ -176,14 +181,24 @@ class Entry {
   }
 
   #findCanary(): Route | undefined {
-    const canary = runningCanary(this.record);
-    const live = this.#target(undefined, "$LATEST");
-    const tried = canary && this.#target(undefined, `${canary.version}`);
+    const canary = triedOf(this.record);
+    const label = liveLabelOf(this.record);
+    const live = label && this.#target(undefined, label);
+    const tried = canary && this.#triedTarget(canary);
     if (!canary || !live || !tried) return undefined;
     const { sticky, share, startedAt } = canary;
     if (!sticky) return { first: live, second: tried, weight: share };
     const sides = { sticky, share, startedAt, live, tried };
     return { first: { ...live, canary: sides }, second: { ...tried, canary: sides }, weight: share };
+  }
+
+  /** In a project the call is part of the release that is tried, as is all that it calls. */
+  #triedTarget({ version: number, release }: Tried): Target | undefined {
+    const { record } = this;
+    const version = this.versions.get(`${number}`);
+    if (!version) return undefined;
+    const target = { record, version, qualifier: undefined };
+    return release ? { ...target, release, ...this.#countedIn(release) } : target;
   }
 
   findReleased(release: ReleaseRef, number: number): Target | undefined {
@@ -192,9 +207,23 @@ class Entry {
     if (known) return known.first;
     const version = this.versions.get(`${number}`);
     if (!version) return undefined;
-    const first = { record: this.record, version, qualifier: undefined, release, isPinned: true };
+    const first = {
+      record: this.record,
+      version,
+      qualifier: undefined,
+      release,
+      isPinned: true,
+      ...this.#countedIn(release),
+    };
     this.#routes.set(key, { first, second: undefined, weight: 0 });
     return first;
+  }
+
+  /** A release that is tried is judged by all calls in it, also of versions that the live one has too. */
+  #countedIn(release: ReleaseRef): Pick<Target, "countedAs"> {
+    const { project, tried } = this.record.membership ?? {};
+    if (!tried || project !== release.project || tried.release !== release.number) return {};
+    return { countedAs: canarySeries(release, tried.startedAt) };
   }
 
   find(qualifier: string, random: () => number): Target | undefined {

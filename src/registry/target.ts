@@ -14,6 +14,8 @@ export interface Target {
   readonly isPinned?: boolean;
   /** Set while a canary runs whose callers stay on one side: who has their key chooses by it, instead of the draw. */
   readonly canary?: CanarySides;
+  /** What the call is counted as instead of `qualifier`; set in a release that is tried. */
+  readonly countedAs?: string;
 }
 
 export interface CanarySides {

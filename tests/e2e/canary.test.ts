@@ -156,8 +156,5 @@ describe("a canary of a function", () => {
     assert.match((await deploy(broken.path, "--canary", "10%", "--for", "1m")).stderr, /does not start/);
     assert.match((await daemon.lambda("canary", "f")).stderr, /has had no canary/);
     assert.doesNotMatch((await daemon.lambda("versions", "f")).stdout, /^2\s/m);
-    using project = makeFolder({ "lambda.yaml": "project: shop\nfunctions: {}\n" });
-    const inProject = await daemon.lambda("deploy", project.path, "--canary", "10%", "--for", "1m");
-    assert.match(inProject.stderr, /releases of projects cannot be canaries/);
   });
 });

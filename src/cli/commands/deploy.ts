@@ -62,12 +62,6 @@ export async function deploy(
   const { host, output } = command;
   const folder = resolve(host.workingDir, path ?? ".");
   if (options.image === undefined && (await isProject(folder))) {
-    if (readCanaryOptions(options)) {
-      throw usageError(
-        "--canary is for single functions; releases of projects cannot be canaries",
-        "lambda deploy --preview makes a release that is reached beside what is live",
-      );
-    }
     const [{ deployProject }, { projectOptions }] = await Promise.all([
       import("../project/deploy-project.ts"),
       import("../project/deploy-options.ts"),

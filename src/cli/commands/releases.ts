@@ -101,12 +101,12 @@ async function switchTo(command: Command, to: number | undefined, options: Proje
 }
 
 /** @throws CliError `Usage` if neither an option nor the folder names a project. */
-async function projectPath({ host }: Command, { project }: ProjectOptions): Promise<string> {
+export async function projectPath({ host }: Command, { project }: ProjectOptions): Promise<string> {
   const name = project ?? (await findProjectName(host.workingDir));
   if (name !== undefined) return `/v1/projects/${encodeURIComponent(name)}`;
   throw usageError(
     "which project? There is no lambda.yaml in this folder",
-    "name it with --project, or go to its folder; lambda rollback NAME is for a single function",
+    "name it with --project, or go to its folder; lambda rollback NAME and lambda canary NAME are for a single function",
   );
 }
 

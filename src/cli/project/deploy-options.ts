@@ -1,3 +1,4 @@
+import { readCanaryOptions } from "../canary-view.ts";
 import { usageError } from "../cli-error.ts";
 import type { DeployOptions } from "../commands/deploy.ts";
 import type { ProjectDeployOptions } from "./deploy-project.ts";
@@ -33,7 +34,12 @@ export function projectOptions(options: DeployOptions): ProjectDeployOptions {
     );
   }
   if (!options.build) throw usageError('--no-build: this is a project; say "build: false" in lambda.yaml');
+  const canary = readCanaryOptions(options);
+  if (canary && options.preview) {
+    throw usageError("--canary and --preview: a preview takes no share of the calls; give one of them");
+  }
   return {
+    canary,
     environment: environmentOf(options.env ?? []),
     envFile: options.envFile ?? [],
     preview: options.preview === true,

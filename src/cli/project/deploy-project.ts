@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { hostname, userInfo } from "node:os";
 import { promisify } from "node:util";
+import { canaryLine, readCanary } from "../canary-view.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
 import type { Command } from "../command.ts";
@@ -19,6 +20,8 @@ export interface ProjectDeployOptions {
   readonly environment: string | undefined;
   readonly envFile: readonly string[];
   readonly preview: boolean;
+  /** As the server takes it: only a share of the calls goes to the release at first. */
+  readonly canary: Readonly<Record<string, unknown>> | undefined;
   readonly dryRun: boolean;
   readonly prune: boolean;
   readonly adopt: boolean;
@@ -73,6 +76,7 @@ export async function deployProject(
     by: `${userInfo().username}@${hostname()}`,
     description: options.description,
     isPreview: options.preview,
+    canary: options.canary,
     isDryRun: options.dryRun,
     adopt: options.adopt,
     prune: prunes,
@@ -260,7 +264,8 @@ async function sayEnd(
   const number = fields.number("release");
   const difference = differenceLines(readDifference(fields.value("difference")));
   if (options.dryRun) {
-    const what = fields.truth("isLive") ? "nothing to do: it is live already" : "would go live";
+    const goes = options.canary ? "would be tried" : "would go live";
+    const what = fields.truth("isLive") ? "nothing to do: it is live already" : goes;
     await output.write(`${sections.project}: release ${number} ${what}\n${difference}`);
     return;
   }
@@ -268,6 +273,14 @@ async function sayEnd(
     await output.write(
       `${sections.project}: release ${number} is live already; nothing has changed (${formatSpan(tookMs)})\n`,
     );
+    return;
+  }
+  const canary = fields.value("canary");
+  if (options.canary && canary !== undefined) {
+    await output.write(
+      `${difference}${sections.project}: ${canaryLine(readCanary(canary))} (${formatSpan(tookMs)})\n`,
+    );
+    output.note(`lambda canary --project ${sections.project} shows how it does`);
     return;
   }
   const where = options.preview ? `can be reached at ${fields.text("url")}` : "is live";

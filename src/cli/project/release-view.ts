@@ -1,3 +1,4 @@
+import { type CanaryView, canaryLine, figuresLine, readCanary } from "../canary-view.ts";
 import { formatFacts, formatTable } from "../table.ts";
 import { formatInstant, plural } from "../units.ts";
 import { Fields } from "../wire.ts";
@@ -11,6 +12,8 @@ export interface ReleaseView {
   readonly createdBy: string;
   readonly commit: string;
   readonly description: string;
+  /** What became of it as a canary, if it was one. */
+  readonly canary: CanaryView | undefined;
   readonly functions: readonly { readonly name: string; readonly version: number; readonly inputs: string }[];
   readonly schedules: readonly {
     readonly name: string;
@@ -29,6 +32,7 @@ export function readRelease(value: unknown): ReleaseView {
     createdBy: fields.text("createdBy"),
     commit: fields.optionalText("commit") ?? "",
     description: fields.optionalText("description") ?? "",
+    canary: fields.value("canary") === undefined ? undefined : readCanary(fields.value("canary")),
     functions: fields.list("functions").map((each) => {
       const released = new Fields("function", each);
       const [name, version, inputs] = [
@@ -68,6 +72,8 @@ export function releaseFacts(release: ReleaseView, environment: Readonly<Record<
     ["commit", release.commit],
     ["description", release.description],
     ["url", release.url],
+    ["canary", release.canary && canaryLine(release.canary)],
+    ["  calls", release.canary?.figures && figuresLine(release.canary.figures)],
     ...release.functions.map(({ name, version }): [string, string] => {
       const names = environment[name] ?? [];
       return [`  ${name}`, `version ${version}${names.length > 0 ? `, ${names.join(", ")}` : ""}`];

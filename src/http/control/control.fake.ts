@@ -137,7 +137,10 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       },
     },
     metrics,
-    canaries: { figuresOf: async () => ({ calls: 0, errors: 0 }) },
+    canaries: {
+      figuresOf: async () => ({ calls: 0, errors: 0 }),
+      figuresOfRelease: async () => ({ calls: 0, errors: 0, functions: [] }),
+    },
     hostLoad: newHostLoad(),
     layers: store.layers,
     schedules: store.schedules,

@@ -44,7 +44,7 @@ export interface ControlParts {
   readonly depot: Pick<CodeDepot, "takeIn" | "findArchive" | "merge">;
   readonly records: Pick<Records, "read" | "forget">;
   readonly metrics: MetricReader;
-  readonly canaries: Pick<CanaryKeeper, "figuresOf">;
+  readonly canaries: Pick<CanaryKeeper, "figuresOf" | "figuresOfRelease">;
   readonly hostLoad: HostLoad;
   readonly layers: Layers;
   readonly projects: {

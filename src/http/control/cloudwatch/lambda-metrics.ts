@@ -129,14 +129,20 @@ export function subjectOf(dimensions: readonly Dimension[], metric: LambdaMetric
     functionName,
     wants: (series) =>
       series !== undefined &&
-      series.qualifier === qualifier &&
+      calledAs(series) === qualifier &&
       (executed === undefined || series.version === executed),
   };
 }
 
+/** Calls in a release that is tried are counted apart, for a decision that AWS has no word for. */
+function calledAs({ qualifier }: CallSeries): string | undefined {
+  return qualifier?.includes("@") ? undefined : qualifier;
+}
+
 /** The dimensions under which calls of a series are found, besides that of the function alone. */
 export function dimensionsOf(functionName: string, series: CallSeries): Dimension[][] {
-  const { qualifier, version } = series;
+  const { version } = series;
+  const qualifier = calledAs(series);
   const name = { Name: "FunctionName", Value: functionName };
   const resource = {
     Name: "Resource",

@@ -1,5 +1,5 @@
 /** Canaries: how one is begun by a deploy, how it is shown, and how it is ended by hand. */
-import type { Canary, CanaryOutcome, CanaryPlan } from "../../../core/canary.ts";
+import type { Canary, CanaryOutcome, CanaryPlan, ReleaseCanary } from "../../../core/canary.ts";
 import { calls, formatCondition, formatSticky, runningCanary } from "../../../core/canary.ts";
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord } from "../../../core/function.ts";
@@ -25,10 +25,13 @@ export function abortCanary(parts: ControlParts, request: ControlRequest): Promi
 }
 
 /** Figures of one that runs are those of now. */
-export function canaryShape(canary: Canary, figures = canary.decision?.figures): Record<string, unknown> {
+export function canaryShape(
+  canary: Canary | ReleaseCanary,
+  figures = canary.decision?.figures,
+): Record<string, unknown> {
   const { decision, sticky } = canary;
   return {
-    version: canary.version,
+    ...("release" in canary ? { release: canary.release } : { version: canary.version }),
     from: canary.from,
     state: decision?.outcome ?? "running",
     share: canary.share,
@@ -59,7 +62,7 @@ export function checkCanary(
   if (known.membership) {
     throw new PlatformError(
       "ResourceConflict",
-      `canary: "${name}" belongs to project "${known.membership.project}", and releases of projects cannot be canaries; lambda deploy --preview shows one beside what is live`,
+      `canary: "${name}" belongs to project "${known.membership.project}" and is tried with that: lambda deploy --canary in the project's folder`,
     );
   }
   if (settings.concurrencyMax !== undefined || settings.concurrencyMin !== undefined) {

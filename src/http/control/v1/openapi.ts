@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { CreateHook, RotateHook } from "./hook-wire.ts";
 import { ChangeRoute, CreateRoute, TestRoute } from "./http-route-wire.ts";
-import { MakeRelease, SwitchRelease } from "./project-wire.ts";
+import { EndCanary, MakeRelease, SwitchRelease } from "./project-wire.ts";
 import { V1_ROWS, type V1Name } from "./routes.ts";
 import { PutSchedule } from "./schedule-wire.ts";
 import { ChangeSource, CreateSource } from "./source-wire.ts";
@@ -13,6 +13,7 @@ const SCHEMAS = {
   PutSchedule,
   MakeRelease,
   SwitchRelease,
+  EndCanary,
   CreateHook,
   RotateHook,
   CreateRoute,
@@ -31,6 +32,8 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   putSchedule: "PutSchedule",
   makeRelease: "MakeRelease",
   switchRelease: "SwitchRelease",
+  promoteReleaseCanary: "EndCanary",
+  abortReleaseCanary: "EndCanary",
   refreshImages: "RefreshImages",
   createHook: "CreateHook",
   rotateHook: "RotateHook",

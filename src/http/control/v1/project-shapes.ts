@@ -1,8 +1,10 @@
 /** What our own API answers about projects. */
+import type { ReleaseCanary } from "../../../core/canary.ts";
 import type { ProjectRecord, Release } from "../../../core/release.ts";
 import { routeKeyText } from "../../../core/route.ts";
 import type { ReleaseDifference, ReleasePlan } from "../../../registry/projects.ts";
 import type { ControlParts } from "../parts.ts";
+import { canaryShape } from "./canaries.ts";
 
 export function projectShape(project: ProjectRecord): Record<string, unknown> {
   const { name, createdAt, liveRelease, nextRelease, switches } = project;
@@ -11,15 +13,15 @@ export function projectShape(project: ProjectRecord): Record<string, unknown> {
 
 export function releaseShape(
   release: Release,
-  project: Pick<ProjectRecord, "liveRelease" | "switches"> | undefined,
+  project: Pick<ProjectRecord, "liveRelease" | "switches" | "canaries"> | undefined,
   parts: Pick<ControlParts, "urls">,
 ): Record<string, unknown> {
   const { number, functions, schedules } = release;
-  const wasLive = project?.switches.some(({ to }) => to === number) ?? false;
+  const canary = project?.canaries?.find((each) => each.release === number);
   return {
     project: release.project,
     number,
-    state: project?.liveRelease === number ? "live" : wasLive ? "earlier" : "preview",
+    state: project ? stateOf(number, project, canary) : "preview",
     url: parts.urls.ofRelease(release),
     functions,
     schedules: schedules.map(({ name, functionName, timing, isPaused }) => ({
@@ -39,7 +41,20 @@ export function releaseShape(
     createdBy: release.createdBy,
     commit: release.commit,
     description: release.description,
+    canary: canary && canaryShape(canary),
   };
+}
+
+function stateOf(
+  number: number,
+  { liveRelease, switches }: Pick<ProjectRecord, "liveRelease" | "switches">,
+  canary: ReleaseCanary | undefined,
+): string {
+  if (liveRelease === number) return "live";
+  if (canary && !canary.decision) return "canary";
+  if (switches.some(({ to }) => to === number)) return "earlier";
+  // What was tried and did not go live: aborted, or superseded.
+  return canary?.decision?.outcome ?? "preview";
 }
 
 export function planShape(plan: ReleasePlan, parts: Pick<ControlParts, "urls">): Record<string, unknown> {

@@ -1,5 +1,6 @@
 /** What clients of our own API send about projects. */
 import * as z from "zod";
+import type { CanaryPlan } from "../../../core/canary.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import { FUNCTION_NAME_RULE, type FunctionName, parseFunctionName } from "../../../core/ids.ts";
 import {
@@ -13,7 +14,15 @@ import { checkEnvironment } from "../environment-rules.ts";
 import type { ControlRequest } from "../route.ts";
 import { CreateRoute, parseCreateRoute } from "./http-route-wire.ts";
 import { PutSchedule, scheduleOf } from "./schedule-wire.ts";
-import { type ConfigurationSettings, configuration, configurationOf, parse, Variables } from "./wire.ts";
+import {
+  CanaryOptions,
+  type ConfigurationSettings,
+  canaryPlanOf,
+  configuration,
+  configurationOf,
+  parse,
+  Variables,
+} from "./wire.ts";
 
 const ReleasedFunction = z
   .strictObject({
@@ -37,6 +46,8 @@ export const MakeRelease = z.strictObject({
   description: z.string().max(512).default(""),
   by: z.string().max(128).optional(),
   isPreview: z.boolean().default(false),
+  /** Only a share of the calls goes to it at first. */
+  canary: CanaryOptions.optional(),
   isDryRun: z.boolean().default(false),
   adopt: z.boolean().default(false),
   prune: z.boolean().default(false),
@@ -47,6 +58,8 @@ export const SwitchRelease = z.strictObject({
   to: z.int().min(1).optional(),
   by: z.string().max(128).optional(),
 });
+
+export const EndCanary = z.strictObject({ by: z.string().max(128).optional() });
 
 export interface FunctionOfRelease extends ConfigurationSettings {
   readonly name: FunctionName;
@@ -63,6 +76,7 @@ export interface ReleaseOrder {
   readonly description: string;
   readonly by: string;
   readonly isPreview: boolean;
+  readonly canary: CanaryPlan | undefined;
   readonly isDryRun: boolean;
   readonly adopts: boolean;
   readonly mayRemove: boolean;
@@ -87,6 +101,12 @@ export function releaseNumberOf(text: string | undefined): number {
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */
 export async function parseMakeRelease(request: ControlRequest): Promise<ReleaseOrder> {
   const given = parse(MakeRelease, request.json, "body");
+  if (given.canary && given.isPreview) {
+    throw new PlatformError(
+      "InvalidRequest",
+      "canary: a preview takes no share of the calls; send one of canary and isPreview",
+    );
+  }
   return {
     functions: Object.entries(given.functions).map(([name, released]) => ({
       ...configurationOf(released),
@@ -101,6 +121,7 @@ export async function parseMakeRelease(request: ControlRequest): Promise<Release
     description: given.description,
     by: callerName(request, given.by),
     isPreview: given.isPreview,
+    canary: given.canary && canaryPlanOf(given.canary),
     isDryRun: given.isDryRun,
     adopts: given.adopt,
     mayRemove: given.prune,
@@ -114,6 +135,11 @@ export function parseSwitchRelease(request: ControlRequest): {
 } {
   const { to, by } = parse(SwitchRelease, request.json, "body");
   return { to, by: callerName(request, by) };
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function parseEndCanary(request: ControlRequest): { readonly by: string } {
+  return { by: callerName(request, parse(EndCanary, request.json ?? {}, "body").by) };
 }
 
 /** Sealed anew each time, it would make every release another one. */

@@ -11,6 +11,7 @@ import { imagesOf } from "./deploy.ts";
 import { newProjectBuilds, type ProjectBuilds } from "./project-builds.ts";
 import { differenceShape, projectShape, releaseShape } from "./project-shapes.ts";
 import { parseSwitchRelease, projectOf, releaseNumberOf } from "./project-wire.ts";
+import { endReleaseCanary, getReleaseCanary } from "./release-canaries.ts";
 import { makeRelease, refuseOthers } from "./releases.ts";
 import { BuildOptions, optionsOf, parse, parsePage, prepareOf, wholeNumber } from "./wire.ts";
 
@@ -23,7 +24,10 @@ export type ProjectOperation =
   | "listReleases"
   | "getRelease"
   | "compareReleases"
-  | "switchRelease";
+  | "switchRelease"
+  | "getReleaseCanary"
+  | "promoteReleaseCanary"
+  | "abortReleaseCanary";
 
 export function projectHandlers(
   parts: ControlParts,
@@ -94,6 +98,9 @@ export function projectHandlers(
         difference: differenceShape(await book.compare(older, newer)),
       });
     },
+    getReleaseCanary: (request) => getReleaseCanary(parts, book, request),
+    promoteReleaseCanary: (request) => endReleaseCanary(parts, book, request, "promoted"),
+    abortReleaseCanary: (request) => endReleaseCanary(parts, book, request, "aborted"),
     async switchRelease(request) {
       const name = projectOf(request);
       const { to, by } = parseSwitchRelease(request);

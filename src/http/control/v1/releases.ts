@@ -14,6 +14,7 @@ import type { Target } from "../../../registry/target.ts";
 import { explainError } from "../../error-response.ts";
 import type { ControlParts, PreparedCode } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
+import { canaryShape } from "./canaries.ts";
 import { configOf } from "./config.ts";
 import { claimantOf } from "./http-routes.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
@@ -92,7 +93,9 @@ async function carryOut(
       request.signal.throwIfAborted();
     },
   });
-  return { ...planShape(plan, parts), readyMs: ready };
+  const { canaries } = await book.get(project);
+  const canary = canaries?.find(({ release, decision }) => release === plan.release.number && !decision);
+  return { ...planShape(plan, parts), readyMs: ready, canary: canary && canaryShape(canary) };
 }
 
 /** Each takes its turn among all starts of this host; more here would only hide how long one takes. */

@@ -141,6 +141,21 @@ export const V1_ROWS = [
     "Makes an earlier release live, or a preview.",
     JSON_BODY,
   ),
+  row("getReleaseCanary", `GET ${P}/canary`, "read", "The release that is tried, or was, and its figures."),
+  row(
+    "promoteReleaseCanary",
+    `POST ${P}/canary/promote`,
+    "deploy",
+    "Makes the release that is tried live at once.",
+    JSON_BODY,
+  ),
+  row(
+    "abortReleaseCanary",
+    `POST ${P}/canary/abort`,
+    "deploy",
+    "Ends the canary; the live release stays.",
+    JSON_BODY,
+  ),
   row("listImages", "GET /v1/images", "read", "Images that versions run, with what they were built on."),
   row(
     "refreshImages",

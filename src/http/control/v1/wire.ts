@@ -97,7 +97,7 @@ const CANARY_CALLS_MAX = 1_000_000;
 
 const CanaryText = z.string().min(1).max(256);
 
-const CanaryOptions = z.strictObject({
+export const CanaryOptions = z.strictObject({
   share: z.number().gt(0).lt(1),
   forMs: z.int().min(CANARY_MS_MIN).max(CANARY_MS_MAX),
   /** `error-rate>1%`, `p99>500ms`. */
@@ -242,7 +242,8 @@ export function parseDeployOptions(text: string | null): DeploySettings {
   };
 }
 
-function canaryPlanOf({
+/** @throws PlatformError `InvalidRequest` for a condition or a key that cannot be read. */
+export function canaryPlanOf({
   share,
   forMs,
   abortOn,
