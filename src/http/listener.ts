@@ -23,8 +23,6 @@ import { KEEP_ALIVE_S, type PlainResponse } from "./plain/plain-response.ts";
 const HEADERS_MS_MAX = 10_000;
 const CHECK_INTERVAL_MS = 2_000;
 const CONNECTIONS_PER_IP_MAX = 200;
-/** How long what a client still sends after its answer is read and thrown away, before the connection is cut. */
-const LINGER_MS = 1_000;
 const REFUSAL_LOG_INTERVAL_MS = 10_000;
 
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -113,19 +111,6 @@ export async function listen(parts: ListenParts): Promise<Listener> {
 /** `HOST:PORT`, with brackets around an IPv6 address. */
 export function authorityOf(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/**
- * After an answer that did not wait for the whole request: throws away what still comes, for a moment, so that the
- * client reads the answer rather than a reset; then cuts the connection. Call it before `response.end`.
- */
-export function discardRest(request: HttpRequest): void {
-  if (request.complete) return;
-  const timer = setTimeout(() => request.socket.destroy(), LINGER_MS);
-  const stop = () => clearTimeout(timer);
-  request.once("end", stop);
-  request.socket.once("close", stop);
-  request.resume();
 }
 
 const refused = new WeakSet<Socket>();

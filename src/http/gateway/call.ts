@@ -6,9 +6,9 @@ import type { CallInput, InvocationOutcome, RequestInput, ResponseSink } from ".
 import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { InvocationResult } from "../../invoker/invocations.ts";
 import { rawOutcome } from "../../invoker/raw-outcome.ts";
+import { discardRest } from "../discard-rest.ts";
 import { errorBody, sendErrorBody, sendJson } from "../error-response.ts";
 import { parseIdempotencyKey } from "../event-intake.ts";
-import { discardRest } from "../listener.ts";
 import type { HttpResponse } from "../message.ts";
 import { rawInput } from "../raw-invoke.ts";
 import { type Exchange, type ServingParts, targetOf } from "./exchange.ts";

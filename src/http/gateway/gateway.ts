@@ -10,9 +10,10 @@ import { newInvocationId } from "../../core/ids.ts";
 import { PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX } from "../../core/limits.ts";
 import type { Release } from "../../core/release.ts";
 import type { Target } from "../../registry/target.ts";
+import { discardRest } from "../discard-rest.ts";
 import { sendError, sendText } from "../error-response.ts";
 import { answerHealth } from "../health.ts";
-import { discardRest, ignoreFurther, type Listener, listen } from "../listener.ts";
+import { ignoreFurther, type Listener, listen } from "../listener.ts";
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import { callFunction, callRaw } from "./call.ts";
 import { Callers } from "./callers.ts";
@@ -129,7 +130,7 @@ async function serve(
     // Who sends what can be misread is not trusted with more on this connection.
     const closes = isPlatformError(error, "InvalidRequest");
     if (closes) ignoreFurther(request);
-    else discardRest(request);
+    discardRest(request);
     sendError(response, error, { log: parts.log, requestId: invocationId, headers: added, closes });
   }
 }

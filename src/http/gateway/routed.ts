@@ -19,7 +19,7 @@ import { type FoundRoute, newRouteMatcher } from "../../core/route-matcher.ts";
 import { parseRequestPath, parseRoutePath, type RequestPath } from "../../core/route-path.ts";
 import { resolveWithin } from "../../registry/siblings.ts";
 import type { Target } from "../../registry/target.ts";
-import { discardRest } from "../listener.ts";
+import { discardRest } from "../discard-rest.ts";
 import type { HttpResponse } from "../message.ts";
 import { callFunction } from "./call.ts";
 import { sideOf } from "./canary-side.ts";
