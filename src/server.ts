@@ -25,6 +25,7 @@ import { openMetrics } from "./records/metrics/file-metrics.ts";
 import type { Metrics } from "./records/metrics/metrics.ts";
 import { openCanaries } from "./registry/canary-keeper.ts";
 import { openFunctions } from "./registry/function-registry.ts";
+import { Turns } from "./registry/turns.ts";
 import type { Driver } from "./sandbox/driver.ts";
 import { openLocalDriver } from "./sandbox/local/driver.ts";
 import { RoutedDriver } from "./sandbox/routed.ts";
@@ -169,8 +170,14 @@ export async function startServer(parts: {
         ),
     });
     const routing = await openRouting({ config, store, keys: openingKeys, functions, clock });
+    const hookTurns = new Turns();
     const openProjects = once(async () =>
       (await import("./registry/project-book.ts")).openProjectBook({
+        ...(await (
+          await import("./wiring/release-triggers.ts")
+        ).openReleaseTriggers({
+          ...{ store, keys: openingKeys, hookTurns, sourceWork: sources, clock },
+        })),
         projects: store.projects,
         registry: store.registry,
         schedules: store.schedules,
@@ -293,6 +300,7 @@ export async function startServer(parts: {
       schedules: store.schedules,
       rules: store.rules,
       hooks: store.hooks,
+      hookTurns,
       deploymentWaits: deployments.waits,
       routeBook: routing.book,
       sealTokenSecret: routing.seal,

@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
 import type { Command } from "./command.ts";
 
 /** Asks at the terminal; only yes is yes. */
@@ -13,5 +14,18 @@ export async function question({ host }: Command, text: string): Promise<string>
     return await dialog.question(text, { signal: host.signal });
   } finally {
     dialog.close();
+  }
+}
+
+/** Asks for a line at the terminal, which does not show what is typed. */
+export async function hiddenQuestion({ host }: Command, text: string): Promise<string> {
+  host.stderr.write(text);
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const dialog = createInterface({ input: host.stdin, output: nowhere, terminal: true });
+  try {
+    return await dialog.question("", { signal: host.signal });
+  } finally {
+    dialog.close();
+    host.stderr.write("\n");
   }
 }

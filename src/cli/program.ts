@@ -164,6 +164,7 @@ function addWriting(program: Program, run: Runner): void {
       .option("-p, --port <port>", "first port to try [8080]")
       .option("--inspect [port]", "let debuggers attach: Node, and Python with debugpy [9229]")
       .option("--data <dir>", "keep its data there [a folder that goes with it]")
+      .option("--sources", "read the queues that lambda.yaml names, too")
       .option("--name <name>", "name of a single function [name of the folder]"),
   ).action((folder: string | undefined, options: DevOptions) =>
     run(async (command) => (await import("./commands/dev.ts")).dev(command, folder, options)),

@@ -1,4 +1,5 @@
 import type { DeliveryId, EventId, FunctionName, HookId } from "./ids.ts";
+import type { TriggerOwner } from "./release.ts";
 
 /** Whose way of signing a hook checks. */
 export const HOOK_PROVIDERS = ["github", "gitlab", "stripe", "slack", "hmac", "standard"] as const;
@@ -38,6 +39,8 @@ export interface Hook {
   readonly isPaused: boolean;
   /** What a push brings about; undefined calls the function. */
   readonly deploy: DeployRule | undefined;
+  /** Undefined for one of its own. */
+  readonly owner: TriggerOwner | undefined;
   readonly createdAt: number;
   readonly modifiedAt: number;
 }

@@ -70,6 +70,8 @@ export const HOOKS_MAX = 1_000;
 export const HOOK_BODY_BYTES_MAX = 4 * MIB;
 /** The one in use, and the one it takes the place of. */
 export const HOOK_SECRETS_MAX = 2;
+/** How long the one before stays good, unless it is said. */
+export const HOOK_SECRET_OVERLAP_MS_DEFAULT = 24 * 3_600_000;
 /** How far the time of a signed request may be from ours, either way. */
 export const HOOK_CLOCK_SKEW_MS_MAX = 5 * 60_000;
 /** Of a hook, how many deliveries are remembered so that none is taken twice, and how long. */

@@ -1,8 +1,10 @@
 import type { ReleaseCanary, StickyKey } from "./canary.ts";
+import type { Hook } from "./hook.ts";
 import type { FunctionName } from "./ids.ts";
 import type { HttpRoute } from "./route.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timing } from "./schedule-times.ts";
+import type { Source } from "./source.ts";
 
 /** The name of a project: 1 to 40 of `a-z 0-9 -`, with neither a dash at an end nor two in a row: it is part of host names. */
 export type ProjectName = string & { readonly __brand: "ProjectName" };
@@ -19,6 +21,8 @@ export interface Release extends ReleaseRef {
   readonly functions: readonly ReleasedFunction[];
   readonly schedules: readonly ReleasedSchedule[];
   readonly routes: readonly ReleasedRoute[];
+  readonly hooks: readonly ReleasedHook[];
+  readonly sources: readonly ReleasedSource[];
   /** The release that was live when this one was made. */
   readonly madeOver: number | undefined;
   readonly createdAt: number;
@@ -47,6 +51,44 @@ export type ReleasedSchedule = Omit<Schedule, "timing" | "owner" | "createdAt" |
 
 /** A route as it is written. */
 export type ReleasedRoute = Omit<HttpRoute, "id" | "project" | "createdAt" | "modifiedAt">;
+
+/** A hook as it is written, and its address. Its secrets are no part of a release: senders know nothing of releases. */
+export type ReleasedHook = Pick<
+  Hook,
+  "id" | "name" | "description" | "functionName" | "provider" | "hmac" | "isPaused"
+>;
+
+/** A source as it is written, with the login that it has in this release. */
+export type ReleasedSource = Pick<
+  Source,
+  | "id"
+  | "functionName"
+  | "origin"
+  | "batchMax"
+  | "windowMs"
+  | "concurrencyMax"
+  | "reportsFailures"
+  | "filters"
+  | "onFailure"
+  | "isPaused"
+> & {
+  /** In the project. */
+  readonly name: string;
+};
+
+/**
+ * The project of a hook or a source. While the live release does not have it, it does nothing and is kept for those that
+ * have: with its address and secrets, its place in the queue.
+ */
+export interface TriggerOwner {
+  readonly project: ProjectName;
+  readonly isLive: boolean;
+}
+
+/** Whether the live release, if it is for releases to say, has it. */
+export function isOfLiveRelease({ owner }: { readonly owner: TriggerOwner | undefined }): boolean {
+  return owner?.isLive ?? true;
+}
 
 /** What is known of a project besides its releases. */
 export interface ProjectRecord {

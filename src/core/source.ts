@@ -1,5 +1,6 @@
 import type { Destination } from "./event.ts";
 import type { FunctionName, SourceId } from "./ids.ts";
+import type { TriggerOwner } from "./release.ts";
 
 /**
  * A queue that a function is called for, with batches of its messages: an event source mapping, in AWS's words. Its
@@ -25,6 +26,8 @@ export interface Source {
   readonly onFailure: Destination | undefined;
   readonly isPaused: boolean;
   readonly tags: Readonly<Record<string, string>>;
+  /** With its name there; undefined for one of its own. */
+  readonly owner: (TriggerOwner & { readonly name: string }) | undefined;
   /** Counts its changes, from 1. */
   readonly generation: number;
   readonly createdAt: number;
@@ -106,6 +109,15 @@ export interface SourceCounts {
   readonly givenUp: number;
   /** Messages that came again though they were done, and were not given to the function again. */
   readonly repeated: number;
+}
+
+const SOURCE_NAME = /^[0-9A-Za-z_.-]{1,64}$/;
+
+/** The grammar of names in a project in words, for error messages. */
+export const SOURCE_NAME_RULE = "1 to 64 characters of A-Z, a-z, 0-9, -, _ and .";
+
+export function isSourceName(text: string): boolean {
+  return SOURCE_NAME.test(text);
 }
 
 /** `arn:aws:sqs:REGION:ACCOUNT:NAME`, or undefined if it is none. */

@@ -4,6 +4,7 @@ import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName, SourceId } from "../core/ids.ts";
 import { SOURCE_BATCHES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
+import { isOfLiveRelease } from "../core/release.ts";
 import type { Source, SourceStatus } from "../core/source.ts";
 import type { Invocations } from "../invoker/invocations.ts";
 import type { Functions } from "../registry/functions.ts";
@@ -38,7 +39,7 @@ const STORE_RETRY_MS = 5_000;
 const PAGE = 500;
 
 /**
- * Runs a poller for each source that is stored and not paused. A source that was changed first finishes what it has
+ * Runs a poller for each source that is stored, not paused, and of what is live. A source that was changed first finishes what it has
  * in flight under its old settings. Disposing waits for the batches that run.
  */
 export class SourceRunners implements AsyncDisposable {
@@ -108,7 +109,7 @@ export class SourceRunners implements AsyncDisposable {
         await runner[Symbol.asyncDispose]();
         this.#runners.delete(id);
       }
-      if (source && !source.isPaused && !this.#stopping.signal.aborted) {
+      if (source && !source.isPaused && isOfLiveRelease(source) && !this.#stopping.signal.aborted) {
         this.#runners.set(id, this.#start(source));
       }
     });

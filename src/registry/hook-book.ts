@@ -1,13 +1,14 @@
 import type { Clock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { DeployRule, Hook, HookDelivery, HookProvider } from "../core/hook.ts";
-import { newHookSecret, secretProblem } from "../core/hook-secret.ts";
 import { type DeliveryId, newHookId, newInvocationId, parseHookId } from "../core/ids.ts";
+import { isOfLiveRelease } from "../core/release.ts";
 import type { EventLedger } from "../store/event-queue.ts";
 import { type Hooks, type NewDelivery, NO_MARKS } from "../store/hooks.ts";
 import type { Functions } from "./functions.ts";
+import { secretFor } from "./hook-releases.ts";
 import { type GivenCredential, type SecretBox, sealCredential, withNewSecret } from "./hook-secrets.ts";
-import { Turns } from "./turns.ts";
+import type { Turns } from "./turns.ts";
 
 /** A hook as somebody wants it. */
 export type NewHook = Pick<
@@ -30,7 +31,8 @@ export interface IssuedHook {
 /**
  * The rules by which hooks change. Changes of one hook are made one after the other. `name` may be its id as well.
  *
- * All throw PlatformError `ResourceNotFound` for a hook, or a delivery, that is not there.
+ * All throw PlatformError `ResourceNotFound` for a hook, or a delivery, that is not there; `ResourceConflict` for what only
+ * the project of a hook decides.
  */
 export interface HookBook {
   get(name: string): Promise<Hook>;
@@ -70,12 +72,13 @@ export function openHookBook(parts: {
   readonly ledger: Pick<EventLedger, "findWork">;
   readonly functions: Pick<Functions, "resolve">;
   readonly box: SecretBox;
+  /** Of hooks, by id: whoever else changes them takes them too. */
+  readonly turns: Turns;
   /** Told when there is something to deploy. */
   readonly deploymentWaits: () => void;
   readonly clock: Clock;
 }): HookBook {
-  const { hooks, ledger, functions, box, deploymentWaits, clock } = parts;
-  const turns = new Turns();
+  const { hooks, ledger, functions, box, turns, deploymentWaits, clock } = parts;
 
   async function get(name: string): Promise<Hook> {
     const id = parseHookId(name);
@@ -125,6 +128,7 @@ export function openHookBook(parts: {
           ...deploy,
           credential: deploy.credential && sealCredential(box, id, deploy.credential),
         },
+        owner: undefined,
         createdAt: now,
         modifiedAt: now,
       };
@@ -145,15 +149,31 @@ export function openHookBook(parts: {
       }));
       return { hook, secret: made };
     },
+    // Of a project until its next release, which has it as lambda.yaml says.
     setPaused: (name, isPaused) => change(name, () => ({ isPaused })),
     async remove(name) {
       const { id } = await get(name);
-      await turns.take(id, () => hooks.remove(id));
+      await turns.take(id, async () => {
+        const hook = await get(id);
+        if (hook.owner?.isLive) {
+          throw new PlatformError(
+            "ResourceConflict",
+            `hook ${hook.name} belongs to project ${hook.owner.project}; take it out of lambda.yaml and run lambda deploy there`,
+          );
+        }
+        await hooks.remove(id);
+      });
     },
     deliveries: (hook, page) => hooks.deliveries(hook.id, page),
     getDelivery,
     deploymentLog: (id) => hooks.deploymentLog(id),
     async redeliver(hook, id, sourceIp) {
+      if (!isOfLiveRelease(hook)) {
+        throw new PlatformError(
+          "ResourceConflict",
+          `hook ${hook.name} is not in the live release of project ${hook.owner?.project}; lambda rollback goes to one that has it`,
+        );
+      }
       const old = await getDelivery(hook, id);
       const again: NewDelivery = {
         hookId: hook.id,
@@ -206,21 +226,6 @@ export function openHookBook(parts: {
     };
     return { outcome: "accepted", event, deployment: undefined };
   }
-}
-
-/** `made` is set if nobody has it yet. */
-function secretFor(
-  provider: HookProvider,
-  given: string | undefined,
-): { readonly secret: string | undefined; readonly made: string | undefined } {
-  if (given === undefined) {
-    const made = newHookSecret(provider);
-    return { secret: made, made };
-  }
-  const problem = secretProblem(provider, given);
-  if (problem !== undefined)
-    throw new PlatformError("InvalidRequest", `the secret cannot be used: ${problem}`);
-  return { secret: given, made: undefined };
 }
 
 function refuseWithoutPushes(provider: HookProvider): void {

@@ -19,6 +19,7 @@ import { openFunctions } from "./function-registry.ts";
 import { openProjectBook } from "./project-book.ts";
 import type { WantedFunction, WantedRelease } from "./projects.ts";
 import { newFunction } from "./registry.fake.ts";
+import { triggersOf } from "./release-triggers.fake.ts";
 import { openRouteBook } from "./route-book.ts";
 import { resolveWithin } from "./siblings.ts";
 import type { Target } from "./target.ts";
@@ -40,6 +41,8 @@ function wanted(
     functions,
     schedules: [],
     routes: [],
+    hooks: [],
+    sources: [],
     by: "me",
     commit: undefined,
     description: "",
@@ -70,6 +73,7 @@ async function open(changed: Partial<Projects> = {}) {
   };
   const routeBook = await openRouteBook({ routes: store.routes, functions, domains: ["localhost"], clock });
   const book = openProjectBook({
+    ...triggersOf(store, clock),
     routes: routeBook,
     projects,
     registry,

@@ -1,26 +1,19 @@
 import assert from "node:assert/strict";
 import type { CanaryDecision } from "../core/canary.ts";
-import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type {
-  ProjectName,
-  ProjectRecord,
-  Release,
-  ReleasedFunction,
-  ReleasedSchedule,
-} from "../core/release.ts";
+import type { ProjectName, ProjectRecord, Release, ReleasedFunction } from "../core/release.ts";
 import { routeText } from "../core/route.ts";
-import type { ScheduleRecord } from "../core/schedule.ts";
-import type { ProjectChange, Projects } from "../store/projects.ts";
-import type { Schedules } from "../store/schedules.ts";
+import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
 import type { Functions, FunctionsTogether } from "./functions.ts";
+import { type HookNews, NO_HOOKS } from "./hook-releases.ts";
 import { functionNotFound } from "./not-found.ts";
 import type {
   ProjectBook,
   ReleaseListener,
+  ReleaseMade,
   ReleasePlan,
   ReleaseSwitched,
   WantedRelease,
@@ -52,18 +45,16 @@ import {
   stepOf,
 } from "./release-steps.ts";
 import type { RouteBook } from "./route-book.ts";
-import { newScheduleRecord } from "./schedule-book.ts";
+import { scheduleChange, type TriggerParts, triggerChanges } from "./trigger-changes.ts";
 import { Turns } from "./turns.ts";
 import { changedMembers } from "./version-diff.ts";
 
-interface Parts {
+interface Parts extends TriggerParts {
   readonly projects: Projects;
   readonly registry: Pick<Registry, "findFunction" | "findVersion" | "listFunctions">;
-  readonly schedules: Pick<Schedules, "find">;
   readonly functions: FunctionsTogether & Pick<Functions, "remove">;
   readonly routes: Pick<RouteBook, "planOf" | "applied">;
   readonly listener: ReleaseListener;
-  readonly clock: Clock;
 }
 
 export function openProjectBook(parts: Parts): ProjectBook {
@@ -77,6 +68,8 @@ const NOTHING_ELSE = {
   release: undefined,
   schedules: { saved: [], removed: [] },
   routes: { saved: [], removed: [] },
+  hooks: [],
+  sources: [],
 };
 
 class Book implements ProjectBook {
@@ -125,11 +118,14 @@ class Book implements ProjectBook {
   make(
     wanted: WantedRelease,
     { mayRemove, start }: Parameters<ProjectBook["make"]>[1],
-  ): Promise<ReleasePlan> {
+  ): Promise<ReleaseMade> {
     return this.#turns.take(wanted.project, async () => {
       const draft = await this.#draft(wanted);
       if (draft.isLive && !wanted.isPreview && !wanted.canary) await this.#staysLive(draft, wanted.by);
-      if (draft.isMade && (draft.isLive || wanted.isPreview)) return draft;
+      if (draft.isMade && wanted.isPreview) return { ...draft, hookNews: [] };
+      if (draft.isMade && draft.isLive) {
+        return { ...draft, hookNews: await this.#parts.hooks.giveSecrets(draft.hooks) };
+      }
       if (wanted.canary) refuseWithoutLive(wanted.project, draft.live);
       if (!wanted.isPreview && !mayRemove) refuseRemoval(draft);
       const { release, versions, records } = draft;
@@ -141,14 +137,15 @@ class Book implements ProjectBook {
           return { record, version, qualifier: undefined, release, isPinned: true };
         });
         this.#parts.listener.releaseStarting(release);
+        if (!wanted.isPreview) await this.#parts.sources.inspect(release.sources, draft.live);
         await start(draft, targets);
-        await this.#apply(draft, goingOf(wanted));
+        const hookNews = await this.#apply(draft, goingOf(wanted));
+        return { ...draft, hookNews };
       } catch (error) {
         if (draft.isMade) this.#parts.listener.releaseMade(release);
         else this.#parts.listener.releaseLetGo(release);
         throw error;
       }
-      return draft;
     });
   }
 
@@ -158,9 +155,11 @@ class Book implements ProjectBook {
       const number = to ?? (await this.#before(record));
       const release = await this.getRelease(project, number);
       const from = record.liveRelease;
-      if (from === number) await this.#staysLive({ project: record, release }, by);
-      else await this.#switch(record, release, { kind: "live", by });
-      return { from, release };
+      const hookNews =
+        from === number
+          ? await this.#staysLive({ project: record, release }, by)
+          : await this.#switch(record, release, { kind: "live", by });
+      return { from, release, hookNews };
     });
   }
 
@@ -200,21 +199,24 @@ class Book implements ProjectBook {
     });
   }
 
-  async #switch(project: ProjectRecord, release: Release, going: Going): Promise<void> {
+  async #switch(project: ProjectRecord, release: Release, going: Going): Promise<readonly HookNews[]> {
     const { liveRelease } = project;
     const live = liveRelease === undefined ? undefined : await this.getRelease(project.name, liveRelease);
     const versions = await this.#versionsOf(release);
     const difference = await compareReleases(this.#parts.registry.findVersion, live, release);
-    const draft = { release, isMade: true, isLive: false, difference, project, live, versions };
-    await this.#apply({ ...draft, published: new Set(), records: new Map() }, going);
+    const facts = { release, isMade: true, isLive: false, difference, newSecrets: [] };
+    const stored = { project, live, versions, published: new Set<FunctionName>(), records: new Map() };
+    const hooks = { ...NO_HOOKS, hooks: release.hooks };
+    return await this.#apply({ ...facts, ...stored, hooks, adopts: false }, going);
   }
 
   /** Who makes live what is live wants nothing else to take calls. */
-  async #staysLive({ project, release }: Pick<Draft, "project" | "release">, by: string): Promise<void> {
+  async #staysLive({ project, release }: Pick<Draft, "project" | "release">, by: string): Promise<never[]> {
     const running = runningReleaseCanary(project);
-    if (!running) return;
+    if (!running) return [];
     const decision = decisionOfSwitch(running, release.number, { at: this.#parts.clock.now(), by });
     await this.#letGo(release.project, running.release, decision);
+    return [];
   }
 
   /** Routes nothing to a canary any more. @throws PlatformError `ResourceConflict` if it does not run. */
@@ -274,12 +276,18 @@ class Book implements ProjectBook {
       versions.set(name, version);
       functions.push({ name, version: Number(version.label), inputs, concurrencyMax, concurrencyMin });
     }
+    const releases = [live, newest].filter((release) => release !== undefined);
+    const adopts = wanted.adopts && !wanted.isPreview && !wanted.canary;
+    const context = { project: wanted.project, releases, adopts };
+    const hooks = await this.#parts.hooks.draft(byName(wanted.hooks), context);
     const content = {
       functions,
       schedules: byName(wanted.schedules),
       routes: [...wanted.routes].sort((a, b) => (routeText(a) < routeText(b) ? -1 : 1)),
+      hooks: hooks.hooks,
+      sources: await this.#parts.sources.draft(byName(wanted.sources), context),
     };
-    await this.#scheduleChange(wanted.project, live, content.schedules);
+    await scheduleChange(this.#parts, wanted.project, live, content.schedules);
     refuseUnknown(content);
     await this.#parts.routes.planOf(wanted.project, content.routes);
     const made = [live, newest].find((release) => release && isSameRelease(release, content));
@@ -296,7 +304,9 @@ class Book implements ProjectBook {
     const isLive = made !== undefined && made === live;
     const difference = await this.#differences(live, release, versions);
     const isMade = made !== undefined;
-    return { release, isMade, isLive, difference, project, live, versions, published, records };
+    const newSecrets = hooks.rotated;
+    const facts = { release, isMade, isLive, difference, newSecrets };
+    return { ...facts, project, live, versions, published, records, hooks, adopts };
   }
 
   /** New versions are not in the store yet. */
@@ -361,15 +371,18 @@ class Book implements ProjectBook {
   }
 
   /** One step of the store, and then one of the routing. */
-  async #apply(draft: Draft, going: Going): Promise<void> {
+  async #apply(draft: Draft, going: Going): Promise<readonly HookNews[]> {
+    const { live, release } = draft;
+    const touched = [...release.hooks, ...(live?.hooks ?? [])].map(({ id }) => id);
+    return await this.#parts.hooks.inTurns(touched, () => this.#store(draft, going));
+  }
+
+  async #store(draft: Draft, going: Going): Promise<readonly HookNews[]> {
     const { live, release, isMade } = draft;
-    const { functions, projects, listener, routes: book } = this.#parts;
+    const { functions, projects, listener, routes: book, sources } = this.#parts;
     const isLive = going.kind === "live";
-    const routes = isLive ? await book.planOf(release.project, release.routes) : { saved: [], removed: [] };
     const removed = isLive ? removedNames(live, release) : [];
-    const schedules = isLive
-      ? await this.#scheduleChange(release.project, live, release.schedules)
-      : { saved: [], removed: [] };
+    const { hookNews, ...triggers } = await triggerChanges(this.#parts, draft, isLive);
     const before = await projects.find(release.project);
     const tried = going.kind === "preview" ? undefined : runningReleaseCanary(before);
     const named = [...namesOf(release.functions), ...removed];
@@ -396,55 +409,21 @@ class Book implements ProjectBook {
       async save(steps) {
         assert.ok(project, "decided before it is saved");
         const made = isMade ? undefined : release;
-        await projects.apply({ project, release: made, functions: steps, schedules, routes });
+        await projects.apply({ project, release: made, functions: steps, ...triggers });
       },
-      alsoRouted: () => book.applied(routes),
+      alsoRouted: () => book.applied(triggers.routes),
     });
+    sources.applied(triggers.sources);
     if (going.kind === "preview") {
       listener.releaseMade(release);
-      return;
+      return hookNews;
     }
     listener.releaseLive(release);
     if (isLive && live && live.number !== release.number) listener.releaseLetGo(live);
     if (tried && tried.release !== release.number) {
       listener.releaseLetGo({ project: release.project, number: tried.release });
     }
-  }
-
-  /** @throws PlatformError `ResourceConflict` for one that is not the project's, `InvalidRequest` for bad times. */
-  async #scheduleChange(
-    project: ProjectName,
-    live: Release | undefined,
-    wanted: readonly ReleasedSchedule[],
-  ): Promise<ProjectChange["schedules"]> {
-    const { schedules, clock } = this.#parts;
-    const owner = { kind: "project", project } as const;
-    const isOwn = ({ schedule }: ScheduleRecord) =>
-      schedule.owner.kind === "project" && schedule.owner.project === project;
-    const saved: ScheduleRecord[] = [];
-    for (const schedule of wanted) {
-      const before = await schedules.find(schedule.name);
-      if (before && !isOwn(before)) {
-        throw conflict(
-          `schedule "${schedule.name}" exists and is not of project "${project}"; give it another name, or delete that one`,
-        );
-      }
-      const record = newScheduleRecord({ ...schedule, owner }, before, clock.now());
-      if (!record.next && !schedule.isPaused) {
-        throw new PlatformError(
-          "InvalidRequest",
-          `schedule "${schedule.name}": ${schedule.timing.expression} does not come any more`,
-        );
-      }
-      saved.push(record);
-    }
-    const gone = (live?.schedules ?? []).filter(({ name }) => !wanted.some((each) => each.name === name));
-    const removed: string[] = [];
-    for (const { name } of gone) {
-      const before = await schedules.find(name);
-      if (before && isOwn(before)) removed.push(name);
-    }
-    return { saved, removed };
+    return hookNews;
   }
 
   /** @throws PlatformError `VersionNotFound` */

@@ -9,6 +9,8 @@ import type {
   ReleasedSchedule,
   ReleaseRef,
 } from "../core/release.ts";
+import type { HookNews, WantedHook } from "./hook-releases.ts";
+import type { WantedSource } from "./source-releases.ts";
 import type { Target } from "./target.ts";
 import type { VersionMember } from "./version-diff.ts";
 
@@ -35,8 +37,8 @@ export interface ProjectBook {
    * started before that; if it rejects, nothing has changed. A canary that runs is ended by whatever changes what is live, in
    * the same write, and so it is by the next.
    *
-   * @throws PlatformError `ResourceConflict` if a function or schedule belongs to somebody else, or if functions would be
-   * removed and `mayRemove` is not set; `InvalidRequest` for schedules that cannot be.
+   * @throws PlatformError `ResourceConflict` if a function or a trigger belongs to somebody else, or if functions, hooks or
+   * sources would be removed and `mayRemove` is not set; `InvalidRequest` for triggers that cannot be; `SourceUnavailable`.
    */
   make(
     wanted: WantedRelease,
@@ -44,7 +46,7 @@ export interface ProjectBook {
       readonly mayRemove: boolean;
       readonly start: (plan: ReleasePlan, targets: readonly Target[]) => Promise<void>;
     },
-  ): Promise<ReleasePlan>;
+  ): Promise<ReleaseMade>;
   /**
    * Makes a release live that was made before; without `to` the one before the live one that was live as well.
    *
@@ -74,6 +76,8 @@ export interface WantedRelease {
   readonly functions: readonly WantedFunction[];
   readonly schedules: readonly ReleasedSchedule[];
   readonly routes: readonly ReleasedRoute[];
+  readonly hooks: readonly WantedHook[];
+  readonly sources: readonly WantedSource[];
   readonly by: string;
   readonly commit: string | undefined;
   readonly description: string;
@@ -81,7 +85,7 @@ export interface WantedRelease {
   readonly isPreview: boolean;
   /** It takes a share of the calls that enter the project, and goes live if it does well. */
   readonly canary?: CanaryPlan | undefined;
-  /** Functions that exist outside of the project become part of it. */
+  /** Functions, hooks and sources that exist outside of the project become part of it. */
   readonly adopts: boolean;
 }
 
@@ -101,6 +105,12 @@ export interface ReleasePlan {
   /** And it is the live one. */
   readonly isLive: boolean;
   readonly difference: ReleaseDifference;
+  /** Names of hooks that have another secret so far. */
+  readonly newSecrets: readonly string[];
+}
+
+export interface ReleaseMade extends ReleasePlan {
+  readonly hookNews: readonly HookNews[];
 }
 
 export interface ReleaseDifference {
@@ -115,6 +125,8 @@ export interface ReleaseDifference {
   }[];
   readonly schedules: readonly NamedChange[];
   readonly routes: readonly NamedChange[];
+  readonly hooks: readonly NamedChange[];
+  readonly sources: readonly NamedChange[];
 }
 
 export interface NamedChange {
@@ -125,6 +137,8 @@ export interface NamedChange {
 export interface ReleaseSwitched {
   readonly from: number | undefined;
   readonly release: Release;
+  /** Of hooks that were deleted since it was made. */
+  readonly hookNews: readonly HookNews[];
 }
 
 /** Is told which instances are of use. Must not throw. */

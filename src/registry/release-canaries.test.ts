@@ -16,6 +16,7 @@ import { openFunctions } from "./function-registry.ts";
 import { openProjectBook } from "./project-book.ts";
 import type { WantedRelease } from "./projects.ts";
 import { newFunction } from "./registry.fake.ts";
+import { triggersOf } from "./release-triggers.fake.ts";
 import { openRouteBook } from "./route-book.ts";
 import { resolveWithin } from "./siblings.ts";
 import { lastingQualifier } from "./target.ts";
@@ -40,6 +41,8 @@ function wanted(codes: Readonly<Record<string, string>>, change: Partial<WantedR
     })),
     schedules: [],
     routes: [],
+    hooks: [],
+    sources: [],
     by: "me",
     commit: undefined,
     description: "",
@@ -67,6 +70,7 @@ async function open(changed: Partial<Projects> = {}) {
     random: () => drawn.value,
   });
   const book = openProjectBook({
+    ...triggersOf(store, clock),
     projects,
     registry: store.registry,
     schedules: store.schedules,

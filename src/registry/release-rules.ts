@@ -12,10 +12,14 @@ import { changedMembers } from "./version-diff.ts";
 
 /** Whether both have the same in all that can be told from outside. */
 export function isSameRelease(a: ReleaseContent, b: ReleaseContent): boolean {
-  return isSame([a.functions, a.schedules, a.routes], [b.functions, b.schedules, b.routes]);
+  return isSame(contentOf(a), contentOf(b));
 }
 
-export type ReleaseContent = Pick<Release, "functions" | "schedules" | "routes">;
+function contentOf({ functions, schedules, routes, hooks, sources }: ReleaseContent): readonly unknown[] {
+  return [functions, schedules, routes, hooks, sources];
+}
+
+export type ReleaseContent = Pick<Release, "functions" | "schedules" | "routes" | "hooks" | "sources">;
 
 /** As stored: what is undefined is not there. */
 function isSame(a: unknown, b: unknown): boolean {
@@ -58,6 +62,8 @@ export async function compareReleases(
     functions,
     schedules: compareNamed(older?.schedules ?? [], newer.schedules),
     routes: compareNamed((older?.routes ?? []).map(named), newer.routes.map(named)),
+    hooks: compareNamed(older?.hooks ?? [], newer.hooks),
+    sources: compareNamed(older?.sources ?? [], newer.sources),
   };
 }
 

@@ -14,6 +14,7 @@ import {
 } from "../core/release.ts";
 import { routeText } from "../core/route.ts";
 import { createFunction, type Stamp, type Step, superseded } from "./function-states.ts";
+import type { HookDraft } from "./hook-releases.ts";
 import { functionNotFound } from "./not-found.ts";
 import type { ReleasePlan, WantedRelease } from "./projects.ts";
 import { decisionOfSwitch, runningReleaseCanary, triedRelease, withCanary } from "./release-canaries.ts";
@@ -27,6 +28,9 @@ export interface Draft extends ReleasePlan {
   readonly versions: ReadonlyMap<FunctionName, Version>;
   readonly published: ReadonlySet<FunctionName>;
   readonly records: ReadonlyMap<FunctionName, FunctionRecord>;
+  readonly hooks: HookDraft;
+  /** Whether hooks and sources of nobody become the project's. */
+  readonly adopts: boolean;
 }
 
 /** What a release becomes. */
@@ -152,11 +156,19 @@ export function removedNames(live: Release | undefined, release: Release): Funct
   return namesOf(live?.functions ?? []).filter((name) => !kept.has(name));
 }
 
+type Named = readonly { readonly name: string }[];
+
+function removedTriggers(live: Named | undefined, wanted: Named): string[] {
+  return (live ?? []).map(({ name }) => name).filter((name) => !wanted.some((each) => each.name === name));
+}
+
 /** @throws PlatformError `InvalidRequest` for a trigger of a function that the release does not have. */
-export function refuseUnknown({ functions, schedules, routes }: ReleaseContent): void {
+export function refuseUnknown({ functions, schedules, routes, hooks, sources }: ReleaseContent): void {
   const names = new Set(namesOf(functions));
   const called = [
     ...schedules.map((each) => [`schedule ${each.name}`, each.functionName] as const),
+    ...hooks.map((each) => [`hook ${each.name}`, each.functionName] as const),
+    ...sources.map((each) => [`source ${each.name}`, each.functionName] as const),
     ...routes.flatMap((each) =>
       each.action.kind === "function" ? [[routeText(each), each.action.functionName] as const] : [],
     ),
@@ -168,10 +180,14 @@ export function refuseUnknown({ functions, schedules, routes }: ReleaseContent):
 }
 
 export function refuseRemoval({ live, release }: Draft): void {
-  const names = removedNames(live, release);
+  const names = [
+    ...removedNames(live, release).map((name) => `"${name}"`),
+    ...removedTriggers(live?.hooks, release.hooks).map((name) => `hook "${name}"`),
+    ...removedTriggers(live?.sources, release.sources).map((name) => `source "${name}"`),
+  ];
   if (names.length === 0) return;
   throw conflict(
-    `the release no longer has ${names.map((name) => `"${name}"`).join(", ")}, which release ${live?.number} has; confirm with --prune`,
+    `the release no longer has ${names.join(", ")}, which release ${live?.number} has; confirm with --prune`,
   );
 }
 

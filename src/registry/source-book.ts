@@ -1,10 +1,11 @@
 import type { Clock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
-import { FILTERS_MAX, parseFilter } from "../core/event-filter.ts";
 import { type FunctionName, newSourceId, type SourceId } from "../core/ids.ts";
-import type { NatsOrigin, OriginFacts, Source, SourceOrigin, SqsOrigin } from "../core/source.ts";
+import { isOfLiveRelease } from "../core/release.ts";
+import type { NatsOrigin, OriginFacts, Source, SqsOrigin } from "../core/source.ts";
 import type { Sources } from "../store/sources.ts";
 import type { Functions } from "./functions.ts";
+import { checkBatch, checkFilters, isSameQueue, sealedOrigin } from "./source-rules.ts";
 import { Turns } from "./turns.ts";
 
 /** An origin as somebody gives it: its secret is not sealed yet. */
@@ -17,7 +18,10 @@ export type NewOrigin =
     });
 
 /** A source as somebody wants it. */
-export type NewSource = Omit<Source, "id" | "origin" | "tags" | "generation" | "createdAt" | "modifiedAt"> & {
+export type NewSource = Omit<
+  Source,
+  "id" | "origin" | "tags" | "owner" | "generation" | "createdAt" | "modifiedAt"
+> & {
   readonly origin: NewOrigin;
   readonly tags: Readonly<Record<string, string>>;
 };
@@ -48,7 +52,8 @@ export interface SourceRules {
  * The rules by which sources change, whoever asks. Changes of one source are made one after the other, and whoever
  * polls is told of each.
  *
- * All throw PlatformError `ResourceNotFound` for a source that is not there.
+ * All throw PlatformError `ResourceNotFound` for a source that is not there; `ResourceConflict` for what only the project
+ * of a source decides.
  */
 export interface SourceBook {
   get(id: SourceId): Promise<Source>;
@@ -81,9 +86,6 @@ export interface SourceBookParts {
   readonly clock: Clock;
 }
 
-const FIFO_BATCH_MAX = 10;
-/** A larger batch of SQS takes several calls to fetch, which takes time. */
-const BATCH_AT_ONCE_MAX = 10;
 const PAGE = 500;
 
 export function openSourceBook(parts: SourceBookParts): SourceBook {
@@ -116,7 +118,9 @@ export function openSourceBook(parts: SourceBookParts): SourceBook {
     let after: string | undefined;
     do {
       const page = await sources.list({ functionName, after, limit: PAGE });
-      const other = page.find((one) => one.id !== source.id && isSameQueue(one, source));
+      const other = page.find(
+        (one) => one.id !== source.id && isSameQueue(one, source) && isOfLiveRelease(one),
+      );
       if (other) throw alreadyThere(other);
       after = page.length === PAGE ? page.at(-1)?.id : undefined;
     } while (after !== undefined);
@@ -139,16 +143,28 @@ export function openSourceBook(parts: SourceBookParts): SourceBook {
     async create(wanted, rules) {
       const id = newSourceId();
       const now = clock.now();
-      const origin = await sealed(wanted.origin, (secret) => seal(id, secret));
-      return await save({ ...wanted, id, origin, generation: 1, createdAt: now, modifiedAt: now }, rules);
+      const origin = await sealedOrigin(wanted.origin, (secret) => seal(id, secret));
+      const made = {
+        ...wanted,
+        id,
+        origin,
+        owner: undefined,
+        generation: 1,
+        createdAt: now,
+        modifiedAt: now,
+      };
+      return await save(made, rules);
     },
     update: (id, change, rules) =>
       turns.take(id, async () => {
         const source = await get(id);
+        // Pausing one of a project holds until its next release, which has it as lambda.yaml says.
+        if (!Object.keys(change).every((name) => name === "isPaused" || name === "tags")) refuseOwned(source);
         const made = { ...source, ...change, generation: source.generation + 1, modifiedAt: clock.now() };
         // What only stops or labels it must be possible while its queue is away.
         const isHarmless = Object.keys(change).every((name) => name === "isPaused" || name === "tags");
-        if (!isHarmless || (source.isPaused && !made.isPaused)) return await save(made, rules);
+        const isResumed = source.isPaused && !made.isPaused && isOfLiveRelease(source);
+        if (!isHarmless || isResumed) return await save(made, rules);
         await sources.save(made);
         changed(id);
         return made;
@@ -156,6 +172,7 @@ export function openSourceBook(parts: SourceBookParts): SourceBook {
     remove: (id) =>
       turns.take(id, async () => {
         const source = await get(id);
+        if (isOfLiveRelease(source)) refuseOwned(source);
         await sources.remove(id);
         changed(id);
         return source;
@@ -163,25 +180,11 @@ export function openSourceBook(parts: SourceBookParts): SourceBook {
   };
 }
 
-async function sealed(origin: NewOrigin, seal: (secret: string) => Promise<string>): Promise<SourceOrigin> {
-  const sealedSecret = origin.login && (await seal(origin.login.secret));
-  if (sealedSecret === undefined) return { ...origin, login: undefined };
-  return origin.kind === "sqs"
-    ? { ...origin, login: { accessKeyId: origin.login?.accessKeyId ?? "", sealedSecret } }
-    : { ...origin, login: { user: origin.login?.user, sealedSecret } };
-}
-
-function isSameQueue(a: Source, b: Source): boolean {
-  if (a.qualifier !== b.qualifier) return false;
-  const [one, other] = [a.origin, b.origin];
-  if (one.kind === "sqs") {
-    return other.kind === "sqs" && one.queueArn === other.queueArn && one.endpoint === other.endpoint;
-  }
-  return (
-    other.kind === "nats" &&
-    one.servers.join() === other.servers.join() &&
-    one.stream === other.stream &&
-    one.consumer === other.consumer
+function refuseOwned({ id, owner }: Source): void {
+  if (!owner) return;
+  throw new PlatformError(
+    "ResourceConflict",
+    `source ${id} is ${owner.name} of project ${owner.project}; change it in lambda.yaml and run lambda deploy there`,
   );
 }
 
@@ -195,37 +198,4 @@ function alreadyThere({ id, functionName, origin }: Source): PlatformError {
     "ResourceConflict",
     `An event source mapping with ${queue} and function (" ${functionName} ") already exists. Please update or delete the existing mapping with UUID ${id}`,
   );
-}
-
-function checkFilters(filters: readonly string[]): void {
-  if (filters.length > FILTERS_MAX) {
-    throw new PlatformError(
-      "InvalidRequest",
-      `expected at most ${FILTERS_MAX} filter patterns, got ${filters.length}`,
-    );
-  }
-  for (const pattern of filters) parseFilter(pattern);
-}
-
-function checkBatch({ origin, batchMax, windowMs }: Source): void {
-  if (origin.kind !== "sqs") return;
-  const isFifo = origin.queueArn.endsWith(".fifo");
-  if (isFifo && batchMax > FIFO_BATCH_MAX) {
-    throw new PlatformError(
-      "InvalidRequest",
-      `BatchSize: a batch of a FIFO queue has at most ${FIFO_BATCH_MAX} messages, got ${batchMax}`,
-    );
-  }
-  if (isFifo && windowMs > 0) {
-    throw new PlatformError(
-      "InvalidRequest",
-      "MaximumBatchingWindowInSeconds: batches of a FIFO queue cannot wait for more messages; leave it at 0",
-    );
-  }
-  if (batchMax > BATCH_AT_ONCE_MAX && windowMs === 0) {
-    throw new PlatformError(
-      "InvalidRequest",
-      "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
-    );
-  }
 }

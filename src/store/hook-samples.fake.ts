@@ -15,6 +15,7 @@ export function sampleHook(name: string, change: Partial<Hook> = {}): Hook {
     secrets: [],
     isPaused: false,
     deploy: undefined,
+    owner: undefined,
     createdAt: 1,
     modifiedAt: 1,
     ...change,

@@ -26,6 +26,8 @@ export function sampleRelease(
     })),
     schedules: [],
     routes: [],
+    hooks: [],
+    sources: [],
     madeOver: undefined,
     createdAt: 1,
     createdBy: "me",

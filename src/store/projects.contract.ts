@@ -4,10 +4,12 @@ import { isPlatformError } from "../core/errors.ts";
 import { newRouteId } from "../core/ids.ts";
 import { type ProjectRecord, RELEASES_MAX, type Release } from "../core/release.ts";
 import { sampleRoute } from "../core/route-samples.fake.ts";
+import { sampleHook } from "./hook-samples.fake.ts";
 import { sampleProjectName, sampleRelease } from "./project-samples.fake.ts";
 import type { ProjectChange } from "./projects.ts";
 import { sampleFunction, sampleName, sampleVersion } from "./samples.fake.ts";
 import { sampleScheduleRecord } from "./schedule-samples.fake.ts";
+import { sampleSource } from "./source-samples.fake.ts";
 import type { Store } from "./store.ts";
 
 const shop = sampleProjectName("shop");
@@ -31,6 +33,8 @@ function changeOf(change: Partial<ProjectChange>): ProjectChange {
     functions: [],
     schedules: { saved: [], removed: [] },
     routes: { saved: [], removed: [] },
+    hooks: [],
+    sources: [],
     ...change,
   };
 }
@@ -48,7 +52,19 @@ export function describeProjects(name: string, open: () => Promise<Store>): void
       const { projects, registry, schedules } = store;
       const membership = { project: shop, release: 1 };
       const greet = sampleFunction("greet", { liveVersion: 1, nextVersion: 2, membership });
-      const release = sampleRelease(1, { greet: 1 });
+      const owner = { project: shop, isLive: true };
+      const hook = sampleHook("push", { owner });
+      const source = sampleSource({ owner: { ...owner, name: "orders" } });
+      const { owner: _, qualifier: __, tags, generation, createdAt, modifiedAt, ...written } = source;
+      const { id, description, functionName, provider, hmac, isPaused } = hook;
+      const release = sampleRelease(
+        1,
+        { greet: 1 },
+        {
+          hooks: [{ id, name: "push", description, functionName, provider, hmac, isPaused }],
+          sources: [{ ...written, name: "orders" }],
+        },
+      );
       const switches = [{ at: 5, by: "me", from: undefined, to: 1 }];
       const project = record(1, { liveRelease: 1, nextRelease: 2, switches });
       const nightly = sampleScheduleRecord("nightly", 60_000, { owner: { kind: "project", project: shop } });
@@ -59,6 +75,8 @@ export function describeProjects(name: string, open: () => Promise<Store>): void
         functions: [{ record: greet, published: sampleVersion("greet", "1") }],
         schedules: { saved: [nightly], removed: [] },
         routes: { saved: [route], removed: [] },
+        hooks: [hook],
+        sources: [source],
       });
       assert.deepEqual(await projects.find(shop), project);
       assert.deepEqual(await projects.findRelease(shop, 1), release);
@@ -66,6 +84,8 @@ export function describeProjects(name: string, open: () => Promise<Store>): void
       assert.deepEqual(await registry.findVersion(sampleName("greet"), 1), sampleVersion("greet", "1"));
       assert.deepEqual(await schedules.find("nightly"), nightly);
       assert.deepEqual(await store.routes.list(), [route]);
+      assert.deepEqual(await store.hooks.find(hook.id), hook);
+      assert.deepEqual(await store.sources.find(source.id), source);
       const taken = {
         schedules: { saved: [], removed: ["nightly"] },
         routes: { saved: [{ ...route, id: newRouteId() }], removed: [route.id] },
@@ -73,6 +93,24 @@ export function describeProjects(name: string, open: () => Promise<Store>): void
       await projects.apply(changeOf({ project: record(2), ...taken }));
       assert.equal(await schedules.find("nightly"), undefined);
       assert.deepEqual(await store.routes.list(), taken.routes.saved);
+    });
+
+    it("moves hooks and sources to other functions of a release, with what they are", async () => {
+      const { projects, hooks, sources, registry } = store;
+      for (const name of ["greet", "other"]) await registry.saveFunction(sampleFunction(name));
+      const [hook, source] = [sampleHook("push"), sampleSource()];
+      await projects.apply(changeOf({ hooks: [hook], sources: [source] }));
+      const functionName = sampleName("other");
+      const moved = {
+        hooks: [{ ...hook, functionName }],
+        sources: [{ ...source, functionName, generation: 2 }],
+      };
+      await projects.apply(changeOf({ project: record(2), ...moved }));
+      await registry.deleteFunction(sampleName("greet"));
+      assert.deepEqual(await hooks.findByName("push"), moved.hooks[0]);
+      assert.deepEqual(await sources.find(source.id), moved.sources[0]);
+      await registry.deleteFunction(functionName);
+      assert.deepEqual([await hooks.find(hook.id), await sources.find(source.id)], [undefined, undefined]);
     });
 
     it("makes nothing of a change of which anything is refused", async () => {

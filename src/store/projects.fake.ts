@@ -1,8 +1,10 @@
 import { PlatformError } from "../core/errors.ts";
 import { type ProjectName, type ProjectRecord, RELEASES_MAX, type Release } from "../core/release.ts";
+import type { Hooks } from "./hooks.ts";
 import type { Projects } from "./projects.ts";
 import type { Routes } from "./routes.ts";
 import type { Schedules } from "./schedules.ts";
+import type { Sources } from "./sources.ts";
 import type { Registry } from "./store.ts";
 
 /** Projects in memory, for tests. What is refused is found before anything is done, as far as that can be. */
@@ -10,6 +12,8 @@ export function fakeProjects(
   registry: Pick<Registry, "findFunction" | "saveFunction">,
   schedules: Pick<Schedules, "save" | "remove">,
   routes: Pick<Routes, "save" | "remove">,
+  hooks: Pick<Hooks, "save">,
+  sources: Pick<Sources, "save">,
 ): Projects {
   const projects = new Map<ProjectName, ProjectRecord>();
   const releases = new Map<ProjectName, Release[]>();
@@ -29,7 +33,7 @@ export function fakeProjects(
       const found = (releases.get(project) ?? []).filter(({ number }) => number < before);
       return structuredClone(found.sort((a, b) => b.number - a.number).slice(0, limit));
     },
-    async apply({ project, release, functions, schedules: changed, routes: routed }) {
+    async apply({ project, release, functions, schedules: changed, routes: routed, ...triggers }) {
       const stored = projects.get(project.name)?.generation ?? 0;
       if (stored !== project.generation - 1) throw conflict(`project ${project.name}`);
       for (const { record } of functions) {
@@ -41,6 +45,8 @@ export function fakeProjects(
       for (const schedule of changed.saved) await schedules.save(schedule);
       for (const id of routed.removed) await routes.remove(id);
       for (const route of routed.saved) await routes.save(route);
+      for (const hook of triggers.hooks) await hooks.save(hook);
+      for (const source of triggers.sources) await sources.save(source);
       if (release) {
         const all = [...(releases.get(project.name) ?? []), structuredClone(release)];
         const oldest = all.find(({ number }) => number !== project.liveRelease);

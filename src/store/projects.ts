@@ -1,8 +1,10 @@
 import type { FunctionRecord, Version } from "../core/function.ts";
+import type { Hook } from "../core/hook.ts";
 import type { RouteId } from "../core/ids.ts";
 import type { ProjectName, ProjectRecord, Release } from "../core/release.ts";
 import type { HttpRoute } from "../core/route.ts";
 import type { ScheduleRecord } from "../core/schedule.ts";
+import type { Source } from "../core/source.ts";
 
 /** All that changes when a release is made, or goes live. */
 export interface ProjectChange {
@@ -19,6 +21,9 @@ export interface ProjectChange {
     readonly removed: readonly string[];
   };
   readonly routes: RouteChange;
+  /** None is removed: another release may have it. */
+  readonly hooks: readonly Hook[];
+  readonly sources: readonly Source[];
 }
 
 export interface RouteChange {
@@ -46,7 +51,7 @@ export interface Projects {
    * that is not live is forgotten.
    *
    * @throws PlatformError `ResourceConflict` if somebody has changed the project or one of the functions in between;
-   * what `Registry.saveFunction` and `Schedules.save` throw. Nothing has happened then.
+   * what `Registry.saveFunction` and the `save` of triggers throw. Nothing has happened then.
    */
   apply(change: ProjectChange): Promise<void>;
   /** Removes the project and its releases, not its functions. False if there was none. */

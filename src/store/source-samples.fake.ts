@@ -24,6 +24,7 @@ export function sampleSource(change: Partial<Source> = {}): Source {
     onFailure: undefined,
     isPaused: false,
     tags: {},
+    owner: undefined,
     generation: 1,
     createdAt: 1_000,
     modifiedAt: 1_000,

@@ -22,6 +22,7 @@ export function fakeStore(): Store {
     async (name) => (await registry.findFunction(name)) !== undefined,
   );
   const routes = fakeRoutes(isFunction);
+  const sources = fakeSources(isFunction);
   return {
     registry: {
       ...registry,
@@ -35,8 +36,8 @@ export function fakeStore(): Store {
     deployments,
     schedules,
     rules: schedules.rules,
-    sources: fakeSources(isFunction),
-    projects: fakeProjects(registry, schedules, routes),
+    sources,
+    projects: fakeProjects(registry, schedules, routes, hooks, sources),
     routes,
     keys: fakeKeys(),
     layers,

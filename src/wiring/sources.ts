@@ -106,6 +106,7 @@ export function openSources(parts: {
     failed: runners.failed,
     inspect,
     seal: async (id, secret) => (await keys).sealerFor(SECRETS).seal(id, secret),
+    unseal: async (id, sealed) => (await keys).sealerFor(SECRETS).unseal(id, sealed),
     status: (id) => runners.status(id),
     changed: (id) => runners.changed(id),
     functionChanged: (name, record) => runners.functionChanged(name, record),

@@ -12,11 +12,11 @@ import { type DevScreen, openDevScreen } from "../dev/dev-screen.ts";
 import { type DevSource, openDevSource } from "../dev/dev-source.ts";
 import { type FolderWatch, openFolderWatch } from "../dev/folder-watch.ts";
 import { followLogs } from "../dev/follow-logs.ts";
+import type { DevProjectOptions } from "../dev/project-source.ts";
 import { ReleaseLoop } from "../dev/release-loop.ts";
 import { countOption, plural } from "../units.ts";
-import type { DeployOptions } from "./deploy.ts";
 
-export interface DevOptions extends DeployOptions {
+export interface DevOptions extends DevProjectOptions {
   readonly port?: string;
   readonly data?: string;
   /** True without a port. */

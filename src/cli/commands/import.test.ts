@@ -33,7 +33,16 @@ Resources:
         Any: { Type: HttpApi, Properties: { Path: "/{proxy+}", Method: ANY } }
         Nightly: { Type: Schedule, Properties: { Schedule: "cron(0 3 * * ? *)", Enabled: false } }
         Often: { Type: ScheduleV2, Properties: { ScheduleExpression: rate(5 minutes), Name: often } }
-        Queue: { Type: SQS, Properties: { Queue: !GetAtt Queue.Arn } }
+        Queue:
+          Type: SQS
+          Properties:
+            Queue: !GetAtt OrderQueue.Arn
+            BatchSize: 5
+            MaximumBatchingWindowInSeconds: 2
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            ScalingConfig: { MaximumConcurrency: 3 }
+            FilterCriteria: { Filters: [{ Pattern: '{"body":{"kind":["order"]}}' }, { Pattern: "{" }] }
+        Feed: { Type: Kinesis, Properties: { Stream: !GetAtt Feed.Arn } }
   PricesFunction:
     Type: AWS::Serverless::Function
     Properties: { PackageType: Image, ImageUri: "prices:1" }
@@ -53,7 +62,9 @@ functions:
       - http: { method: post, path: orders }
       - schedule: rate(10 minutes)
       - schedule: { rate: cron(0 6 * * ? *), input: { a: 1 }, enabled: false }
-      - sqs: arn:aws:sqs:x:1:q
+      - sqs: arn:aws:sqs:x:000000000001:q
+      - sqs: { arn: { Fn::GetAtt: [Second, Arn] }, batchSize: 2, functionResponseType: ReportBatchItemFailures, enabled: false }
+      - stream: arn:aws:kinesis:x:1:s
 plugins: [serverless-offline]
 `;
 
@@ -117,18 +128,32 @@ describe("lambda import", () => {
         "dev-orders-Nightly": { function: "dev-orders", cron: "cron(0 3 * * ? *)", paused: true },
         often: { function: "dev-orders", rate: "5 minutes" },
       },
+      sources: {
+        OrderQueue: {
+          function: "dev-orders",
+          queue: "${env:ORDERQUEUE_ARN}",
+          batch: 5,
+          window: 2,
+          concurrency: 3,
+          partialFailures: true,
+          filters: [{ body: { kind: ["order"] } }],
+        },
+      },
     });
     for (const note of [
       /variable TABLE was !GetAtt Table\.Arn: it is taken from the environment/,
       /variable BUCKET was !Ref Bucket/,
       /policy DynamoDBCrudPolicy: there are no roles here/,
       /VpcConfig is not taken over/,
-      /event Queue \(SQS\): is not taken over/,
+      /source OrderQueue: the ARN of its queue is taken from ORDERQUEUE_ARN in the environment/,
+      /filter \{ is not JSON/,
+      /event Feed \(Kinesis\): is not taken over/,
       /resource Table \(AWS::DynamoDB::Table\): nothing here stands for it/,
     ]) {
       assert.match(ran.stderr, note);
     }
-    const { sections } = await readProject(folder, undefined, { TABLE: "t", BUCKET: "b" });
+    const ORDERQUEUE_ARN = "arn:aws:sqs:eu-central-1:000000000000:q";
+    const { sections } = await readProject(folder, undefined, { TABLE: "t", BUCKET: "b", ORDERQUEUE_ARN });
     assert.equal(sections.functions["dev-orders"]?.environment?.TABLE, "t");
   });
 
@@ -152,11 +177,21 @@ describe("lambda import", () => {
         orders: { function: "orders", rate: "10 minutes" },
         "orders-2": { function: "orders", cron: "cron(0 6 * * ? *)", input: { a: 1 }, paused: true },
       },
+      sources: {
+        q: { function: "orders", queue: "arn:aws:sqs:x:000000000001:q" },
+        Second: {
+          function: "orders",
+          queue: "${env:SECOND_ARN}",
+          batch: 2,
+          partialFailures: true,
+          paused: true,
+        },
+      },
     });
     assert.match(ran.stderr, /\$\{ssm:\/x\} cannot be worked out here/);
-    assert.match(ran.stderr, /event sqs is not taken over/);
+    assert.match(ran.stderr, /event stream is not taken over/);
     assert.match(ran.stderr, /plugins: nothing here stands for it/);
-    await readProject(folder, undefined, {});
+    await readProject(folder, undefined, { SECOND_ARN: "arn:aws:sqs:x:000000000001:second" });
   });
 
   it("reads a stack.yaml of OpenFaaS", async () => {

@@ -1,6 +1,7 @@
 import { hostname, userInfo } from "node:os";
 import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { sayHookNews } from "../project/hook-news.ts";
 import { findProjectName } from "../project/project-name.ts";
 import {
   differenceLines,
@@ -98,6 +99,7 @@ async function switchTo(command: Command, to: number | undefined, options: Proje
   await output.write(
     `${fields.object("release").text("project")}: release ${fields.number("to")} is live (${before})\n`,
   );
+  await sayHookNews(output, fields.list("hooks"));
 }
 
 /** @throws CliError `Usage` if neither an option nor the folder names a project. */

@@ -14,6 +14,7 @@ import { functionName, nameFromPath } from "../names.ts";
 import { PROJECT_FILE } from "../project/project-name.ts";
 import { isCode, messageOf } from "../settings.ts";
 import type { WatchedFolder } from "./folder-watch.ts";
+import type { DevProjectOptions } from "./project-source.ts";
 
 /** A function as the files say it now. */
 export interface DevFunction {
@@ -80,7 +81,7 @@ const OF_ONE: readonly (keyof DeployOptions)[] = [
  */
 export async function openDevSource(
   path: string,
-  options: DeployOptions,
+  options: DevProjectOptions,
   host: Pick<Host, "workingDir" | "env">,
 ): Promise<DevSource> {
   const { workingDir } = host;
@@ -92,6 +93,8 @@ export async function openDevSource(
     const { openProjectSource } = await import("./project-source.ts");
     return await openProjectSource(root, options, host);
   }
+  if (options.sources === true)
+    throw usageError(`--sources: there is no ${PROJECT_FILE} in ${path}, which would name queues`);
   const { env: _env, envFile: _envFile, ...unchanging } = options;
   const settings = await readDeploySettings(unchanging, workingDir);
   const reader = new Reader(root, settings, options, workingDir);

@@ -15,19 +15,28 @@ import {
   watchedFolder,
 } from "./dev-source.ts";
 
+export interface DevProjectOptions extends DeployOptions {
+  /** Whether its queues are read. */
+  readonly sources?: boolean;
+}
+
 /** A folder with a lambda.yaml, which is read again at every change. */
 export async function openProjectSource(
   root: string,
-  options: DeployOptions,
+  options: DevProjectOptions,
   host: Pick<Host, "workingDir" | "env">,
 ): Promise<DevSource> {
-  const { environment, envFile } = projectOptions(options);
-  const read = async (): Promise<{ readonly project: Project; readonly variables: Variables }> => {
+  const { sources: readsSources = false, ...others } = options;
+  const { environment, envFile } = projectOptions(others);
+  // What is not read needs no secrets.
+  const ask = async (_secret: string, [section]: readonly PropertyKey[]) =>
+    section === "sources" && !readsSources ? "" : undefined;
+  const read = async (): Promise<DevProject> => {
     const files = await readEnvironment(envFile, [], host.workingDir);
     const variables = { ...(await parseEnvFile(join(root, ENV_FILE))), ...host.env, ...files };
-    return { project: await readProject(root, environment, variables), variables };
+    return developed(await readProject(root, environment, variables, ask), readsSources);
   };
-  const { project } = await read();
+  const project = await read();
   const inner: string[] = [];
   const outer = new Set<string>();
   for (const [name, { path = name, image }] of Object.entries(project.sections.functions)) {
@@ -43,12 +52,14 @@ export async function openProjectSource(
     root,
     watched,
     async read() {
-      const { project, variables } = await read();
+      const project = await read();
       const { functions } = project.sections;
-      const remarks: string[] = [];
+      const remarks = project.unread.map(
+        (name) => `source ${name} is not read here; lambda dev --sources reads it`,
+      );
       return {
         functions: await Promise.all(
-          Object.keys(functions).map((name) => functionOf(project, name, variables, remarks)),
+          Object.keys(functions).map((name) => functionOf(project, name, remarks)),
         ),
         besides: besidesOrder(project),
         remarks,
@@ -57,18 +68,38 @@ export async function openProjectSource(
   };
 }
 
-type Variables = Readonly<Record<string, string | undefined>>;
+interface DevProject extends Project {
+  /** Names of sources that are left out. */
+  readonly unread: readonly string[];
+}
+
+/**
+ * The project as it is developed. Queues are left to those who work on them, unless told otherwise, and a hook whose
+ * secret is not set gets one.
+ */
+function developed(project: Project, readsSources: boolean): DevProject {
+  const { sections, variables } = project;
+  const { sources, hooks = {}, ...rest } = sections;
+  const withSecrets = Object.entries(hooks).map(([name, { secret, ...hook }]) => [
+    name,
+    secret === undefined || variables[secret] === undefined ? hook : { ...hook, secret },
+  ]);
+  return {
+    ...project,
+    unread: readsSources ? [] : Object.keys(sources ?? {}),
+    sections: {
+      ...rest,
+      hooks: Object.fromEntries(withSecrets),
+      ...(readsSources && sources && { sources }),
+    },
+  };
+}
 
 /** What lambda.yaml says goes before what `.env` says. */
-async function functionOf(
-  project: Project,
-  name: string,
-  variables: Variables,
-  remarks: string[],
-): Promise<DevFunction> {
+async function functionOf(project: Project, name: string, remarks: string[]): Promise<DevFunction> {
   const section = project.sections.functions[name] ?? {};
   const folder = section.image === undefined ? resolve(project.folder, section.path ?? name) : project.folder;
-  const { environment, ...config } = functionOrder(project, section, variables);
+  const { environment, ...config } = functionOrder(project, section);
   const files = new Set([join(project.folder, ENV_FILE), join(folder, ENV_FILE)]);
   const merged: Record<string, string> = {};
   for (const file of files) Object.assign(merged, await readEnvFile(file, remarks));

@@ -281,6 +281,7 @@ export class ReleaseLoop {
           urls: event.urls,
           tookMs: Math.round(performance.now() - work.startedAt),
         });
+        for (const text of event.hooks) report({ type: "note", text });
         return true;
       }
     } catch (error) {

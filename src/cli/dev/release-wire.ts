@@ -13,6 +13,8 @@ export type ReleaseLine =
       /** There was such a release already. */
       readonly isMade: boolean;
       readonly urls: Readonly<Record<string, string>>;
+      /** Of hooks that are new, what senders have to be told. */
+      readonly hooks: readonly string[];
     }
   | Failed;
 
@@ -47,6 +49,7 @@ export function readReleaseLine(value: unknown): ReleaseLine | undefined {
         release: fields.number("release"),
         isMade: fields.truth("isMade"),
         urls: Object.fromEntries(functions.map((each) => [each.text("name"), each.text("url")])),
+        hooks: fields.list("hooks").map(hookText),
       };
     }
     case "error":
@@ -54,6 +57,12 @@ export function readReleaseLine(value: unknown): ReleaseLine | undefined {
     default:
       return undefined;
   }
+}
+
+function hookText(value: unknown): string {
+  const hook = new Fields("hook", value);
+  const secret = hook.optionalText("secret");
+  return `hook ${hook.text("name")}: ${hook.text("url")}${secret === undefined ? "" : `, secret ${secret}`}`;
 }
 
 function failed(fields: Fields): Failed {

@@ -1,5 +1,6 @@
 import { parseFunctionName } from "../../core/ids.ts";
 import { parseProjectName } from "../../core/release.ts";
+import { parseQueueArn } from "../../core/source.ts";
 import { nameFromPath } from "../names.ts";
 
 /** A lambda.yaml in the making, and what could not be taken over into it. */
@@ -7,6 +8,7 @@ export class Draft {
   readonly functions: Record<string, Record<string, unknown>> = {};
   readonly routes: Record<string, Record<string, unknown>> = {};
   readonly schedules: Record<string, Record<string, unknown>> = {};
+  readonly sources: Record<string, Record<string, unknown>> = {};
   readonly notes: string[] = [];
   readonly #project: string;
 
@@ -44,11 +46,27 @@ export class Draft {
     this.schedules[name] = defined({ function: functionName, ...time, ...more });
   }
 
+  /** Undefined for a queue that only a deployment on AWS could tell: whoever deploys says it. */
+  addSource(functionName: string, given: string, queue: string | undefined, more: object): void {
+    const base = given.replace(/[^0-9A-Za-z_.-]+/g, "-");
+    let name = base;
+    for (let number = 2; this.sources[name]; number++) name = `${base}-${number}`;
+    const variable = `${base.toUpperCase().replace(/[^A-Z0-9]+/g, "_")}_ARN`;
+    if (queue === undefined)
+      this.note(
+        `source ${name}: the ARN of its queue is taken from ${variable} in the environment of lambda deploy`,
+      );
+    else if (!queue.includes("${") && !parseQueueArn(queue))
+      this.note(`source ${name}: ${queue} is not the ARN of a queue; fill it in`);
+    this.sources[name] = defined({ function: functionName, queue: queue ?? `\${env:${variable}}`, ...more });
+  }
+
   /** What is written. */
   document(): Record<string, unknown> {
     const text = this.#project.toLowerCase().replace(/[^a-z0-9]+/g, "-");
     const project = parseProjectName(text.replace(/^-|-$/g, "").slice(0, 40)) ?? "project";
-    const sections = { functions: this.functions, routes: this.routes, schedules: this.schedules };
+    const { functions, routes, schedules, sources } = this;
+    const sections = { functions, routes, schedules, sources };
     const used = Object.entries(sections).filter(([, section]) => Object.keys(section).length > 0);
     return { project, ...Object.fromEntries(used) };
   }
@@ -86,4 +104,36 @@ export function defined(members: Readonly<Record<string, unknown>>): Record<stri
       return !isRecord(value) || Object.keys(value).length > 0;
     }),
   );
+}
+
+/** Settings of a source in our words; patterns are JSON, or what JSON would say. `note` is told of others. */
+export function queueSettings(
+  note: (text: string) => void,
+  given: {
+    readonly batch: number | undefined;
+    readonly window: number | undefined;
+    readonly concurrency: unknown;
+    readonly responses: unknown;
+    readonly patterns: unknown;
+    readonly isEnabled: unknown;
+  },
+): Record<string, unknown> {
+  const patterns = listOf(given.patterns).flatMap((each): unknown[] => {
+    const pattern = isRecord(each) && "Pattern" in each ? each.Pattern : each;
+    if (typeof pattern !== "string") return [pattern];
+    try {
+      return [JSON.parse(pattern) as unknown];
+    } catch {
+      note(`filter ${pattern} is not JSON: it is not taken over`);
+      return [];
+    }
+  });
+  return defined({
+    batch: given.batch,
+    window: given.window === 0 ? undefined : given.window,
+    concurrency: numberOf(given.concurrency),
+    partialFailures: listOf(given.responses).includes("ReportBatchItemFailures") || undefined,
+    filters: patterns,
+    paused: given.isEnabled === false || undefined,
+  });
 }

@@ -1,5 +1,5 @@
 /** SAM templates: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/ */
-import { Draft, defined, isRecord, membersOf, numberOf, textOf } from "./draft.ts";
+import { Draft, defined, isRecord, membersOf, numberOf, queueSettings, textOf } from "./draft.ts";
 import { evaluate, Intrinsic, longForm, type Parameters, resourceOf } from "./intrinsics.ts";
 
 const FUNCTION = "AWS::Serverless::Function";
@@ -187,7 +187,28 @@ class FunctionImport {
       this.#draft.addSchedule(name, text("Name") ?? `${name}-${id}`, expression, more);
       return;
     }
+    if (type === "SQS") {
+      this.#queue(name, properties);
+      return;
+    }
     this.#note(`event ${id} (${textOf(type) ?? "?"}): is not taken over`);
+  }
+
+  #queue(name: string, properties: Readonly<Record<string, unknown>>): void {
+    const text = (key: string) => evaluate(properties[key], this.#parameters);
+    const resource = resourceOf(properties.Queue);
+    const queue = text("Queue");
+    const more = queueSettings((note) => this.#note(note), {
+      batch: numberOf(text("BatchSize")),
+      window: numberOf(text("MaximumBatchingWindowInSeconds")),
+      concurrency: isRecord(properties.ScalingConfig)
+        ? properties.ScalingConfig.MaximumConcurrency
+        : undefined,
+      responses: properties.FunctionResponseTypes,
+      patterns: isRecord(properties.FilterCriteria) ? properties.FilterCriteria.Filters : undefined,
+      isEnabled: properties.Enabled,
+    });
+    this.#draft.addSource(name, resource ?? queue?.split(":").at(-1) ?? name, queue, more);
   }
 
   #text(key: string): string | undefined {

@@ -1,5 +1,6 @@
 /** serverless.yml: https://www.serverless.com/framework/docs/providers/aws/guide/serverless.yml */
-import { Draft, defined, isRecord, listOf, membersOf, numberOf, textOf } from "./draft.ts";
+import { Draft, defined, isRecord, listOf, membersOf, numberOf, queueSettings, textOf } from "./draft.ts";
+import { resourceOf } from "./intrinsics.ts";
 
 export function isServerless(file: unknown): boolean {
   return isRecord(file) && file.service !== undefined && isRecord(file.provider) && isRecord(file.functions);
@@ -78,6 +79,26 @@ function addEvent(draft: Draft, name: string, event: unknown, read: Read): void 
           paused,
         });
       }
+      return;
+    }
+    case "sqs": {
+      const settings = isRecord(given) ? given : {};
+      const arn = isRecord(given) ? given.arn : given;
+      const queue = isRecord(arn) ? undefined : read(arn, `function ${name}: sqs`);
+      const id = arn === undefined ? undefined : resourceOf(arn);
+      draft.addSource(
+        name,
+        id ?? queue?.split(":").at(-1)?.replace(/[${}]/g, "") ?? name,
+        queue,
+        queueSettings((note) => draft.note(`function ${name}: ${note}`), {
+          batch: numberOf(settings.batchSize),
+          window: numberOf(settings.maximumBatchingWindow),
+          concurrency: settings.maximumConcurrency,
+          responses: settings.functionResponseType === undefined ? [] : [settings.functionResponseType],
+          patterns: settings.filterPatterns,
+          isEnabled: settings.enabled,
+        }),
+      );
       return;
     }
     default:

@@ -11,8 +11,10 @@ import { readEnvironment } from "../environment.ts";
 import { formatSpan, plural } from "../units.ts";
 import { Fields } from "../wire.ts";
 import { type FunctionSource, openFunctionSource } from "./function-source.ts";
+import { sayHookNews } from "./hook-news.ts";
+import { secretAsker, withHookSecrets } from "./project-secrets.ts";
 import { type Project, readProject } from "./read-project.ts";
-import { besidesOrder, functionOrder, given, type Variables } from "./release-order.ts";
+import { besidesOrder, functionOrder, given } from "./release-order.ts";
 import { differenceLines, type ReleaseView, readDifference, readRelease } from "./release-view.ts";
 
 export interface ProjectDeployOptions {
@@ -41,13 +43,12 @@ export async function deployProject(
 ): Promise<void> {
   const { host } = command;
   const startedAt = performance.now();
-  const files = await readEnvironment(options.envFile, [], host.workingDir);
-  const variables: Variables = { ...host.env, ...files };
-  const project = await readProject(folder, options.environment, variables);
-  const name = project.sections.project;
   const api = await command.client();
-  api.requireKey();
-  const path = `/v1/projects/${name}`;
+  const files = await readEnvironment(options.envFile, [], host.workingDir);
+  const ask = secretAsker(command);
+  const file = await readProject(folder, options.environment, { ...host.env, ...files }, ask);
+  const project = await withHookSecrets(file, api, ask);
+  const path = `/v1/projects/${project.sections.project}`;
   const [sources, known, commit] = await Promise.all([
     openSources(project),
     findReleases(api, path),
@@ -68,7 +69,7 @@ export async function deployProject(
       sources.map(({ name, inputs }) => {
         const section = project.sections.functions[name] ?? {};
         const order = given({ inputs, build: builds.get(name) });
-        return [name, { ...functionOrder(project, section, variables), ...order }];
+        return [name, { ...functionOrder(project, section), ...order }];
       }),
     ),
     ...besidesOrder(project),
@@ -228,16 +229,18 @@ function endedEarly({ server }: ApiClient): CliError {
   );
 }
 
-/** Whether functions that the file no longer has may be taken out. @throws CliError `Usage` if not. */
+/** Whether what the file no longer has may be taken out. @throws CliError `Usage` if not. */
 async function mayRemove(
   command: Command,
   { sections }: Project,
   { live }: KnownReleases,
   { prune }: ProjectDeployOptions,
 ): Promise<boolean> {
-  const removed = (live?.functions ?? [])
-    .map(({ name }) => name)
-    .filter((name) => !(name in sections.functions));
+  const removed = [
+    ...namesWithout(live?.functions, sections.functions),
+    ...namesWithout(live?.hooks, sections.hooks).map((name) => `hook ${name}`),
+    ...namesWithout(live?.sources, sections.sources).map((name) => `source ${name}`),
+  ];
   if (removed.length === 0 || prune) return prune;
   const question = `${removed.join(", ")}: no longer in lambda.yaml. Take ${removed.length === 1 ? "it" : "them"} out of the live release? [y/N] `;
   const { stdin, stderr } = command.host;
@@ -246,6 +249,13 @@ async function mayRemove(
     `lambda.yaml no longer has ${removed.join(", ")}, which ${removed.length === 1 ? "is" : "are"} live: nothing was changed`,
     "answer y or pass --prune to take them out; lambda rollback brings them back",
   );
+}
+
+function namesWithout(
+  live: readonly { readonly name: string }[] | undefined,
+  wanted: Readonly<Record<string, unknown>> | undefined,
+): string[] {
+  return (live ?? []).map(({ name }) => name).filter((name) => !Object.hasOwn(wanted ?? {}, name));
 }
 
 async function sayEnd(
@@ -262,7 +272,8 @@ async function sayEnd(
   }
   const fields = new Fields("release", line);
   const number = fields.number("release");
-  const difference = differenceLines(readDifference(fields.value("difference")));
+  const secrets = fields.list("newSecrets").map((name) => `~ ${name}  secret of the hook\n`);
+  const difference = differenceLines(readDifference(fields.value("difference"))) + secrets.join("");
   if (options.dryRun) {
     const goes = options.canary ? "would be tried" : "would go live";
     const what = fields.truth("isLive") ? "nothing to do: it is live already" : goes;
@@ -270,6 +281,7 @@ async function sayEnd(
     return;
   }
   if (fields.truth("isLive")) {
+    await sayHookNews(output, fields.list("hooks"));
     await output.write(
       `${sections.project}: release ${number} is live already; nothing has changed (${formatSpan(tookMs)})\n`,
     );
@@ -287,6 +299,7 @@ async function sayEnd(
   await output.write(
     `${difference}${sections.project}: release ${number} ${where} (${formatSpan(tookMs)})\n`,
   );
+  await sayHookNews(output, fields.list("hooks"));
   if (options.preview) {
     output.note(`lambda releases promote ${number} makes it live`);
     return;

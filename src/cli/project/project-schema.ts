@@ -3,9 +3,11 @@
  * same.
  */
 import * as z from "zod";
+import { HMAC_ALGORITHMS, HOOK_NAME_RULE, HOOK_PROVIDERS, isHookName } from "../../core/hook.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../core/ids.ts";
 import { PROJECT_NAME_RULE, parseProjectName } from "../../core/release.ts";
 import { isScheduleName, OVERLAPS, SCHEDULE_NAME_RULE } from "../../core/schedule.ts";
+import { isSourceName, SOURCE_NAME_RULE } from "../../core/source.ts";
 import { CliError } from "../cli-error.ts";
 import { mibOption, spanOption } from "../units.ts";
 
@@ -180,12 +182,71 @@ const RouteKey = z
   .string()
   .regex(/^[A-Za-z]+ +\/\S*$/, 'expected a method and a path, like "GET /stock/{symbol}"');
 
+const HookKey = z.string().refine(isHookName, { error: `expected ${HOOK_NAME_RULE}` });
+const HeaderName = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, "expected the name of a header");
+
+const HookSection = z
+  .strictObject({
+    secret: VariableName.describe(
+      "Name of the variable that has the secret. Default: made at the first deploy and shown once; Stripe and Slack make theirs.",
+    ),
+    signature: z
+      .strictObject({
+        header: HeaderName.describe("Header with the signature. Default: X-Signature-256."),
+        algorithm: z.enum(HMAC_ALGORITHMS),
+        idHeader: HeaderName.describe("Header with an id that no other delivery has."),
+        timestampHeader: HeaderName.describe("Header with the time, which is signed too."),
+      })
+      .partial()
+      .describe("How the sender signs; for provider hmac."),
+    paused: z.boolean(),
+    description: z.string().max(512),
+  })
+  .partial()
+  .extend({
+    function: z.string().min(1).describe("A function of this project."),
+    provider: z.enum(HOOK_PROVIDERS).describe("Whose way of signing is checked."),
+  });
+
+const SourceKey = z.string().refine(isSourceName, { error: `expected ${SOURCE_NAME_RULE}` });
+
+const SourceSection = z
+  .strictObject({
+    queue: z.string().min(1).describe("A queue of SQS: arn:aws:sqs:REGION:ACCOUNT:NAME."),
+    endpoint: z.string().min(1).describe("Where SQS is. Default: as lambdad is configured."),
+    accessKeyId: z.string().min(1).describe("Whose requests to SQS are. Default: as lambdad is configured."),
+    nats: z
+      .union([z.string().min(1), Texts])
+      .describe("Servers of NATS: nats://HOST:PORT, or a list of them."),
+    stream: z.string().min(1).describe("The stream of NATS."),
+    subject: z.string().min(1).describe("Which of its subjects, if the consumer is made here."),
+    consumer: z.string().min(1).describe("Its durable consumer. Default: the function's name."),
+    from: z.enum(["first", "new"]).describe("Where it begins, if the consumer is made here."),
+    attempts: z.int().min(1).max(1_000).describe("When a message of NATS is given up. Default: never."),
+    user: z.string().min(1).describe("User of NATS; without one the secret is a token or credentials."),
+    secret: VariableName.describe("Name of the variable that has the password, or the secret access key."),
+    batch: z.int().min(1).max(10_000).describe("Most messages of one call. Default: 10."),
+    window: span("How long a batch waits for more"),
+    concurrency: z.int().min(1).max(1_000).describe("Most batches at the same time."),
+    partialFailures: z.boolean().describe("The answer may name the messages that failed."),
+    filters: z
+      .array(z.record(z.string(), z.unknown()))
+      .max(10)
+      .describe("Patterns of EventBridge; a message that fits none is removed unseen."),
+    onFailure: z.string().min(1).describe("Who is told of messages of NATS that are given up."),
+    paused: z.boolean(),
+  })
+  .partial()
+  .extend({ function: z.string().min(1).describe("A function of this project.") });
+
 const sections = {
   environment: Variables,
   secrets: Secrets,
   functions: z.record(FunctionKey, FunctionSection).describe("By name."),
   schedules: z.record(ScheduleKey, ScheduleSection).describe("By name."),
   routes: z.record(RouteKey, RouteSection).describe("By method and path: GET /stock/{symbol}."),
+  hooks: z.record(HookKey, HookSection).describe("Addresses for what others send signed, by name."),
+  sources: z.record(SourceKey, SourceSection).describe("Queues that functions are called for, by name."),
 };
 
 const ProjectName = z
@@ -203,6 +264,8 @@ export type ProjectSections = z.output<typeof ProjectFile>;
 export type FunctionSections = ProjectSections["functions"][string];
 export type ScheduleSections = NonNullable<ProjectSections["schedules"]>[string];
 
+export type HookSections = NonNullable<ProjectSections["hooks"]>[string];
+export type SourceSections = NonNullable<ProjectSections["sources"]>[string];
 export type RouteSections = NonNullable<ProjectSections["routes"]>[string];
 
 /** With overrides, which may leave out what is there already, and take something away with null. */
@@ -216,6 +279,8 @@ const WholeFile = ProjectFile.extend({
           functions: z.record(z.string(), FunctionSection.nullable()),
           schedules: z.record(z.string(), ScheduleSection.partial().nullable()),
           routes: z.record(z.string(), RouteSection.nullable()),
+          hooks: z.record(z.string(), HookSection.partial().nullable()),
+          sources: z.record(z.string(), SourceSection.partial().nullable()),
         })
         .partial(),
     )

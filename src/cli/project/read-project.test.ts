@@ -154,6 +154,63 @@ schedules:
     ]);
   });
 
+  it("is complained about where hooks and sources cannot be", async () => {
+    const found = await complaints(`project: shop
+functions: { orders: {} }
+hooks:
+  push: { function: order, provider: githb }
+  pay: { function: orders, provider: stripe, signature: { header: X-S } }
+  plain: { function: orders }
+`);
+    assert.deepEqual(found, [
+      'lambda.yaml:4:38: expected github, gitlab, stripe, slack, hmac, standard, got "githb"; did you mean github?',
+      "lambda.yaml:6:3: provider is missing: expected github, gitlab, stripe, slack, hmac, standard",
+    ]);
+    const crossed = await complaints(`project: shop
+functions: { orders: {} }
+hooks:
+  push: { function: order, provider: github, secret: GITHUB_SECRET }
+  pay: { function: orders, provider: stripe, signature: { header: X-S } }
+sources:
+  a: { function: orders, queue: orders }
+  b: { function: orders }
+  c: { function: order, nats: "nats://127.0.0.1:4222", endpoint: "http://x", secret: NATS_TOKEN }
+  d: { function: orders, queue: "arn:aws:sqs:us-east-1:000000000000:q", stream: S, accessKeyId: K }
+`);
+    assert.deepEqual(crossed, [
+      'lambda.yaml:4:21: there is no function "order" in this project; did you mean orders?',
+      "lambda.yaml:5:46: signature: only for provider hmac; stripe says itself how it signs",
+      'lambda.yaml:7:33: expected arn:aws:sqs:REGION:ACCOUNT:NAME, got "orders"',
+      "lambda.yaml:8:3: give either queue (SQS) or nats, with its stream",
+      "lambda.yaml:9:3: stream is missing: which stream of that server is to be read",
+      'lambda.yaml:9:18: there is no function "order" in this project; did you mean orders?',
+      "lambda.yaml:9:56: endpoint: only for queues of SQS",
+      "lambda.yaml:9:86: secret NATS_TOKEN is not set: set it in the environment of this command, or in a file that --env-file names",
+      "lambda.yaml:10:3: accessKeyId and secret: give both, or neither",
+      "lambda.yaml:10:73: stream: only for streams of NATS",
+    ]);
+  });
+
+  it("asks for secrets once each, if nothing else is wrong", async () => {
+    await writeFile(
+      join(folder, "lambda.yaml"),
+      "project: a\nsecrets: [KEY]\nfunctions: { a: { secrets: [KEY, B] } }\n",
+    );
+    const asked: string[] = [];
+    const ask = async (secret: string) => (asked.push(secret), `value of ${secret}`);
+    const { variables } = await readProject(folder, undefined, {}, ask);
+    assert.deepEqual([asked, variables], [["KEY", "B"], { KEY: "value of KEY", B: "value of B" }]);
+    await writeFile(
+      join(folder, "lambda.yaml"),
+      "project: a\nsecrets: [KEY]\nfunctions: { a: { calls: [b] } }\n",
+    );
+    await assert.rejects(
+      readProject(folder, undefined, {}, ask),
+      /secret KEY is not set[\s\S]*no function "b"/,
+    );
+    assert.equal(asked.length, 2);
+  });
+
   for (const [why, text, expected] of [
     ["nothing at all", "", /1:1: expected "project:"/],
     ["a list", "- a", /1:1: expected "project:"/],

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from "yaml";
 import { CliError, usageError } from "../cli-error.ts";
 import { messageOf } from "../settings.ts";
+import { crossCheck } from "./cross-check.ts";
 import { interpolate } from "./interpolate.ts";
 import { nearest } from "./nearest.ts";
 import { PROJECT_FILE } from "./project-name.ts";
@@ -15,7 +16,13 @@ export interface Project {
   /** `prod` of `--env prod`. */
   readonly environmentName: string | undefined;
   readonly sections: ProjectSections;
+  /** What secrets are looked up in: as given, and what was asked for besides. */
+  readonly variables: Variables;
+  /** `lambda.yaml:12:5` */
+  place(path: readonly PropertyKey[]): string;
 }
+
+export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** All that is wrong, each with its line, so that it is mended in one go. */
 class Problems {
@@ -30,7 +37,12 @@ class Problems {
 
   add(offset: number | undefined, message: string): void {
     const { line, col } = this.#lines.linePos(offset ?? 0);
-    this.#found.set(`${this.#file}:${line}:${col}: ${message}`, { line, col });
+    this.#found.set(`${this.place(offset)}: ${message}`, { line, col });
+  }
+
+  place(offset: number | undefined): string {
+    const { line, col } = this.#lines.linePos(offset ?? 0);
+    return `${this.#file}:${line}:${col}`;
   }
 
   /** @throws CliError `ConfigurationInvalid` */
@@ -42,14 +54,16 @@ class Problems {
 }
 
 /**
- * Reads `lambda.yaml` in a folder. `variables` are what `${env:NAME}` and secrets are looked up in.
+ * Reads `lambda.yaml` in a folder. `variables` are what `${env:NAME}` and secrets are looked up in. If nothing else is
+ * wrong, `ask` is asked for secrets that are not set; undefined leaves one missing.
  *
  * @throws CliError `ConfigurationInvalid` with a line for each problem: `lambda.yaml:12:5: …`.
  */
 export async function readProject(
   folder: string,
   environmentName: string | undefined,
-  variables: Readonly<Record<string, string | undefined>>,
+  variables: Variables,
+  ask?: (secret: string, path: readonly PropertyKey[]) => Promise<string | undefined>,
 ): Promise<Project> {
   const file = join(folder, PROJECT_FILE);
   const text = await readFile(file, "utf8").catch((error: unknown) => {
@@ -99,72 +113,25 @@ export async function readProject(
   const result = ProjectFile.safeParse(merged);
   const report = ({ path, message, isKey }: Problem) => problems.add(place(path, isKey), message);
   if (!result.success) for (const issue of result.error.issues) problemsOf(issue, merged, keysAt).map(report);
-  else {
-    for (const problem of crossCheck(result.data, variables)) report(problem);
+  const crossed = result.success ? [...crossCheck(result.data, variables)] : [];
+  const mayAsk = crossed.every(({ secret }) => secret !== undefined);
+  const asked: Record<string, string> = {};
+  for (const problem of crossed) {
+    const { secret, path } = problem;
+    const value =
+      secret === undefined || !mayAsk ? undefined : (asked[secret] ?? (await ask?.(secret, path)));
+    if (secret === undefined || value === undefined) report(problem);
+    else asked[secret] = value;
   }
   problems.throwIfAny();
   if (!result.success) throw CliError.local("ConfigurationInvalid", `${file} cannot be understood`);
-  return { folder, environmentName, sections: result.data };
-}
-
-/** What no schema can say: whether names that are mentioned are there. */
-function* crossCheck(
-  { functions, schedules = {}, routes = {}, secrets = [] }: ProjectSections,
-  variables: Readonly<Record<string, string | undefined>>,
-): Generator<Problem> {
-  const names = Object.keys(functions);
-  const unknown = (name: string, path: readonly PropertyKey[]): Problem => {
-    const guess = nearest(name, names);
-    const hint = guess === undefined ? `it has ${names.join(", ")}` : `did you mean ${guess}?`;
-    return {
-      path,
-      message: `there is no function ${JSON.stringify(name)} in this project; ${hint}`,
-      isKey: false,
-    };
+  return {
+    folder,
+    environmentName,
+    sections: result.data,
+    variables: { ...variables, ...asked },
+    place: (path) => problems.place(place(path, false)),
   };
-  const unset = (name: string, path: readonly PropertyKey[]): Problem => ({
-    path,
-    message: `secret ${name} is not set: set it in the environment of this command, or in a file that --env-file names`,
-    isKey: false,
-  });
-  if (names.length === 0)
-    yield { path: ["functions"], message: "a project has at least one function", isKey: true };
-  for (const [index, name] of secrets.entries()) {
-    if (variables[name] === undefined) yield unset(name, ["secrets", index]);
-  }
-  for (const [name, each] of Object.entries(functions)) {
-    const at = ["functions", name];
-    for (const [index, secret] of (each.secrets ?? []).entries()) {
-      if (variables[secret] === undefined) yield unset(secret, [...at, "secrets", index]);
-    }
-    for (const [index, called] of (each.calls ?? []).entries()) {
-      if (!called.includes("*") && !names.includes(called)) yield unknown(called, [...at, "calls", index]);
-    }
-    if (each.path !== undefined && each.image !== undefined) {
-      yield { path: [...at, "image"], message: "image and path: give one of them", isKey: true };
-    }
-  }
-  yield* crossCheckRoutes(routes, names, unknown);
-  for (const [name, { function: called, cron, rate, at }] of Object.entries(schedules)) {
-    if (!names.includes(called)) yield unknown(called, ["schedules", name, "function"]);
-    if ([cron, rate, at].filter((time) => time !== undefined).length !== 1) {
-      yield { path: ["schedules", name], message: "give one of cron, rate and at", isKey: true };
-    }
-  }
-}
-
-function* crossCheckRoutes(
-  routes: NonNullable<ProjectSections["routes"]>,
-  names: readonly string[],
-  unknown: (name: string, path: readonly PropertyKey[]) => Problem,
-): Generator<Problem> {
-  for (const [key, { function: called, response }] of Object.entries(routes)) {
-    const path = ["routes", key];
-    if (called !== undefined && !names.includes(called)) yield unknown(called, [...path, "function"]);
-    if ((called === undefined) === (response === undefined)) {
-      yield { path, message: "give either a function or a response", isKey: true };
-    }
-  }
 }
 
 /** Aliases may go round, or stand for more than anybody meant. */

@@ -1,15 +1,18 @@
 /** A project as the control API wants a release of it (docs/api.md). */
 
-import type { FunctionSections, RouteSections, ScheduleSections } from "./project-schema.ts";
+import type {
+  FunctionSections,
+  HookSections,
+  RouteSections,
+  ScheduleSections,
+  SourceSections,
+} from "./project-schema.ts";
 import type { Project } from "./read-project.ts";
 
-export type Variables = Readonly<Record<string, string | undefined>>;
-
-/** Everything about a function but its code; `variables` have its secrets. */
+/** Everything about a function but its code. */
 export function functionOrder(
-  { sections }: Project,
+  { sections, variables }: Project,
   section: FunctionSections,
-  variables: Variables,
 ): Record<string, unknown> {
   const names = [...(sections.secrets ?? []), ...(section.secrets ?? [])];
   const secrets = names.map((name) => [name, variables[name]]);
@@ -58,6 +61,31 @@ export function routeOrder(key: string, section: RouteSections): Record<string, 
   });
 }
 
+export function hookOrder(section: HookSections, { variables }: Project): Record<string, unknown> {
+  const { secret, paused, ...rest } = section;
+  return given({
+    ...rest,
+    secretName: secret,
+    secret: secret === undefined ? undefined : variables[secret],
+    isPaused: paused,
+  });
+}
+
+export function sourceOrder(section: SourceSections, { variables }: Project): Record<string, unknown> {
+  const { queue, nats, from, batch, window, concurrency, attempts, secret, paused, ...rest } = section;
+  return given({
+    ...rest,
+    from: queue ?? [nats ?? []].flat().join(","),
+    startsAt: from,
+    batchSize: batch,
+    windowMs: window,
+    concurrencyMax: concurrency,
+    attemptsMax: attempts,
+    secret: secret === undefined ? undefined : variables[secret],
+    isPaused: paused,
+  });
+}
+
 function expressionOf({ cron, rate, at = "" }: ScheduleSections): string {
   if (cron !== undefined) return cron;
   if (rate !== undefined) return rate.startsWith("rate(") ? rate : `rate(${rate})`;
@@ -70,11 +98,19 @@ export function given(members: Readonly<Record<string, unknown>>): Record<string
 }
 
 /** What a release has besides functions. */
-export function besidesOrder({ sections }: Project): Readonly<Record<string, unknown>> {
+export function besidesOrder(project: Project): Readonly<Record<string, unknown>> {
+  const { sections } = project;
   return {
-    schedules: Object.fromEntries(
-      Object.entries(sections.schedules ?? {}).map(([name, section]) => [name, scheduleOrder(section)]),
-    ),
+    schedules: mapped(sections.schedules, scheduleOrder),
     routes: Object.entries(sections.routes ?? {}).map(([key, section]) => routeOrder(key, section)),
+    hooks: mapped(sections.hooks, (section) => hookOrder(section, project)),
+    sources: mapped(sections.sources, (section) => sourceOrder(section, project)),
   };
+}
+
+function mapped<T>(
+  sections: Readonly<Record<string, T>> | undefined,
+  order: (section: T) => Record<string, unknown>,
+): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(sections ?? {}).map(([name, section]) => [name, order(section)]));
 }

@@ -20,6 +20,13 @@ export interface ReleaseView {
     readonly function: string;
     readonly expression: string;
   }[];
+  readonly hooks: readonly {
+    readonly name: string;
+    readonly function: string;
+    readonly provider: string;
+    readonly url: string;
+  }[];
+  readonly sources: readonly { readonly name: string; readonly function: string; readonly from: string }[];
 }
 
 export function readRelease(value: unknown): ReleaseView {
@@ -46,6 +53,16 @@ export function readRelease(value: unknown): ReleaseView {
       const schedule = new Fields("schedule", each);
       const [name, expression] = [schedule.text("name"), schedule.text("expression")];
       return { name, function: schedule.text("function"), expression };
+    }),
+    hooks: fields.list("hooks").map((each) => {
+      const hook = new Fields("hook", each);
+      const [name, provider, url] = [hook.text("name"), hook.text("provider"), hook.text("url")];
+      return { name, function: hook.text("function"), provider, url };
+    }),
+    sources: fields.list("sources").map((each) => {
+      const source = new Fields("source", each);
+      const [name, from, stream] = [source.text("name"), source.text("from"), source.optionalText("stream")];
+      return { name, function: source.text("function"), from: [from, stream].filter(Boolean).join("/") };
     }),
   };
 }
@@ -82,6 +99,14 @@ export function releaseFacts(release: ReleaseView, environment: Readonly<Record<
       `  ${each.name}`,
       `${each.expression} calls ${each.function}`,
     ]),
+    ...release.hooks.map(({ name, provider, url, ...each }): [string, string] => [
+      `  ${name}`,
+      `${provider} calls ${each.function} at ${url}`,
+    ]),
+    ...release.sources.map(({ name, from, ...each }): [string, string] => [
+      `  ${name}`,
+      `${from} calls ${each.function}`,
+    ]),
   ]);
 }
 
@@ -93,9 +118,11 @@ export interface DifferenceView {
     readonly to: number | undefined;
     readonly members: readonly string[];
   }[];
-  readonly schedules: readonly { readonly name: string; readonly change: string }[];
-  readonly routes: readonly { readonly name: string; readonly change: string }[];
+  /** By what it is: schedule, route … */
+  readonly triggers: readonly { readonly kind: string; readonly name: string; readonly change: string }[];
 }
+
+const TRIGGERS = ["schedule", "route", "hook", "source"] as const;
 
 export function readDifference(value: unknown): DifferenceView {
   const fields = new Fields("difference", value);
@@ -110,8 +137,9 @@ export function readDifference(value: unknown): DifferenceView {
         members: changed.list("members").map(String),
       };
     }),
-    schedules: fields.list("schedules").map(readChange),
-    routes: fields.list("routes").map(readChange),
+    triggers: TRIGGERS.flatMap((kind) =>
+      fields.list(`${kind}s`).map((each) => ({ kind, ...readChange(each) })),
+    ),
   };
 }
 
@@ -123,26 +151,27 @@ function readChange(value: unknown): { readonly name: string; readonly change: s
 const MARKS: Readonly<Record<string, string>> = { added: "+", changed: "~", removed: "-" };
 
 /** A line for each thing that differs: `~ orders  3 → 4 (code, memoryMib)`. */
-export function differenceLines({ functions, schedules, routes }: DifferenceView): string {
-  const width = Math.max(0, ...[...functions, ...schedules, ...routes].map(({ name }) => name.length));
+export function differenceLines({ functions, triggers }: DifferenceView): string {
+  const width = Math.max(0, ...[...functions, ...triggers].map(({ name }) => name.length));
   const lines = [
     ...functions.map(({ name, change, from, to, members }) => {
       const versions = [...new Set([from, to])].filter((version) => version !== undefined).join(" → ");
       const what = members.length > 0 ? ` (${members.join(", ")})` : "";
       return `${MARKS[change] ?? "?"} ${name.padEnd(width)}  version ${versions}${what}`;
     }),
-    ...schedules.map(({ name, change }) => `${MARKS[change] ?? "?"} ${name.padEnd(width)}  schedule`),
-    ...routes.map(({ name, change }) => `${MARKS[change] ?? "?"} ${name.padEnd(width)}  route`),
+    ...triggers.map(({ kind, name, change }) => `${MARKS[change] ?? "?"} ${name.padEnd(width)}  ${kind}`),
   ];
   return lines.map((line) => `${line}\n`).join("");
 }
 
 /** `2 functions, 1 schedule` */
-export function differenceSummary({ functions, schedules, routes }: DifferenceView): string {
+export function differenceSummary({ functions, triggers }: DifferenceView): string {
   const parts = [
     ...(functions.length > 0 ? [plural(functions.length, "function")] : []),
-    ...(schedules.length > 0 ? [plural(schedules.length, "schedule")] : []),
-    ...(routes.length > 0 ? [plural(routes.length, "route")] : []),
+    ...TRIGGERS.flatMap((kind) => {
+      const count = triggers.filter((each) => each.kind === kind).length;
+      return count > 0 ? [plural(count, kind)] : [];
+    }),
   ];
   return parts.length === 0 ? "nothing" : parts.join(", ");
 }

@@ -38,6 +38,10 @@ export function problemsOf(
       ];
     case "invalid_value": {
       const values = issue.values.map(String);
+      if (got === undefined) {
+        const message = `${String(path.at(-1))} is missing: expected ${values.join(", ")}`;
+        return [{ path, message, isKey: true }];
+      }
       const guess = nearest(String(valueAt(whole, path)), values);
       const hint = guess === undefined ? "" : `; did you mean ${guess}?`;
       return [{ path, message: `expected ${values.join(", ")}, got ${got}${hint}`, isKey: false }];

@@ -18,9 +18,13 @@ import type { Metrics } from "../../records/metrics/metrics.ts";
 import type { LogLine, LogQuery } from "../../records/records.ts";
 import { openFunctions } from "../../registry/function-registry.ts";
 import type { Functions } from "../../registry/functions.ts";
+import { hooksOfReleases } from "../../registry/hook-releases.ts";
+import { HOOK_SECRETS } from "../../registry/hook-secrets.ts";
 import { openProjectBook } from "../../registry/project-book.ts";
 import { openRouteBook } from "../../registry/route-book.ts";
+import { sourcesOfReleases } from "../../registry/source-releases.ts";
 import type { Target } from "../../registry/target.ts";
+import { Turns } from "../../registry/turns.ts";
 import { openSqliteStore } from "../../store/sqlite/sqlite-store.ts";
 import type { Store } from "../../store/store.ts";
 import type { Account } from "./aws/names.ts";
@@ -105,12 +109,27 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     }),
   );
 
+  const hookTurns = new Turns();
   const projects = openProjectBook({
     projects: store.projects,
     registry: store.registry,
     schedules: store.schedules,
     functions,
     routes: routeBook,
+    hooks: hooksOfReleases({
+      hooks: store.hooks,
+      box: keys.sealerFor(HOOK_SECRETS),
+      turns: hookTurns,
+      clock: systemClock,
+    }),
+    sources: sourcesOfReleases({
+      sources: store.sources,
+      inspect: (source) => parts.sourceWork.inspect(source),
+      seal: (id, secret) => parts.sourceWork.seal(id, secret),
+      unseal: (id, sealed) => parts.sourceWork.unseal(id, sealed),
+      changed: (id) => parts.sourceWork.changed(id),
+      clock: systemClock,
+    }),
     listener: {
       releaseStarting: () => undefined,
       releaseMade: () => undefined,
@@ -146,6 +165,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     schedules: store.schedules,
     rules: store.rules,
     hooks: store.hooks,
+    hookTurns,
     deploymentWaits: () => undefined,
     routeBook,
     sealTokenSecret: async (issuer, secret) => keys.sealerFor("tokens").seal(issuer, secret),
@@ -157,6 +177,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
           ? { kind: "sqs", visibilityMs: 30_000, isFifo: false }
           : { kind: "nats", ackWaitMs: 30_000 },
       seal: async (id, secret) => keys.sealerFor("tests").seal(id, secret),
+      unseal: async (id, sealed) => keys.sealerFor("tests").unseal(id, sealed),
       status: () => undefined,
       changed: () => undefined,
     },

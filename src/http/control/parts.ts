@@ -18,6 +18,7 @@ import type { Functions } from "../../registry/functions.ts";
 import type { ProjectBook } from "../../registry/projects.ts";
 import type { RouteBook } from "../../registry/route-book.ts";
 import type { Target } from "../../registry/target.ts";
+import type { Turns } from "../../registry/turns.ts";
 import type { EventLedger } from "../../store/event-queue.ts";
 import type { Hooks } from "../../store/hooks.ts";
 import type { Rules, Schedules } from "../../store/schedules.ts";
@@ -55,6 +56,8 @@ export interface ControlParts {
   readonly schedules: Schedules;
   readonly rules: Rules;
   readonly hooks: Hooks;
+  /** Changes of hooks, by id, one after the other: releases make some too. */
+  readonly hookTurns: Turns;
   /** Told when there is something to deploy. */
   deploymentWaits(): void;
   readonly routeBook: RouteBook;
@@ -102,6 +105,8 @@ export interface SourceWork {
   inspect(source: Pick<Source, "id" | "origin" | "createdAt">): Promise<OriginFacts>;
   /** Encrypts what may lie in the store. */
   seal(id: SourceId, secret: string): Promise<string>;
+  /** Undefined if it was not sealed here for that id. */
+  unseal(id: SourceId, sealed: string): Promise<string | undefined>;
   /** Undefined if it is not polled. */
   status(id: SourceId): SourceStatus | undefined;
   /** Tells that the source was created, changed or removed. */

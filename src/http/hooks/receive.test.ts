@@ -8,6 +8,7 @@ import type { HookDelivery } from "../../core/hook.ts";
 import { HOOK_BODY_BYTES_MAX } from "../../core/limits.ts";
 import { silentLog } from "../../core/log.ts";
 import { type HookBook, type NewHook, openHookBook } from "../../registry/hook-book.ts";
+import { Turns } from "../../registry/turns.ts";
 import { sampleFunction, sampleName } from "../../store/samples.fake.ts";
 import { openSqliteStore } from "../../store/sqlite/sqlite-store.ts";
 import type { Store } from "../../store/store.ts";
@@ -51,7 +52,7 @@ async function startHooks(functions: Record<string, FakeFunctionFacts> = { greet
     calls += 1;
   };
   const parts = { hooks: store.hooks, functions: registry, box, deploymentWaits, clock: systemClock };
-  const book = openHookBook({ ...parts, ledger: store.events });
+  const book = openHookBook({ ...parts, ledger: store.events, turns: new Turns() });
   const gateway = await startGateway({
     functions,
     receiveHook: newHookReceiver({ ...parts, log: silentLog }),

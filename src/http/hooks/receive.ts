@@ -12,6 +12,7 @@ import type { Hook, HookDelivery } from "../../core/hook.ts";
 import { type InvocationId, parseHookId } from "../../core/ids.ts";
 import { HOOK_BODY_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
+import { isOfLiveRelease } from "../../core/release.ts";
 import type { Functions } from "../../registry/functions.ts";
 import { type SecretBox, usableSecrets } from "../../registry/hook-secrets.ts";
 import type { Target } from "../../registry/target.ts";
@@ -233,7 +234,7 @@ async function findHook(
   const slash = below.indexOf("/");
   const id = parseHookId(slash === -1 ? below : below.slice(0, slash));
   const hook = id && (await hooks.find(id));
-  if (hook) return { hook, rest: slash === -1 ? "/" : below.slice(slash) };
+  if (hook && isOfLiveRelease(hook)) return { hook, rest: slash === -1 ? "/" : below.slice(slash) };
   throw new PlatformError("RouteNotFound", "there is no hook at this address");
 }
 

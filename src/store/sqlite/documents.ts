@@ -112,6 +112,7 @@ export function parseSource(row: Row): Source {
     origin: parseOrigin(stored.origin),
     concurrencyMax: stored.concurrencyMax,
     onFailure: parseDestination(stored.onFailure),
+    owner: stored.owner,
   };
 }
 
@@ -153,6 +154,13 @@ export function parseRelease(row: Row): Release {
       lateMsMax: each.lateMsMax,
     })),
     routes: stored.routes ?? [],
+    hooks: (stored.hooks ?? []).map((each) => ({ ...each, hmac: parseHmac(each.hmac) })),
+    sources: (stored.sources ?? []).map((each) => ({
+      ...each,
+      origin: parseOrigin(each.origin),
+      concurrencyMax: each.concurrencyMax,
+      onFailure: parseDestination(each.onFailure),
+    })),
     madeOver: stored.madeOver,
     commit: stored.commit,
   };
@@ -164,14 +172,19 @@ export function hookDocument(hook: Hook): Document {
 
 export function parseHook(row: Row): Hook {
   const stored = JSON.parse(checkedText(row, HOOK_COLUMNS)) as Hook;
-  const { hmac, deploy } = stored;
+  const { deploy } = stored;
   return {
     ...stored,
     qualifier: stored.qualifier,
-    hmac: hmac && { ...hmac, idHeader: hmac.idHeader, timestampHeader: hmac.timestampHeader },
+    hmac: parseHmac(stored.hmac),
     secrets: stored.secrets.map((secret) => ({ ...secret, expiresAt: secret.expiresAt })),
     deploy: deploy && { ...deploy, credential: parseCredential(deploy.credential) },
+    owner: stored.owner,
   };
+}
+
+function parseHmac(stored: Hook["hmac"]): Hook["hmac"] {
+  return stored && { ...stored, idHeader: stored.idHeader, timestampHeader: stored.timestampHeader };
 }
 
 function parseCredential(stored: RepoCredential | undefined): RepoCredential | undefined {

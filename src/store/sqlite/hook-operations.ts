@@ -97,7 +97,7 @@ export const hookOperations: Performers<HookOperations> = {
       );
     }
     connection.run(
-      "INSERT INTO hook (id, name, function_name, document, checksum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document, checksum = excluded.checksum",
+      "INSERT INTO hook (id, name, function_name, document, checksum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET function_name = excluded.function_name, document = excluded.document, checksum = excluded.checksum",
       row.id,
       row.name,
       row.functionName,

@@ -2,10 +2,12 @@ import { PlatformError } from "../../core/errors.ts";
 import { RELEASES_MAX } from "../../core/release.ts";
 import type { Connection } from "./connection.ts";
 import type { Document } from "./documents.ts";
+import { type HookRow, hookOperations } from "./hook-operations.ts";
 import type { Performers } from "./performers.ts";
 import { type FunctionRow, registryOperations } from "./registry-operations.ts";
 import { type RouteRow, routeOperations } from "./route-operations.ts";
 import { type ScheduleRow, scheduleOperations } from "./schedule-operations.ts";
+import { type SourceRow, sourceOperations } from "./source-operations.ts";
 
 /** What the writer does for the projects. */
 export interface ProjectOperations {
@@ -21,6 +23,8 @@ export interface ProjectChangeRow {
   readonly removedSchedules: readonly string[];
   readonly routes: readonly RouteRow[];
   readonly removedRoutes: readonly string[];
+  readonly hooks: readonly HookRow[];
+  readonly sources: readonly SourceRow[];
 }
 
 export interface ProjectRow extends Document {
@@ -35,7 +39,7 @@ export interface ReleaseRow extends Document {
 
 export const projectOperations: Performers<ProjectOperations> = {
   applyProject(connection, { project, release, functions, ...triggers }) {
-    const { schedules, removedSchedules, routes, removedRoutes } = triggers;
+    const { schedules, removedSchedules, routes, removedRoutes, hooks, sources } = triggers;
     if (project.generation === 1) insertProject(connection, project);
     else updateProject(connection, project);
     if (release) insertRelease(connection, project, release);
@@ -45,6 +49,8 @@ export const projectOperations: Performers<ProjectOperations> = {
     // First those that go: another may take the place.
     for (const id of removedRoutes) routeOperations.deleteRoute(connection, { id });
     for (const row of routes) routeOperations.saveRoute(connection, row);
+    for (const row of hooks) hookOperations.saveHook(connection, row);
+    for (const row of sources) sourceOperations.saveSource(connection, row);
   },
   deleteProject: (connection, { name }) => connection.run("DELETE FROM project WHERE name = ?", name) > 0,
 };

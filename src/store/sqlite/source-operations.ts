@@ -9,7 +9,7 @@ export interface SourceOperations {
   deleteSource: { readonly args: { readonly id: string }; readonly result: boolean };
 }
 
-interface SourceRow extends Document {
+export interface SourceRow extends Document {
   readonly id: string;
   readonly functionName: string;
   readonly generation: number;

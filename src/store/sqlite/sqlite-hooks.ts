@@ -8,6 +8,7 @@ import type { Access } from "./access.ts";
 import { DELIVERY_ROW, deliveryOf, deliveryRow, outcomeNumber, takenDelivery } from "./delivery-rows.ts";
 import { HOOK_ROW, hookDocument, parseHook } from "./documents.ts";
 import type { EventRow } from "./event-operations.ts";
+import type { HookRow } from "./hook-operations.ts";
 import type { SqliteEvents } from "./sqlite-events.ts";
 
 const MARK_BYTES = 16;
@@ -60,14 +61,7 @@ export function openHooks(
 
   const hooks: Hooks = {
     async save(hook) {
-      const { id, name, functionName, deploy } = hook;
-      await write("saveHook", {
-        id,
-        name,
-        functionName,
-        needsFunction: deploy === undefined,
-        ...hookDocument(hook),
-      });
+      await write("saveHook", hookRow(hook));
     },
     async find(id) {
       const row = read((db) => db.get(`SELECT ${HOOK_ROW} FROM hook WHERE id = ?`, id));
@@ -135,6 +129,11 @@ export function openHooks(
     },
   };
   return { hooks, deployments };
+}
+
+export function hookRow(hook: Hook): HookRow {
+  const { id, name, functionName, deploy } = hook;
+  return { id, name, functionName, needsFunction: deploy === undefined, ...hookDocument(hook) };
 }
 
 /** 0, which no delivery has, for what is no id of one. */

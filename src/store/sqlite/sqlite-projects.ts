@@ -8,9 +8,11 @@ import {
   RELEASE_ROW,
   releaseDocument,
 } from "./documents.ts";
+import { hookRow } from "./sqlite-hooks.ts";
 import { functionRow } from "./sqlite-registry.ts";
 import { routeRow } from "./sqlite-routes.ts";
 import { scheduleRow } from "./sqlite-schedules.ts";
+import { sourceRow } from "./sqlite-sources.ts";
 
 /** The projects in SQLite: reads here, writes by the writer. */
 export function openProjects({ read, write }: Access): Projects {
@@ -32,7 +34,7 @@ export function openProjects({ read, write }: Access): Projects {
       const sql = `SELECT ${RELEASE_ROW} FROM release WHERE project = ? AND number < ? ORDER BY number DESC LIMIT ?`;
       return read((db) => db.all(sql, project, before ?? Number.MAX_SAFE_INTEGER, limit)).map(parseRelease);
     },
-    async apply({ project, release, functions, schedules, routes }) {
+    async apply({ project, release, functions, schedules, routes, hooks, sources }) {
       const { name, generation, liveRelease } = project;
       await write("applyProject", {
         project: { name, generation, liveRelease, ...projectDocument(project) },
@@ -42,6 +44,8 @@ export function openProjects({ read, write }: Access): Projects {
         removedSchedules: schedules.removed,
         routes: routes.saved.map(routeRow),
         removedRoutes: routes.removed,
+        hooks: hooks.map(hookRow),
+        sources: sources.map(sourceRow),
       });
     },
     remove: (name) => write("deleteProject", { name }),

@@ -1,13 +1,14 @@
+import type { Source } from "../../core/source.ts";
 import type { Sources } from "../sources.ts";
 import type { Access } from "./access.ts";
 import { parseSource, SOURCE_ROW, sourceDocument } from "./documents.ts";
+import type { SourceRow } from "./source-operations.ts";
 
 /** The sources in SQLite: reads here, writes by the writer. */
 export function openSources({ read, write }: Access): Sources {
   return {
     async save(source) {
-      const { id, functionName, generation } = source;
-      await write("saveSource", { id, functionName, generation, ...sourceDocument(source) });
+      await write("saveSource", sourceRow(source));
     },
     async find(id) {
       const row = read((db) => db.get(`SELECT ${SOURCE_ROW} FROM source WHERE id = ?`, id));
@@ -21,4 +22,9 @@ export function openSources({ read, write }: Access): Sources {
     },
     remove: (id) => write("deleteSource", { id }),
   };
+}
+
+export function sourceRow(source: Source): SourceRow {
+  const { id, functionName, generation } = source;
+  return { id, functionName, generation, ...sourceDocument(source) };
 }

@@ -4,6 +4,7 @@
  */
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import { parseSourceId, type SourceId } from "../../../core/ids.ts";
+import { isOfLiveRelease } from "../../../core/release.ts";
 import { originArn, type Source, type SourceStatus } from "../../../core/source.ts";
 import type { SourceBook } from "../../../registry/source-book.ts";
 import type { ControlParts } from "../parts.ts";
@@ -176,19 +177,20 @@ function stateOf(source: Source, work: Pick<ControlParts["sourceWork"], "status"
 }
 
 /** AWS's words. A mapping that has trouble with its queue is enabled; `LastProcessingResult` tells of the trouble. */
-function stateText({ isPaused, generation }: Source, status: SourceStatus | undefined): string {
+function stateText(source: Source, status: SourceStatus | undefined): string {
+  const isOff = source.isPaused || !isOfLiveRelease(source);
   switch (status?.activity) {
     case "polling":
     case "waiting":
       // It was polled under settings that are no longer these.
-      return isPaused ? "Disabling" : "Enabled";
+      return isOff ? "Disabling" : "Enabled";
     case "stopping":
-      return isPaused ? "Disabling" : "Updating";
+      return isOff ? "Disabling" : "Updating";
     case "starting":
     case "stopped":
     case undefined:
-      if (isPaused) return "Disabled";
-      return generation === 1 ? "Creating" : "Updating";
+      if (isOff) return "Disabled";
+      return source.generation === 1 ? "Creating" : "Updating";
   }
 }
 

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { PlatformError } from "../../../core/errors.ts";
 import { HMAC_ALGORITHMS, HOOK_NAME_RULE, HOOK_PROVIDERS, isHookName } from "../../../core/hook.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../../core/ids.ts";
+import { HOOK_SECRET_OVERLAP_MS_DEFAULT } from "../../../core/limits.ts";
 import {
   isBranchName,
   parseRepoAddress,
@@ -13,7 +14,6 @@ import type { NewHook } from "../../../registry/hook-book.ts";
 import type { GivenCredential } from "../../../registry/hook-secrets.ts";
 import { parse } from "./wire.ts";
 
-const OVERLAP_MS_DEFAULT = 24 * 3_600_000;
 const OVERLAP_MS_MAX = 30 * 24 * 3_600_000;
 const KEY_LENGTH_MAX = 16_384;
 
@@ -57,7 +57,7 @@ export const CreateHook = z.strictObject({
 
 export const RotateHook = z.strictObject({
   secret: z.string().optional(),
-  overlapMs: z.int().min(0).max(OVERLAP_MS_MAX).default(OVERLAP_MS_DEFAULT),
+  overlapMs: z.int().min(0).max(OVERLAP_MS_MAX).default(HOOK_SECRET_OVERLAP_MS_DEFAULT),
 });
 
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */

@@ -2,6 +2,7 @@
 import { PlatformError } from "../../../core/errors.ts";
 import type { Hook, HookDelivery } from "../../../core/hook.ts";
 import { parseDeliveryId } from "../../../core/ids.ts";
+import { isOfLiveRelease } from "../../../core/release.ts";
 import { parseRepoAddress } from "../../../core/repo-address.ts";
 import { type HookBook, openHookBook } from "../../../registry/hook-book.ts";
 import { activeSecrets, HOOK_SECRETS } from "../../../registry/hook-secrets.ts";
@@ -30,6 +31,7 @@ export function hookHandlers(parts: ControlParts): Readonly<Record<HookOperation
     ledger,
     functions,
     box: keys.sealerFor(HOOK_SECRETS),
+    turns: parts.hookTurns,
     deploymentWaits: parts.deploymentWaits,
     clock,
   });
@@ -161,7 +163,8 @@ function hookShape(
     provider: hook.provider,
     function: hook.functionName,
     qualifier: hook.qualifier,
-    state: hook.isPaused ? "paused" : hook.secrets.length === 0 ? "without secret" : "active",
+    state: stateOf(hook),
+    project: hook.owner?.project,
     isPaused: hook.isPaused,
     signature: hook.hmac,
     secrets: activeSecrets(hook, clock.now()).map(({ createdAt, expiresAt }) => ({ createdAt, expiresAt })),
@@ -175,6 +178,12 @@ function hookShape(
     createdAt: hook.createdAt,
     modifiedAt: hook.modifiedAt,
   };
+}
+
+function stateOf(hook: Hook): string {
+  if (!isOfLiveRelease(hook)) return "not live";
+  if (hook.isPaused) return "paused";
+  return hook.secrets.length === 0 ? "without secret" : "active";
 }
 
 /** `eventState` of an event that is no longer kept is `forgotten`. */

@@ -2,6 +2,7 @@
 import type { ReleaseCanary } from "../../../core/canary.ts";
 import type { ProjectRecord, Release } from "../../../core/release.ts";
 import { routeKeyText } from "../../../core/route.ts";
+import type { HookNews } from "../../../registry/hook-releases.ts";
 import type { ReleaseDifference, ReleasePlan } from "../../../registry/projects.ts";
 import type { ControlParts } from "../parts.ts";
 import { canaryShape } from "./canaries.ts";
@@ -36,6 +37,22 @@ export function releaseShape(
       host: route.host,
       ...(route.action.kind === "function" && { function: route.action.functionName }),
     })),
+    hooks: release.hooks.map(({ id, name, functionName, provider, isPaused }) => ({
+      name,
+      function: functionName,
+      provider,
+      url: parts.urls.ofHook(id),
+      isPaused,
+    })),
+    sources: release.sources.map(({ id, name, functionName, origin, isPaused }) => ({
+      name,
+      id,
+      function: functionName,
+      kind: origin.kind,
+      from: origin.kind === "sqs" ? origin.queueArn : origin.servers.join(","),
+      ...(origin.kind === "nats" && { stream: origin.stream, consumer: origin.consumer }),
+      isPaused,
+    })),
     madeOver: release.madeOver,
     createdAt: release.createdAt,
     createdBy: release.createdBy,
@@ -58,7 +75,7 @@ function stateOf(
 }
 
 export function planShape(plan: ReleasePlan, parts: Pick<ControlParts, "urls">): Record<string, unknown> {
-  const { release, isMade, isLive, difference } = plan;
+  const { release, isMade, isLive, difference, newSecrets } = plan;
   return {
     release: release.number,
     isMade,
@@ -70,13 +87,20 @@ export function planShape(plan: ReleasePlan, parts: Pick<ControlParts, "urls">):
       url: parts.urls.ofFunction(name),
     })),
     difference: differenceShape(difference),
+    newSecrets,
   };
 }
 
-export function differenceShape({
-  functions,
-  schedules,
-  routes,
-}: ReleaseDifference): Record<string, unknown> {
-  return { functions, schedules, routes };
+/** A secret that was made here is told this once. */
+export function hookNewsShape(
+  { hook, change, secret }: HookNews,
+  { urls }: Pick<ControlParts, "urls">,
+): Record<string, unknown> {
+  const { id, name, provider, secrets } = hook;
+  return { name, change, provider, url: urls.ofHook(id), hasSecret: secrets.length > 0, secret };
+}
+
+export function differenceShape(difference: ReleaseDifference): Record<string, unknown> {
+  const { functions, schedules, routes, hooks, sources } = difference;
+  return { functions, schedules, routes, hooks, sources };
 }

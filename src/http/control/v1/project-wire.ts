@@ -10,10 +10,15 @@ import {
   type ReleasedRoute,
   type ReleasedSchedule,
 } from "../../../core/release.ts";
+import { isSourceName, SOURCE_NAME_RULE } from "../../../core/source.ts";
+import type { WantedHook } from "../../../registry/hook-releases.ts";
+import type { WantedSource } from "../../../registry/source-releases.ts";
 import { checkEnvironment } from "../environment-rules.ts";
 import type { ControlRequest } from "../route.ts";
+import { CreateHook, parseCreateHook } from "./hook-wire.ts";
 import { CreateRoute, parseCreateRoute } from "./http-route-wire.ts";
 import { PutSchedule, scheduleOf } from "./schedule-wire.ts";
+import { CreateSource, parseCreateSource } from "./source-wire.ts";
 import {
   CanaryOptions,
   type ConfigurationSettings,
@@ -38,10 +43,20 @@ const ReleasedFunction = z
 
 const ROUTES_PER_RELEASE_MAX = 500;
 
+/** Its name is the key. */
+const HookOfRelease = CreateHook.omit({ name: true, qualifier: true, deploy: true }).extend({
+  /** Where the secret is kept. Without a `secret` the hook has to have one already. */
+  secretName: z.string().min(1).max(128).optional(),
+});
+
+const SourceOfRelease = CreateSource.omit({ qualifier: true });
+
 export const MakeRelease = z.strictObject({
   functions: z.record(z.string(), ReleasedFunction),
   schedules: z.record(z.string(), PutSchedule).default({}),
   routes: z.array(CreateRoute).max(ROUTES_PER_RELEASE_MAX).default([]),
+  hooks: z.record(z.string(), HookOfRelease).default({}),
+  sources: z.record(z.string(), SourceOfRelease).default({}),
   commit: z.string().max(128).optional(),
   description: z.string().max(512).default(""),
   by: z.string().max(128).optional(),
@@ -72,6 +87,8 @@ export interface ReleaseOrder {
   readonly functions: readonly FunctionOfRelease[];
   readonly schedules: readonly ReleasedSchedule[];
   readonly routes: readonly ReleasedRoute[];
+  readonly hooks: readonly WantedHook[];
+  readonly sources: readonly WantedSource[];
   readonly commit: string | undefined;
   readonly description: string;
   readonly by: string;
@@ -117,6 +134,8 @@ export async function parseMakeRelease(request: ControlRequest): Promise<Release
     })),
     schedules: Object.entries(given.schedules).map(([name, schedule]) => scheduleOf(name, schedule)),
     routes: await Promise.all(given.routes.map((route) => parseCreateRoute(route, refuseSecret))),
+    hooks: Object.entries(given.hooks).map(([name, hook]) => hookOf(name, hook)),
+    sources: Object.entries(given.sources).map(([name, source]) => sourceOf(name, source)),
     commit: given.commit,
     description: given.description,
     by: callerName(request, given.by),
@@ -140,6 +159,35 @@ export function parseSwitchRelease(request: ControlRequest): {
 /** @throws PlatformError `InvalidRequest`. */
 export function parseEndCanary(request: ControlRequest): { readonly by: string } {
   return { by: callerName(request, parse(EndCanary, request.json ?? {}, "body").by) };
+}
+
+function hookOf(name: string, { secretName, ...given }: z.output<typeof HookOfRelease>): WantedHook {
+  const hook = about(`hook ${name}`, () => parseCreateHook({ ...given, name }));
+  const { qualifier: _, deploy: __, ...wanted } = hook;
+  return { ...wanted, secretName };
+}
+
+function sourceOf(name: string, given: z.output<typeof SourceOfRelease>): WantedSource {
+  if (!isSourceName(name)) {
+    throw new PlatformError(
+      "InvalidName",
+      `name of a source: expected ${SOURCE_NAME_RULE}, got ${JSON.stringify(name)}`,
+    );
+  }
+  const { qualifier: _, tags: __, ...source } = about(`source ${name}`, () => parseCreateSource(given));
+  return { ...source, name };
+}
+
+/** A project has many, so errors say which. */
+function about<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof PlatformError)) throw error;
+    throw new PlatformError(error.code, `${what}: ${error.message.replace(/^body\.?/, "")}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Sealed anew each time, it would make every release another one. */

@@ -9,7 +9,7 @@ import { type ControlRequest, type Handler, jsonReply, type Reply } from "../rou
 import { progressReply, requireUpload } from "./build-answer.ts";
 import { imagesOf } from "./deploy.ts";
 import { newProjectBuilds, type ProjectBuilds } from "./project-builds.ts";
-import { differenceShape, projectShape, releaseShape } from "./project-shapes.ts";
+import { differenceShape, hookNewsShape, projectShape, releaseShape } from "./project-shapes.ts";
 import { parseSwitchRelease, projectOf, releaseNumberOf } from "./project-wire.ts";
 import { endReleaseCanary, getReleaseCanary } from "./release-canaries.ts";
 import { makeRelease, refuseOthers } from "./releases.ts";
@@ -105,11 +105,12 @@ export function projectHandlers(
       const name = projectOf(request);
       const { to, by } = parseSwitchRelease(request);
       await refuseOthersOf(book, request);
-      const { from, release } = await book.switchTo(name, to, by);
+      const { from, release, hookNews } = await book.switchTo(name, to, by);
       return jsonReply(200, {
         from,
         to: release.number,
         release: releaseShape(release, await book.get(name), parts),
+        hooks: hookNews.map((news) => hookNewsShape(news, parts)),
       });
     },
   };

@@ -9,9 +9,12 @@ import { inParallel } from "../../../code/in-parallel.ts";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { formatRelease, type ProjectName, type Release } from "../../../core/release.ts";
+import type { SourceOrigin } from "../../../core/source.ts";
 import type { ProjectBook, ReleasePlan, WantedFunction } from "../../../registry/projects.ts";
+import type { NewOrigin } from "../../../registry/source-book.ts";
 import type { Target } from "../../../registry/target.ts";
 import { explainError } from "../../error-response.ts";
+import { allowsScope } from "../keys.ts";
 import type { ControlParts, PreparedCode } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
 import { canaryShape } from "./canaries.ts";
@@ -19,7 +22,7 @@ import { configOf } from "./config.ts";
 import { claimantOf } from "./http-routes.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import type { ProjectBuilds } from "./project-builds.ts";
-import { planShape } from "./project-shapes.ts";
+import { hookNewsShape, planShape } from "./project-shapes.ts";
 import { type FunctionOfRelease, parseMakeRelease, projectOf, type ReleaseOrder } from "./project-wire.ts";
 import { startProblem } from "./start-problem.ts";
 
@@ -69,13 +72,14 @@ async function carryOut(
   for (const { name } of order.functions) refuseOthers(request, name);
   for (const route of order.routes) parts.routeBook.checkMayClaim(route, claimantOf(request.caller));
   const reused = await releasesWithCode(book, project);
+  refuseAddresses(request, order, reused[0]);
   const functions: WantedFunction[] = [];
   for (const each of order.functions)
     functions.push(await wantedFunction(work, project, order, each, reused));
   const wanted = { ...order, project, functions };
   if (order.isDryRun) return planShape(await book.plan(wanted), parts);
   const ready: Record<string, number> = {};
-  const plan = await book.make(wanted, {
+  const made = await book.make(wanted, {
     mayRemove: order.mayRemove,
     async start(plan, targets) {
       const due = targetsToStart(parts, plan, targets);
@@ -93,9 +97,32 @@ async function carryOut(
       request.signal.throwIfAborted();
     },
   });
+  const hooks = made.hookNews.map((news) => hookNewsShape(news, parts));
   const { canaries } = await book.get(project);
-  const canary = canaries?.find(({ release, decision }) => release === plan.release.number && !decision);
-  return { ...planShape(plan, parts), readyMs: ready, canary: canary && canaryShape(canary) };
+  const canary = canaries?.find(({ release, decision }) => release === made.release.number && !decision);
+  return { ...planShape(made, parts), hooks, readyMs: ready, canary: canary && canaryShape(canary) };
+}
+
+/** The daemon connects to them from where it stands: those that the project does not have yet need an admin. */
+function refuseAddresses(
+  { caller }: ControlRequest,
+  { sources }: ReleaseOrder,
+  known: Pick<Release, "sources"> | undefined,
+): void {
+  if (caller.key && allowsScope(caller.key, "admin")) return;
+  const before = new Map(known?.sources.map(({ name, origin }) => [name, addressesOf(origin)]));
+  for (const { name, origin } of sources) {
+    const addresses = addressesOf(origin);
+    if (addresses === undefined || before.get(name) === addresses) continue;
+    throw new PlatformError(
+      "Forbidden",
+      `source ${name}: a queue at an address (${addresses}) needs a key of scope admin to be added or moved; queues of the configured sqs-endpoint do not`,
+    );
+  }
+}
+
+function addressesOf(origin: NewOrigin | SourceOrigin): string | undefined {
+  return origin.kind === "sqs" ? origin.endpoint : origin.servers.join(",");
 }
 
 /** Each takes its turn among all starts of this host; more here would only hide how long one takes. */

@@ -15,6 +15,7 @@ before(async () => {
     sourceWork: {
       inspect: async () => inspect(),
       seal: async (_, secret) => Buffer.from(`sealed ${secret}`).toString("base64"),
+      unseal: async (_, sealed) => Buffer.from(sealed, "base64").toString().replace("sealed ", ""),
       status: () => undefined,
       changed: (id) => void changed.push(id),
     },

@@ -2,6 +2,7 @@
 import { PlatformError } from "../../../core/errors.ts";
 import type { Destination } from "../../../core/event.ts";
 import { parseSourceId } from "../../../core/ids.ts";
+import { isOfLiveRelease } from "../../../core/release.ts";
 import { originArn, type Source, type SourceStatus } from "../../../core/source.ts";
 import type { SourceBook } from "../../../registry/source-book.ts";
 import { allowsScope } from "../keys.ts";
@@ -113,6 +114,8 @@ function sourceShape(
   const { origin } = source;
   return {
     id: source.id,
+    project: source.owner?.project,
+    name: source.owner?.name,
     function: source.functionName,
     qualifier: source.qualifier,
     kind: origin.kind,
@@ -145,9 +148,10 @@ function sourceShape(
   };
 }
 
-function stateText({ isPaused }: Source, status: SourceStatus | undefined): string {
+function stateText(source: Source, status: SourceStatus | undefined): string {
   if (status && status.activity !== "stopped") return status.activity;
-  return isPaused ? "paused" : "starting";
+  if (!isOfLiveRelease(source)) return "not live";
+  return source.isPaused ? "paused" : "starting";
 }
 
 function destinationText(destination: Destination | undefined): string | undefined {
