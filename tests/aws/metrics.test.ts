@@ -186,12 +186,32 @@ it("the AWS CLI reads metrics", { skip: skipWithout("awscli", existsSync(AWS)) }
     "--period",
     "60",
     "--extended-statistics",
-    "tm9",
+    "tmean",
   );
   assert.equal(wrong.code, 254);
   assert.match(
     wrong.stderr,
-    /\(InvalidParameterValue\) when calling the GetMetricStatistics operation: The value tm9/,
+    /\(ValidationError\) when calling the GetMetricStatistics operation: The value tmean/,
+  );
+  const math = (expression: string) =>
+    aws(
+      "get-metric-data",
+      "--metric-data-queries",
+      JSON.stringify([
+        { ...JSON.parse(queries)[0], Id: "errors", ReturnData: false },
+        { Id: "e", Expression: expression, Label: "sum: ${SUM}" },
+      ]),
+      ...times,
+    );
+  const computed = await math("FILL(errors, 0) * 100");
+  assert.equal(computed.code, 0, computed.stderr);
+  const [result, ...others] = JSON.parse(computed.stdout).MetricDataResults;
+  assert.deepEqual([result.Id, result.Label, others], ["e", "sum: 100", []]);
+  const refused = await math("errors +");
+  assert.equal(refused.code, 254);
+  assert.match(
+    refused.stderr,
+    /\(ValidationError\) when calling the GetMetricData operation: Error in expression 'e': it ends too early/,
   );
 });
 
@@ -233,6 +253,22 @@ queries = [{"Id": "a", "MetricStat": {"Metric": {"Namespace": "AWS/Lambda", "Met
                                       "Period": 60, "Stat": "Sum"}}]
 pages = cw.get_paginator("get_metric_data").paginate(MetricDataQueries=queries, PaginationConfig={"PageSize": 1}, **span)
 assert sum(sum(r["Values"]) for page in pages for r in page["MetricDataResults"]) == 4
+math = cw.get_metric_data(MetricDataQueries=[
+    {**queries[0], "Id": "calls", "ReturnData": False},
+    {"Id": "errors", "MetricStat": {**queries[0]["MetricStat"], "Metric": {"Namespace": "AWS/Lambda", "MetricName": "Errors", "Dimensions": f}}},
+    {"Id": "rate", "Expression": "IF(calls > 0, 100 * errors / calls, 0)", "Label": "\${DATAPOINT_COUNT} points"},
+    {"Id": "run", "Expression": "RUNNING_SUM(calls)"},
+    {"Id": "trimmed", "MetricStat": {"Metric": {"Namespace": "AWS/Lambda", "MetricName": "Duration", "Dimensions": f}, "Period": 3600, "Stat": "TM(10%:90%)"}},
+], ScanBy="TimestampAscending", **span)
+by_id = {r["Id"]: r for r in math["MetricDataResults"]}
+assert set(by_id) == {"errors", "rate", "run", "trimmed"} and by_id["run"]["Values"][-1] == 4, math
+assert sum(by_id["errors"]["Values"]) == 1 and max(by_id["rate"]["Values"]) >= 25, math
+assert by_id["rate"]["Label"] == f"{len(by_id['rate']['Values'])} points" and by_id["trimmed"]["Values"][0] > 0, math
+try:
+    cw.get_metric_data(MetricDataQueries=[{"Id": "e", "Expression": "SEARCH('{AWS/Lambda} Errors', 'Sum', 60)"}], **span)
+    raise AssertionError("expected a refusal")
+except ClientError as error:
+    assert error.response["Error"]["Code"] == "ValidationError" and "SEARCH is not supported" in str(error), error.response
 names = {m["MetricName"] for page in cw.get_paginator("list_metrics").paginate(Namespace="AWS/Lambda") for m in page["Metrics"]}
 assert {"Invocations", "Errors", "Duration", "Throttles", "ConcurrentExecutions"} <= names, names
 try:

@@ -75,6 +75,16 @@ export class Distribution {
     return this.max;
   }
 
+  /** What there is, ascending: the middle of each bucket, within the least and the most that was recorded. */
+  buckets(): readonly { readonly value: number; readonly count: number }[] {
+    if (this.count === 0) return [];
+    const found: { value: number; count: number }[] = [];
+    this.#buckets.forEach((count, at) => {
+      if (count > 0) found.push({ value: Math.min(this.max, Math.max(this.min, middleOf(at))), count });
+    });
+    return found;
+  }
+
   /** How many were at most so long, to the width of a bucket. */
   countUpTo(ms: number): number {
     if (ms >= this.max) return this.count;

@@ -18,7 +18,7 @@ const NAMES: Partial<Record<ErrorCode, string>> = {
 /** Where metrics have other names than logs. */
 const METRIC_NAMES: Partial<Record<ErrorCode, string>> = {
   InvalidRequest: "InvalidParameterValueException",
-  ValidationFailed: "InvalidParameterValueException",
+  ValidationFailed: "ValidationError",
 };
 
 /** What the query protocol calls them, which others say beside their own names. */

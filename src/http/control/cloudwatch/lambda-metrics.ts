@@ -2,6 +2,11 @@
 import type { CallSeries } from "../../../records/metrics/metrics.ts";
 import { Tally } from "../../../records/metrics/tally.ts";
 
+export interface Bucket {
+  readonly value: number;
+  readonly count: number;
+}
+
 /** Values of a metric in a period, as CloudWatch aggregates them. */
 export interface Samples {
   readonly count: number;
@@ -10,6 +15,8 @@ export interface Samples {
   readonly max: number;
   /** `share` from 0 to 1. */
   quantile(share: number): number;
+  /** All of them, ascending; of durations the middles of what they are counted in. */
+  buckets(): readonly Bucket[];
 }
 
 export interface LambdaMetric {
@@ -77,13 +84,18 @@ function marks(marked: number, all: number): Samples | undefined {
     min: marked === all ? 1 : 0,
     max: marked > 0 ? 1 : 0,
     quantile: (share) => (share * all > all - marked ? 1 : 0),
+    buckets: () => [
+      { value: 0, count: all - marked },
+      { value: 1, count: marked },
+    ],
   };
 }
 
 function spans(distribution: Tally["duration"]): Samples | undefined {
   const { count, sum, min, max } = distribution;
   if (count === 0) return undefined;
-  return { count, sum, min, max, quantile: (share) => distribution.quantile(share) ?? 0 };
+  const quantile = (share: number) => distribution.quantile(share) ?? 0;
+  return { count, sum, min, max, quantile, buckets: () => distribution.buckets() };
 }
 
 function values(found: readonly number[]): Samples | undefined {
@@ -94,6 +106,7 @@ function values(found: readonly number[]): Samples | undefined {
     sum: sorted.reduce((sum, value) => sum + value, 0),
     min: sorted[0] ?? 0,
     max: sorted.at(-1) ?? 0,
+    buckets: () => sorted.map((value) => ({ value, count: 1 })),
     quantile: (share) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0,
   };
 }

@@ -61,7 +61,8 @@ const Query = z.object({
       Unit,
     }),
   ),
-  Expression: optional(z.string()),
+  Expression: optional(text({ min: 1, max: 2_048 })),
+  Period: optional(Period),
   Label: optional(z.string()),
   ReturnData: optional(Truth),
 });

@@ -131,7 +131,11 @@ describe("GetMetricStatistics", () => {
   for (const [why, more, message] of [
     ["no statistic", { Statistics: undefined }, /Must specify either/],
     ["one that is unknown", { Statistics: ["Median"] }, /enum value set/],
-    ["a trimmed mean", { ExtendedStatistics: ["tm99"] }, /not supported by lambdad/],
+    [
+      "a trimmed median",
+      { ExtendedStatistics: ["tmedian"] },
+      /value tmedian for parameter Stat is not supported/,
+    ],
     ["an end before the start", { EndTime: 1 }, /StartTime must be less/],
     ["too many points", { StartTime: 1, Period: 60 }, /exceeds the limit of 1,440/],
     ["no period", { Period: undefined }, /period/],
@@ -146,9 +150,11 @@ describe("GetMetricStatistics", () => {
         Statistics: ["Sum"],
         ...more,
       });
-      assert.deepEqual([status, value.__type], [400, "InvalidParameterValueException"]);
+      const isValue = /Must specify|1,440/.test(value.message);
+      const name = isValue ? "InvalidParameterValueException" : "ValidationError";
+      assert.deepEqual([status, value.__type], [400, name]);
       assert.match(value.message, message);
-      assert.equal(headers["x-amzn-query-error"], "InvalidParameterValue;Sender");
+      assert.equal(headers["x-amzn-query-error"], `${name.replace("Exception", "")};Sender`);
     });
   }
 });
@@ -180,6 +186,52 @@ describe("GetMetricData", () => {
         ["calls", "Invocations", [5], "Complete"],
         ["slow", "slowest", [500], "Complete"],
         ["none", "Nothing", [], "Complete"],
+      ],
+    );
+  });
+
+  it("computes expressions, of what is returned and of what is not", async () => {
+    const { value } = await json("GetMetricData", {
+      ...span(),
+      MetricDataQueries: [
+        { Id: "rate", Expression: "100 * errors / calls", Label: "error rate (${MAX} %)" },
+        { ...query("errors", "Errors", "Sum"), ReturnData: false },
+        {
+          ...query("calls", "Invocations", "Sum"),
+          Label: "${PROP('MetricName')} of ${PROP('Dim.FunctionName')}: ${SUM}",
+        },
+        { Id: "twice", Expression: "METRICS() * 2", Label: "twice" },
+        { Id: "all", Expression: "SUM([rate, calls])" },
+        query("trimmed", "Duration", "TM(:250)"),
+        query("rank", "Duration", "PR(:250)"),
+      ],
+    });
+    assert.deepEqual(
+      value.MetricDataResults.map((one: Record<string, unknown>) => [one.Id, one.Label, one.Values]),
+      [
+        ["rate", "error rate (20 %)", [20]],
+        ["calls", "Invocations of greet: 5", [5]],
+        ["twice", "twice Errors", [2]],
+        ["twice", "twice Invocations", [10]],
+        ["twice", "twice Duration", [2 * value.MetricDataResults.at(-2).Values[0]]],
+        ["twice", "twice Duration", [120]],
+        ["all", "all", [25]],
+        ["trimmed", "Duration", value.MetricDataResults.at(-2).Values],
+        ["rank", "Duration", [60]],
+      ],
+    );
+    assert.ok(Math.abs(value.MetricDataResults.at(-2).Values[0] - 20) < 1);
+  });
+
+  it("says of an expression over what the key is not for that it is forbidden", async () => {
+    const token = await control.issue({ scopes: ["read"], functions: "other" });
+    const MetricDataQueries = [query("a", "Errors", "Sum"), { Id: "e", Expression: "TIME_SERIES(SUM(a))" }];
+    const { value } = await json("GetMetricData", { ...span(), MetricDataQueries }, token);
+    assert.deepEqual(
+      value.MetricDataResults.map(({ StatusCode, Values }: Record<string, unknown>) => [StatusCode, Values]),
+      [
+        ["Forbidden", []],
+        ["Forbidden", []],
       ],
     );
   });
@@ -221,8 +273,25 @@ describe("GetMetricData", () => {
   });
 
   for (const [why, queries, message] of [
-    ["metric math", [{ Id: "a", Expression: "m1 + m2" }], /metric math/],
-    ["no metric", [{ Id: "a" }], /give a MetricStat/],
+    [
+      "an expression of what there is not",
+      [{ Id: "a", Expression: "m1 + m2" }],
+      /Error in expression 'a': there is no metric .* m1$/,
+    ],
+    [
+      "an expression that is none",
+      [query("m1", "Errors", "Sum"), { Id: "a", Expression: "m1 +" }],
+      /Error in expression 'a': it ends too early/,
+    ],
+    [
+      "an expression that is not returned, all the same",
+      [query("m1", "Errors", "Sum"), { Id: "a", Expression: "NO(m1)", ReturnData: false }],
+      /Error in expression 'a': there is no function NO/,
+    ],
+    ["an expression of nothing", [{ Id: "a", Expression: "" }], /expression/],
+    ["neither of the two", [{ Id: "a" }], /either a MetricStat or an Expression/],
+    ["both", [{ ...query("a", "Errors", "Sum"), Expression: "1" }], /either a MetricStat or an Expression/],
+    ["a statistic that is none", [query("a", "Errors", "Median")], /value Median for parameter Stat/],
     ["an id with a capital", [query("A", "Errors", "Sum")], /expected pattern/],
     ["an id twice", [query("a", "Errors", "Sum"), query("a", "Errors", "Sum")], /twice/],
     ["no query", [], /metricDataQueries/],
