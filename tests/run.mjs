@@ -31,7 +31,9 @@ stream.on("test:pass", (event) => count(event, "passed"));
 stream.on("test:fail", (event) => count(event, "failed"));
 
 function count(event, result) {
-  if (event.details.type === "suite") return;
+  // What fails in a suite counts there; a suite that fails by itself (a hook, something left behind) counts as itself.
+  const isOwn = result === "failed" && event.details.error?.failureType !== "subtestsFailed";
+  if (event.details.type === "suite" && !isOwn) return;
   const { skip } = event;
   if (skip !== undefined && skip !== false) {
     counts.skipped += 1;
