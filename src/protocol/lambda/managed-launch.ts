@@ -156,7 +156,7 @@ export function findPacker({ config }: Version, { interpreter }: ResolvedRuntime
     launch: (places, environment) => ({
       command: isPython(config)
         ? [interpreter, ...PYTHON_FLAGS, `${places.runtimeDir}/pack.py`, places.codeDir]
-        : [interpreter, `${places.runtimeDir}/pack.cjs`, places.codeDir, handler],
+        : [interpreter, ...NODE_PACK_FLAGS, `${places.runtimeDir}/pack.cjs`, places.codeDir, handler],
       environment,
       workingDir: "/",
     }),
@@ -164,7 +164,10 @@ export function findPacker({ config }: Version, { interpreter }: ResolvedRuntime
 }
 
 /** Goes up when what is in a pack changes. An interpreter refuses what another one has made by itself. */
-const PACK_FORMAT = 1;
+const PACK_FORMAT = 2;
+
+/** It asks where imports of others lead. */
+const NODE_PACK_FLAGS = ["--experimental-import-meta-resolve"];
 
 export function isPython({ runtime }: Pick<ManagedKind, "runtime">): boolean {
   return runtime.startsWith("python");
