@@ -7,6 +7,7 @@ import { type FunctionConfig, IMAGE_RUNTIME } from "./core/function.ts";
 import type { Log } from "./core/log.ts";
 import { inBackground, Scope } from "./core/scope.ts";
 import { runLogRetention } from "./events/log-retention.ts";
+import { runRecordingUpkeep } from "./events/recording-upkeep.ts";
 import { startEvents } from "./events/start-events.ts";
 import { openControl } from "./http/control/control.ts";
 import { newGrants } from "./http/control/grants.ts";
@@ -18,11 +19,14 @@ import { openGateway } from "./http/gateway/gateway.ts";
 import { Invoker } from "./invoker/invoker.ts";
 import { Packs } from "./invoker/packs.ts";
 import { openProvisioned } from "./invoker/provisioned.ts";
+import { recordedInvocations } from "./invoker/recorded-invocations.ts";
+import { replay } from "./invoker/replay.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
 import { openRecords } from "./records/file-records.ts";
 import { newHostLoad } from "./records/host-load.ts";
 import { openMetrics } from "./records/metrics/file-metrics.ts";
 import type { Metrics } from "./records/metrics/metrics.ts";
+import { openRecordings } from "./records/recordings/file-recordings.ts";
 import { openCanaries } from "./registry/canary-keeper.ts";
 import { openFunctions } from "./registry/function-registry.ts";
 import { Turns } from "./registry/turns.ts";
@@ -83,6 +87,7 @@ export async function startServer(parts: {
     openingKeys.catch(() => undefined);
     const controlUrl = Promise.withResolvers<string>();
     const records = scope.own(openRecords({ dir: join(config.dataDir, "logs"), clock, log }));
+    const recordings = scope.own(openRecordings({ dir: join(config.dataDir, "recordings"), clock, log }));
     const metrics: Metrics = scope.own(
       openMetrics({
         dir: join(config.dataDir, "metrics"),
@@ -156,6 +161,7 @@ export async function startServer(parts: {
         },
       }),
     );
+    const invocations = recordedInvocations({ invocations: invoker, recordings, clock });
     const functions = openFunctions({
       registry: store.registry,
       releases: store.projects,
@@ -192,6 +198,9 @@ export async function startServer(parts: {
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
     );
+    const recordingUpkeep = scope.own(
+      inBackground((signal) => runRecordingUpkeep({ functions, recordings, clock, log }, { signal })),
+    );
     const images = startImageUpkeep(scope, {
       config,
       containers,
@@ -210,7 +219,7 @@ export async function startServer(parts: {
         config,
         store,
         functions,
-        invocations: invoker,
+        invocations,
         identity,
         meters: metrics.events,
         deliverToNats,
@@ -225,7 +234,7 @@ export async function startServer(parts: {
         store,
         keys: openingKeys,
         functions,
-        invocations: invoker,
+        invocations,
         identity,
         clock,
         log,
@@ -246,7 +255,7 @@ export async function startServer(parts: {
         domains: config.domains,
         drainMs: DRAIN_MS,
         functions,
-        invocations: invoker,
+        invocations,
         showFunctionErrors: config.showFunctionErrors,
         events,
         verifySignature: newUrlSignatureCheck({
@@ -290,9 +299,18 @@ export async function startServer(parts: {
       uploadDir: join(config.dataDir, "uploads"),
       drainMs: DRAIN_MS,
       functions,
-      invocations: invoker,
+      invocations,
       depot,
-      records,
+      records: {
+        read: (query, options) => records.read(query, options),
+        async forget(name) {
+          await records.forget(name);
+          await recordings.forget(name);
+        },
+      },
+      recordings,
+      replay: (recording, target, options) =>
+        replay({ invocations: invoker, records }, recording, target, options),
       metrics,
       canaries,
       hostLoad: newHostLoad(),
@@ -358,6 +376,8 @@ export async function startServer(parts: {
         provisioned.failed,
         canaries.failed,
         retention.failed,
+        recordings.failed,
+        recordingUpkeep.failed,
         deployments.failed,
       ]),
       [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),

@@ -411,7 +411,7 @@ function addMachine(program: Program, run: Runner): void {
     .description("make a key and print its secret, this once")
     .option("--id <id>", "take over this id: 16 to 32 of A-Z and 0-9")
     .option("--secret-from-stdin", "take over the secret that stdin has (needs --id)")
-    .option("--scopes <list>", "of invoke, read, deploy, admin, with commas between [invoke]")
+    .option("--scopes <list>", "of invoke, read, replay, deploy, admin, with commas between [invoke]")
     .option("--functions <pattern>", "only for functions whose name matches, such as shop-* [*]")
     .option("--description <text>", "who uses it")
     .option("--expires <when>", "in 30d, 12h …, or a date [never]")

@@ -58,6 +58,10 @@ const CATALOG = {
   /** The function has called itself, over others or not, too often. */
   RecursiveLoop: caller(400, "RecursiveInvocationException"),
   EventNotFound: caller(404, "ResourceNotFoundException"),
+  /** Never made, or gone since. */
+  RecordingNotFound: caller(404, "ResourceNotFoundException"),
+  /** What was recorded is no input for the version that is to run. */
+  RecordingUnsuitable: caller(409, "ResourceConflictException"),
   ResourceNotFound: caller(404, "ResourceNotFoundException"),
   RouteNotFound: caller(404, "UnknownOperationException"),
   MethodNotAllowed: caller(405, "UnknownOperationException", 404),

@@ -1,4 +1,5 @@
 import type { ResourcePolicy } from "./permission.ts";
+import type { RecordingSettings } from "./recording.ts";
 
 /** What belongs to a function beside its code and configuration; versions do not freeze it. */
 export interface FunctionSettings {
@@ -12,6 +13,8 @@ export interface FunctionSettings {
   readonly recursiveLoop: "Allow" | "Terminate";
   /** Log lines older than that are removed; undefined keeps them until there is no more room. */
   readonly logRetentionDays: number | undefined;
+  /** Left out where nothing was ever recorded. */
+  readonly recording?: RecordingSettings | undefined;
 }
 
 export const SETTINGS_DEFAULT: FunctionSettings = {

@@ -95,6 +95,16 @@ export const LOG_BYTES_PER_FUNCTION_MAX = 100 * MIB;
 /** Of an invocation's log, what Invoke with LogType Tail returns. */
 export const LOG_TAIL_BYTES = 4 * KIB;
 
+/** Of an invocation that is recorded: a larger input is not, of a larger output its size and hash are. */
+export const RECORDING_INPUT_BYTES_MAX = 256 * KIB;
+export const RECORDING_OUTPUT_BYTES_MAX = 256 * KIB;
+/** On disk; the oldest go first. */
+export const RECORDING_BYTES_PER_FUNCTION_MAX = 64 * MIB;
+export const RECORDING_KEEP_MS_DEFAULT = 7 * 24 * 3_600_000;
+export const RECORDING_KEEP_MS_MAX = 30 * 24 * 3_600_000;
+export const RECORDING_KEEP_MS_MIN = 3_600_000;
+export const RECORDING_REDACT_MAX = 100;
+
 /** Minutes of metrics are kept for so long, and as far as all of them take no more. The oldest day goes first. */
 export const METRIC_DAYS_MAX = 15;
 export const METRIC_BYTES_MAX = 256 * MIB;

@@ -302,7 +302,8 @@ export class Invoker implements Invocations, AsyncDisposable {
       durationMs: failure.afterMs,
       memoryPeakMib: 0,
     });
-    return { outcome, durationMs: failure.afterMs, initMs: undefined, logTail: recorder.tail() };
+    const { sandboxId, afterMs } = failure;
+    return { outcome, durationMs: afterMs, sandboxId, initMs: undefined, logTail: recorder.tail() };
   }
 
   #poolOf(target: Target): Pool {

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
-import type { FunctionName } from "../core/ids.ts";
+import type { FunctionName, InvocationId } from "../core/ids.ts";
 import { LOG_BYTES_PER_FUNCTION_MAX, LOG_LINE_BYTES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground } from "../core/scope.ts";
@@ -88,11 +88,11 @@ class FileRecords implements Records {
     return recorder;
   }
 
-  line(origin: LineOrigin, stream: LogStream, text: string): void {
+  line(origin: LineOrigin, stream: LogStream, text: string, of?: InvocationId): void {
     const line = cutText(text, LOG_LINE_BYTES_MAX);
     const log = this.#logOf(origin.functionName);
-    log.addLine(origin, undefined, stream, line.text);
-    if (line.cutBytes > 0) log.addLine(origin, undefined, "platform", lineCutText(line.cutBytes));
+    log.addLine(origin, of, stream, line.text);
+    if (line.cutBytes > 0) log.addLine(origin, of, "platform", lineCutText(line.cutBytes));
   }
 
   async *read(query: LogQuery, { signal }: { readonly signal: AbortSignal }): AsyncGenerator<LogLine> {

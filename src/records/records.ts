@@ -8,8 +8,11 @@ import type { OutcomeKind } from "../core/invocation.ts";
 export interface Records extends AsyncDisposable {
   /** Begins an invocation on an instance. */
   begin(facts: InvocationFacts): InvocationRecorder;
-  /** A line that belongs to no invocation: initialisation, background work, the platform itself. */
-  line(origin: LineOrigin, stream: LogStream, text: string): void;
+  /**
+   * A line that belongs to no invocation: initialisation, background work, the platform itself. Or, with its id, one that is
+   * said of an invocation by whoever has called it.
+   */
+  line(origin: LineOrigin, stream: LogStream, text: string, of?: InvocationId): void;
   /** Stored lines in order of time, then, with `follow`, new ones until `signal` aborts. */
   read(query: LogQuery, options: { readonly signal: AbortSignal }): AsyncIterable<LogLine>;
   /** Removes lines from before that instant, as far as whole files have nothing newer; the file written last stays. */

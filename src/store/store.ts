@@ -59,7 +59,7 @@ export interface Registry {
   codeInUse(): Promise<{ readonly treeIds: ReadonlySet<string>; readonly archives: ReadonlySet<string> }>;
 }
 
-export type Scope = "invoke" | "read" | "deploy" | "admin";
+export type Scope = "invoke" | "read" | "replay" | "deploy" | "admin";
 
 /** What is kept of a key. Secrets are derived from the master key, or, if brought along, encrypted under it. */
 export interface KeyRecord {

@@ -14,7 +14,7 @@ export interface KeyOptions {
   readonly expires?: string;
 }
 
-const SCOPES: readonly string[] = ["invoke", "read", "deploy", "admin"];
+const SCOPES: readonly string[] = ["invoke", "read", "replay", "deploy", "admin"];
 const SECRET_EXAMPLE = 'printf %s "$AWS_SECRET_ACCESS_KEY" | lambda keys create --id ID --secret-from-stdin';
 
 export async function listKeys({ output, client }: Command): Promise<void> {

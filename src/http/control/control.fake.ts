@@ -12,9 +12,12 @@ import { parseFunctionName } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import { Scope } from "../../core/scope.ts";
 import type { InvocationRequest, InvocationResult } from "../../invoker/invocations.ts";
+import { replay } from "../../invoker/replay.ts";
 import { newHostLoad } from "../../records/host-load.ts";
 import { openMetrics } from "../../records/metrics/file-metrics.ts";
 import type { Metrics } from "../../records/metrics/metrics.ts";
+import { openRecordings } from "../../records/recordings/file-recordings.ts";
+import type { Recordings } from "../../records/recordings/recordings.ts";
 import type { LogLine, LogQuery } from "../../records/records.ts";
 import { openFunctions } from "../../registry/function-registry.ts";
 import type { Functions } from "../../registry/functions.ts";
@@ -63,6 +66,7 @@ export interface TestControl extends AsyncDisposable {
   readonly functions: Functions;
   readonly store: Store;
   readonly metrics: Metrics;
+  readonly recordings: Recordings;
   readonly keys: KeyRing;
   /** `ID.SECRET` of the admin key. */
   readonly token: string;
@@ -110,6 +114,10 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
   );
 
   const hookTurns = new Turns();
+  const recordings = scope.own(
+    openRecordings({ dir: join(dir, "recordings"), clock: systemClock, log: silentLog }),
+  );
+
   const projects = openProjectBook({
     projects: store.projects,
     registry: store.registry,
@@ -154,6 +162,14 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       forget: async (name) => {
         forgotten.push(name);
       },
+    },
+    recordings,
+    replay: (recording, target, options) => {
+      const invocations = {
+        invoke: (called: Target, request: InvocationRequest, { signal }: { signal: AbortSignal }) =>
+          control.answer(called, request, signal),
+      };
+      return replay({ invocations, records: { line: () => undefined } }, recording, target, options);
     },
     metrics,
     canaries: {
@@ -237,6 +253,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
     functions,
     store,
     metrics,
+    recordings,
     keys,
     token,
     forgotten,

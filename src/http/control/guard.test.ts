@@ -129,10 +129,11 @@ describe("every route", () => {
     const above = {
       invoke: ["invoke", "admin"],
       read: ["read", "deploy", "admin"],
+      replay: ["replay", "admin"],
       deploy: ["deploy", "admin"],
       admin: ["admin"],
     } as const;
-    for (const scope of ["invoke", "read", "deploy", "admin"] as const) {
+    for (const scope of ["invoke", "read", "replay", "deploy", "admin"] as const) {
       const token = await control.issue({ scopes: [scope] });
       for (const route of guarded) {
         if (route.access === "open" || route.access === "link") continue;

@@ -229,12 +229,13 @@ describe("allowsScope", () => {
   const table = {
     invoke: ["invoke"],
     read: ["read"],
+    replay: ["replay"],
     deploy: ["read", "deploy"],
-    admin: ["invoke", "read", "deploy", "admin"],
+    admin: ["invoke", "read", "replay", "deploy", "admin"],
   } as const;
   for (const [held, allowed] of Object.entries(table)) {
     it(`${held} allows ${allowed.join(", ")} and nothing else`, () => {
-      const scopes = (["invoke", "read", "deploy", "admin"] as const).filter((scope) =>
+      const scopes = (["invoke", "read", "replay", "deploy", "admin"] as const).filter((scope) =>
         allowsScope({ scopes: [held as "admin"] }, scope),
       );
       assert.deepEqual(scopes, allowed);

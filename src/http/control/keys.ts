@@ -22,14 +22,15 @@ import { type KeyId, newKeyId, parseKeyId } from "../../core/ids.ts";
 import type { ReleaseRef } from "../../core/release.ts";
 import type { KeyRecord, KeyStore, Scope } from "../../store/store.ts";
 
-export const SCOPES: readonly Scope[] = ["invoke", "read", "deploy", "admin"];
+export const SCOPES: readonly Scope[] = ["invoke", "read", "replay", "deploy", "admin"];
 
 /** What each scope allows besides itself. */
 const IMPLIES: Readonly<Record<Scope, readonly Scope[]>> = {
   invoke: ["invoke"],
   read: ["read"],
+  replay: ["replay"],
   deploy: ["deploy", "read"],
-  admin: ["admin", "deploy", "read", "invoke"],
+  admin: ["admin", "deploy", "replay", "read", "invoke"],
 };
 
 export function allowsScope(key: Pick<KeyRecord, "scopes">, scope: Scope): boolean {

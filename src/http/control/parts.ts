@@ -7,11 +7,15 @@ import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
 import type { FunctionName, HookId, SourceId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
+import type { Recording } from "../../core/recording.ts";
 import type { ReleaseRef } from "../../core/release.ts";
 import type { OriginFacts, Source, SourceStatus } from "../../core/source.ts";
+import type { PathPattern } from "../../core/value-path.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
+import type { Replayed } from "../../invoker/replay.ts";
 import type { HostLoad } from "../../records/host-load.ts";
 import type { MetricReader } from "../../records/metrics/metrics.ts";
+import type { Recordings } from "../../records/recordings/recordings.ts";
 import type { Records } from "../../records/records.ts";
 import type { CanaryKeeper } from "../../registry/canary-keeper.ts";
 import type { Functions } from "../../registry/functions.ts";
@@ -44,6 +48,13 @@ export interface ControlParts {
   readonly invocations: Pick<Invocations, "invoke">;
   readonly depot: Pick<CodeDepot, "takeIn" | "findArchive" | "merge">;
   readonly records: Pick<Records, "read" | "forget">;
+  readonly recordings: Pick<Recordings, "list" | "find" | "search" | "remove" | "forget" | "holdings">;
+  /** Runs a recording again; that is not recorded. @throws PlatformError `RecordingUnsuitable`, and what calls throw. */
+  replay(
+    recording: Recording,
+    target: Target,
+    options: { readonly ignored: readonly PathPattern[]; readonly signal: AbortSignal },
+  ): Promise<Replayed>;
   readonly metrics: MetricReader;
   readonly canaries: Pick<CanaryKeeper, "figuresOf" | "figuresOfRelease">;
   readonly hostLoad: HostLoad;

@@ -17,6 +17,7 @@ import * as layers from "./layers.ts";
 import { readLogs } from "./logs.ts";
 import { openApiDocument } from "./openapi.ts";
 import { projectHandlers } from "./projects.ts";
+import { recordingHandlers } from "./recordings.ts";
 import type { V1Name } from "./routes.ts";
 import type { ScheduleOperation } from "./schedules.ts";
 import { keyShape } from "./shapes.ts";
@@ -73,6 +74,7 @@ export function v1Handlers(
     listDeadLetters: withParts(events.listDeadLetters),
     redriveDeadLetters: withParts(events.redriveDeadLetters),
     purgeDeadLetters: withParts(events.purgeDeadLetters),
+    ...recordingHandlers(parts),
     ...schedules,
     ...projectHandlers(parts, projects),
     listImages: withParts(images.listImages),

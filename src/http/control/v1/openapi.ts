@@ -3,6 +3,7 @@ import * as z from "zod";
 import { CreateHook, RotateHook } from "./hook-wire.ts";
 import { ChangeRoute, CreateRoute, TestRoute } from "./http-route-wire.ts";
 import { EndCanary, MakeRelease, SwitchRelease } from "./project-wire.ts";
+import { PutRecording, Replay } from "./recording-wire.ts";
 import { V1_ROWS, type V1Name } from "./routes.ts";
 import { PutSchedule } from "./schedule-wire.ts";
 import { ChangeSource, CreateSource } from "./source-wire.ts";
@@ -21,6 +22,8 @@ const SCHEMAS = {
   TestRoute,
   CreateSource,
   ChangeSource,
+  PutRecording,
+  Replay,
 };
 
 const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
@@ -42,6 +45,8 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   testRoute: "TestRoute",
   createSource: "CreateSource",
   changeSource: "ChangeSource",
+  putRecordingSettings: "PutRecording",
+  replayRecording: "Replay",
 };
 
 /** Names of query parameters; each is text. */
@@ -66,6 +71,7 @@ const QUERIES: Partial<Record<V1Name, readonly string[]>> = {
   listHooks: ["function", "after", "limit"],
   listHookDeliveries: ["before", "limit"],
   listRoutes: ["function", "host", "after", "limit"],
+  listRecordings: ["limit", "before", "since", "version", "outcome"],
   readLogs: ["since", "until", "id", "version", "grep", "last", "follow"],
 };
 
@@ -79,6 +85,8 @@ const NO_ANSWER: ReadonlySet<V1Name> = new Set([
   "deleteHook",
   "deleteRoute",
   "deleteSource",
+  "deleteRecordings",
+  "deleteRecording",
 ]);
 const LINES: ReadonlySet<V1Name> = new Set([
   "deployFunction",

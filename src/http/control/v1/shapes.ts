@@ -23,6 +23,7 @@ export function functionShape(record: FunctionRecord, parts: ControlParts): Reco
     concurrencyMax: record.concurrencyMax,
     concurrencyMin: keptInstances(record),
     canary: record.canaries?.[0] && canaryShape(record.canaries[0]),
+    recording: record.settings.recording,
     tags: record.tags,
     project: record.membership?.project,
     release: record.membership?.release,

@@ -149,7 +149,7 @@ const CreateKey = z.strictObject({
     .optional(),
   description: z.string().max(256).default(""),
   scopes: z
-    .array(z.enum(["invoke", "read", "deploy", "admin"]))
+    .array(z.enum(["invoke", "read", "replay", "deploy", "admin"]))
     .min(1)
     .default(["invoke"]),
   functions: z
