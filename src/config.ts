@@ -451,7 +451,8 @@ function faultIn(env: Readonly<Record<string, string | undefined>>, problems: st
   const text = env.LAMBDAD_FAULT;
   if (text === undefined) return undefined;
   const fault = parseFault(text);
-  if (!fault) problems.push(`LAMBDAD_FAULT: expected die:POINT:N or acknowledge-early, got "${text}"`);
+  if (!fault)
+    problems.push(`LAMBDAD_FAULT: expected die:POINT:N, acknowledge-early or time-out:…, got "${text}"`);
   return fault;
 }
 

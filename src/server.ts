@@ -3,6 +3,7 @@ import { openDepot } from "./code/depot.ts";
 import { PackStore } from "./code/pack-store.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./core/clock.ts";
+import { type Fault, newTimeOuts } from "./core/fault.ts";
 import { type FunctionConfig, IMAGE_RUNTIME } from "./core/function.ts";
 import type { Log } from "./core/log.ts";
 import { inBackground, Scope } from "./core/scope.ts";
@@ -33,7 +34,7 @@ import { Turns } from "./registry/turns.ts";
 import type { Driver } from "./sandbox/driver.ts";
 import { openLocalDriver } from "./sandbox/local/driver.ts";
 import { RoutedDriver } from "./sandbox/routed.ts";
-import { openSqliteStore } from "./store/sqlite/sqlite-store.ts";
+import { openSqliteStore, type SqliteStore } from "./store/sqlite/sqlite-store.ts";
 import { tellOfChange } from "./wiring/change-listeners.ts";
 import { codePreparation } from "./wiring/code-preparation.ts";
 import { containerParts } from "./wiring/containers.ts";
@@ -81,7 +82,10 @@ export async function startServer(parts: {
   const scope = new Scope();
   try {
     makeDataDir(config.dataDir);
-    const store = scope.own(await openSqliteStore({ dir: config.dataDir, log, clock, fault: config.fault }));
+    const store = await inDoubt(
+      scope.own(await openSqliteStore({ dir: config.dataDir, log, clock, fault: config.fault })),
+      config.fault,
+    );
     // Its files are written and synced while the rest opens.
     const openingKeys = openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
     openingKeys.catch(() => undefined);
@@ -386,6 +390,14 @@ export async function startServer(parts: {
     await scope[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A test may want a store that works and says that it did not. */
+async function inDoubt(store: SqliteStore, fault: Fault | undefined): Promise<SqliteStore> {
+  const timesOut = newTimeOuts(fault);
+  if (!timesOut) return store;
+  const { doubtful } = await import("./store/doubtful-store.ts");
+  return doubtful(store, timesOut);
 }
 
 /** Loudly, since nobody asks for what they do not know to be missing. */

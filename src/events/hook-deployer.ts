@@ -61,6 +61,7 @@ const ATTEMPTS_MAX = 3;
 /** From the fetch to the version; a build has a limit of its own besides. */
 const DEPLOYMENT_MS_MAX = 30 * 60_000;
 const LOG_EVERY_MS = 1_000;
+const WRITE_AGAIN_AFTER_MS = 1_000;
 const FETCH_AGAIN_AFTER_MS: readonly number[] = [2_000, 10_000];
 
 export interface HookDeployer {
@@ -115,7 +116,7 @@ async function deployOne(
   stopping: AbortSignal,
 ): Promise<void> {
   const { deployments, clock, log } = parts;
-  if (!(await deployments.begin(delivery.id, clock.now()))) return;
+  if (!(await isOurs(parts, hook, delivery, stopping))) return;
   const lines = new BuildLog();
   await using writing = writeBehind(() => deployments.log(delivery.id, lines.text()), LOG_EVERY_MS);
   const output = (line: string) => {
@@ -145,7 +146,8 @@ async function deployOne(
   });
   if (ending.outcome === "failed" && ending.note !== undefined) output(ending.note);
   await writing[Symbol.asyncDispose]();
-  await deployments.end(delivery.id, { ...ending, log: lines.text(), endedAt: clock.now() });
+  const end = { ...ending, log: lines.text(), endedAt: clock.now() };
+  await untilWritten(parts, stopping, () => deployments.end(delivery.id, end));
   log.info("a deployment by a hook has ended", {
     hook: hook.name,
     function: hook.functionName,
@@ -154,6 +156,39 @@ async function deployOne(
     outcome: ending.outcome,
     version: ending.version,
   });
+}
+
+/** Begins it. A store that failed may have begun it all the same: nobody else begins deployments of this function. */
+async function isOurs(
+  parts: HookDeployerParts,
+  hook: Hook,
+  { id }: HookDelivery,
+  stopping: AbortSignal,
+): Promise<boolean> {
+  const { deployments, hooks, clock } = parts;
+  let hasFailed = false;
+  return await untilWritten(parts, stopping, async () => {
+    if (hasFailed && (await hooks.findDelivery(hook.id, id))?.outcome === "building") return true;
+    hasFailed = true;
+    return await deployments.begin(id, clock.now());
+  });
+}
+
+/** Again and again while the disk does not take it: what is not written down would be built for ever. */
+async function untilWritten<T>(
+  { clock, log }: HookDeployerParts,
+  stopping: AbortSignal,
+  write: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!isPlatformError(error) || error.code === "ShuttingDown" || stopping.aborted) throw error;
+      log.warn("a deployment by a hook cannot be written down; trying again", { error });
+      await clock.sleep(WRITE_AGAIN_AFTER_MS, { signal: stopping });
+    }
+  }
 }
 
 async function deployed(

@@ -49,8 +49,9 @@ export async function runScheduler(
       }
       restMs = await fireDue(parts, wall.awakeSince, waiting);
     } catch (error) {
-      // The disk is full or fails: what is due stays due.
+      // The disk is full or fails: what is due stays due, and what had ended is looked for again.
       if (!isPlatformError(error)) throw error;
+      isAdjusted = false;
       log.error("schedules cannot fire; trying again", { error });
       restMs = RETRY_MS;
     }

@@ -1,6 +1,7 @@
 import { PlatformError } from "../core/errors.ts";
-import type { Alias } from "../core/function.ts";
+import type { Alias, FunctionRecord } from "../core/function.ts";
 import type { NewAlias } from "./functions.ts";
+import { aliasNotFound } from "./not-found.ts";
 
 /** Aliases of one function; the next is refused. They are all part of one record that every change writes anew. */
 export const ALIASES_MAX = 256;
@@ -40,4 +41,15 @@ export function pointsAt({ version, split }: Alias, number: number): boolean {
 
 function refuse(message: string): never {
   throw new PlatformError("InvalidRequest", message);
+}
+
+export function findAlias(record: FunctionRecord, alias: string): Alias | undefined {
+  return record.aliases.find(({ name }) => name === alias);
+}
+
+/** @throws PlatformError `AliasNotFound` */
+export function requireAlias(record: FunctionRecord, alias: string): Alias {
+  const found = findAlias(record, alias);
+  if (!found) throw aliasNotFound(record.name, alias);
+  return found;
 }

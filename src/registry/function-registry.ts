@@ -10,7 +10,7 @@ import type { FunctionName } from "../core/ids.ts";
 import type { ProjectName } from "../core/release.ts";
 import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
-import { ALIASES_MAX, checkAlias } from "./alias-rules.ts";
+import { ALIASES_MAX, checkAlias, findAlias, requireAlias } from "./alias-rules.ts";
 import { fromCanary, toCanary } from "./canary-steps.ts";
 import {
   checkArchive,
@@ -42,9 +42,10 @@ import type {
   NewFunction,
   PublishOptions,
 } from "./functions.ts";
-import { aliasNotFound, functionNotFound, versionNotFound } from "./not-found.ts";
+import { functionNotFound, versionNotFound } from "./not-found.ts";
 import { findVersionBefore } from "./rollback-choice.ts";
 import { Router } from "./router.ts";
+import { requireSaved, surelyDeleted } from "./store-in-doubt.ts";
 import type { Target } from "./target.ts";
 import { Turns } from "./turns.ts";
 import { changedMembers } from "./version-diff.ts";
@@ -207,8 +208,8 @@ class FunctionRegistry implements Functions, FunctionsTogether {
       const { project, release, tried } = current?.membership ?? {};
       const isCalled = release !== undefined || tried !== undefined;
       if (current && isCalled && project !== options?.ofProject) refuseMember(current);
-      const wasThere = await this.#registry.deleteFunction(name);
-      this.#router.remove(name);
+      const removing = surelyDeleted(this.#registry, name, current);
+      const wasThere = await removing.finally(() => this.#router.remove(name));
       this.#removed(name);
       if (!wasThere) throw functionNotFound(name);
       this.#changed(name);
@@ -259,7 +260,13 @@ class FunctionRegistry implements Functions, FunctionsTogether {
         if (record) records.set(name, record);
       }
       const steps = await decide(records, this.#stamp());
-      await save(steps);
+      await save(steps).catch((error: unknown) => {
+        if (release) this.#router.removeReleases(release.project);
+        return this.#settle(
+          steps.map(({ record }) => record),
+          error,
+        );
+      });
       // No call can come in between: nothing is awaited until all of it is in place.
       if (release) this.#router.putRelease(release);
       for (const { record, published } of steps) this.#router.put(record, published);
@@ -424,10 +431,17 @@ class FunctionRegistry implements Functions, FunctionsTogether {
    * is why the promise of a change resolves only after the routing has it.
    */
   async #save<S extends Step>(step: S): Promise<S> {
-    await this.#registry.saveFunction(step.record, step.published);
+    const saving = this.#registry.saveFunction(step.record, step.published);
+    await saving.catch((error: unknown) => this.#settle([step.record], error));
     this.#router.put(step.record, step.published);
     this.#changed(step.record.name);
     return step;
+  }
+
+  /** @throws `error` unless what was to be saved is there. */
+  #settle(records: readonly FunctionRecord[], error: unknown): Promise<void> {
+    for (const { name } of records) this.#router.remove(name);
+    return requireSaved(this.#registry, records[0], error);
   }
 
   async #retrying<T>(attempt: () => Promise<T>, retried = CHANGE_RETRIED): Promise<T> {
@@ -482,14 +496,4 @@ class FunctionRegistry implements Functions, FunctionsTogether {
 
 function otherConfigs(record: FunctionRecord, qualifier: string | undefined): EventInvokeConfig[] {
   return record.eventInvokeConfigs.filter((config) => config.qualifier !== qualifier);
-}
-
-function findAlias(record: FunctionRecord, alias: string): Alias | undefined {
-  return record.aliases.find(({ name }) => name === alias);
-}
-
-function requireAlias(record: FunctionRecord, alias: string): Alias {
-  const found = findAlias(record, alias);
-  if (!found) throw aliasNotFound(record.name, alias);
-  return found;
 }

@@ -89,11 +89,18 @@ export async function openRouteBook(parts: {
     checkMayClaim(route, table.all(), domains, by);
     if (action.kind === "function") await checkCall(route, action);
     await checkPlace(route, table.all());
-    await routes.save(route);
+    await routes.save(route).catch(readAgain);
     // Its function may have been removed since it was written, and the route with it.
     if (!(await routes.find(route.id))) throw gone(route);
     table.put(route);
     return route;
+  }
+
+  /** What failed may have happened all the same. @throws `error` */
+  async function readAgain(error: unknown): Promise<never> {
+    const stored = await routes.list().catch(() => undefined);
+    if (stored) table.replaceAll(stored);
+    throw error;
   }
 
   async function checkCall(route: HttpRoute, action: CallAction): Promise<void> {
@@ -184,7 +191,7 @@ export async function openRouteBook(parts: {
       inTurn(async () => {
         refuseOfProject(get(id));
         checkMayUse(get(id), table.all(), by);
-        await routes.remove(id);
+        await routes.remove(id).catch(readAgain);
         table.drop(id);
       }),
     functionRemoved: (name) => table.dropOfFunction(name),

@@ -62,6 +62,13 @@ export class RouteTable implements RoutesByHost {
     this.#changed(route.host, -1);
   }
 
+  /** Makes it these and no others. */
+  replaceAll(routes: readonly HttpRoute[]): void {
+    const kept = new Set(routes.map(({ id }) => id));
+    for (const { id } of this.all()) if (!kept.has(id)) this.drop(id);
+    for (const route of routes) this.put(route);
+  }
+
   dropOfFunction(name: FunctionName): void {
     for (const { id, action } of this.all()) {
       if (action.kind === "function" && action.functionName === name) this.drop(id);

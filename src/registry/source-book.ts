@@ -126,14 +126,22 @@ export function openSourceBook(parts: SourceBookParts): SourceBook {
     } while (after !== undefined);
   }
 
+  /** Whoever polls looks what is there now, also where the store says that it failed: it may have happened. */
+  async function told(id: SourceId, write: () => Promise<unknown>): Promise<void> {
+    try {
+      await write();
+    } finally {
+      changed(id);
+    }
+  }
+
   async function save(source: Source, rules: SourceRules): Promise<Source> {
     await check(source, rules);
     // Two requests must not both find that there is none.
     await turns.take(`function ${source.functionName}`, async () => {
       await refuseSecond(source);
-      await sources.save(source);
+      await told(source.id, () => sources.save(source));
     });
-    changed(source.id);
     return source;
   }
 
@@ -165,16 +173,14 @@ export function openSourceBook(parts: SourceBookParts): SourceBook {
         const isHarmless = Object.keys(change).every((name) => name === "isPaused" || name === "tags");
         const isResumed = source.isPaused && !made.isPaused && isOfLiveRelease(source);
         if (!isHarmless || isResumed) return await save(made, rules);
-        await sources.save(made);
-        changed(id);
+        await told(id, () => sources.save(made));
         return made;
       }),
     remove: (id) =>
       turns.take(id, async () => {
         const source = await get(id);
         if (isOfLiveRelease(source)) refuseOwned(source);
-        await sources.remove(id);
-        changed(id);
+        await told(id, () => sources.remove(id));
         return source;
       }),
   };

@@ -38,10 +38,24 @@ export function startHookDeployments(parts: {
     const { clock, log } = control;
     const sleep = (ms: number) => clock.sleep(ms, { signal }).catch(() => undefined);
     signal.addEventListener("abort", () => found.resolve());
+    /** Undefined once we are stopping. */
+    async function untilDone<T>(read: () => Promise<T>): Promise<T | undefined> {
+      while (!signal.aborted) {
+        try {
+          return await read();
+        } catch (error) {
+          if (!isPlatformError(error)) throw error;
+          log.warn("deployments by hooks cannot be read; trying again", { error });
+          await sleep(PAUSE_MS);
+        }
+      }
+      return undefined;
+    }
     await sleep(AFTER_START_MS);
     if (signal.aborted) return;
-    await deployments.recover();
-    if ((await deployments.waiting()).length === 0) await found.promise;
+    await untilDone(() => deployments.recover());
+    const waiting = await untilDone(() => deployments.waiting());
+    if (waiting?.length === 0) await found.promise;
     if (signal.aborted) return;
     const { newHookDeployer } = await import("../events/hook-deployer.ts");
     const deployer = newHookDeployer({

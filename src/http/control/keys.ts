@@ -168,7 +168,11 @@ export async function openKeyRing(parts: {
 
   async function save(key: KeyRecord): Promise<void> {
     const known = await records();
-    await keys.saveKey(key);
+    await keys.saveKey(key).catch((error: unknown) => {
+      // It may be there all the same: the next who asks reads them anew.
+      loaded = undefined;
+      throw error;
+    });
     known.set(key.id, key);
   }
 
