@@ -4,7 +4,9 @@ import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { BaseImage, CodeRef, Entry } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import { digestIn, parseImageReference } from "../core/image.ts";
-import { baseImageOf, DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
+import { beyondClassic } from "./build/beyond-classic.ts";
+import { DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
+import { findBases } from "./build/dockerfile-bases.ts";
 import { CLIENT, CLIENT_DIR, CONTEXT_DIR } from "./build/generated-dockerfile.ts";
 import {
   type ImageEngine,
@@ -51,10 +53,22 @@ export async function buildImage(
   const added =
     source.dockerfile === undefined ? undefined : await addedFiles(treeDir, source.dockerfile, clientDir);
   const { context } = await openBuildContext(treeDir, added);
-  const base = await findBase(images, parseImageReference(baseImageOf(dockerfile) ?? ""), work);
-  const order = { functionName, context, dockerfile: DOCKERFILE, labels: annotations(source, base) };
+  const named = findBases(dockerfile);
+  const base = await findBase(images, named.base, work);
+  const otherBases: BaseImage[] = [];
+  for (const name of named.others) {
+    const other = await findBase(images, name, work);
+    if (other) otherBases.push(other);
+  }
+  const order = {
+    functionName,
+    context,
+    dockerfile: DOCKERFILE,
+    labels: annotations(source, base),
+    beyondClassic: beyondClassic(dockerfile),
+  };
   const facts = await images.build(order, work);
-  const settled = settleImage(facts, settings, { name: "", base, dockerfile: source.dockerfile });
+  const settled = settleImage(facts, settings, { name: "", base, otherBases, dockerfile: source.dockerfile });
   const { entry, image } = await withExtensions(images, settled, work);
   return { code: { ...code, treeBytes: facts.bytes, image }, entry };
 }
@@ -78,9 +92,10 @@ function annotations(
 /** As it is when the build begins; pulled before it, so that what is remembered is what was built on. */
 async function findBase(
   images: ImageBuildParts["images"],
-  name: string | undefined,
+  named: string | undefined,
   work: ImageWork,
 ): Promise<BaseImage | undefined> {
+  const name = parseImageReference(named ?? "");
   if (name === undefined) return undefined;
   try {
     const facts = await images.find(name, work);

@@ -1,6 +1,15 @@
 import type { Clock } from "../core/clock.ts";
 import { isPlatformError } from "../core/errors.ts";
-import type { CodeRef, Entry, FunctionRecord, ImageRef, Version } from "../core/function.ts";
+import {
+  type BaseImage,
+  basesOf,
+  type CodeRef,
+  type Entry,
+  type FunctionRecord,
+  type ImageRef,
+  isPinned,
+  type Version,
+} from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Log } from "../core/log.ts";
 import type { CodeDepot } from "./depot.ts";
@@ -90,13 +99,9 @@ export class ImageRefresh {
       for await (const { name, latest, membership } of this.#records()) {
         work.signal.throwIfAborted();
         const { image } = latest.code;
-        if (image && membership && order.mayUse(name)) {
-          const reason = `it belongs to project ${membership.project}: deploy that again`;
-          yield { function: name, outcome: "left", reason };
-          continue;
-        }
+        const project = membership?.project;
         if (image && order.mayUse(name))
-          yield await this.#refreshOne({ name, latest, image, order, pulled }, work);
+          yield await this.#refreshOne({ name, latest, image, order, pulled, project }, work);
       }
     } finally {
       done.resolve();
@@ -114,24 +119,44 @@ export class ImageRefresh {
 
   async #refreshOne(found: Found, work: ImageWork): Promise<Refreshed> {
     const { name, latest, image, order } = found;
-    const { base } = image;
-    if (!base) return { function: name, outcome: "left", reason: reasonWithoutBase(image) };
-    if (base.name.includes("@"))
-      return { function: name, outcome: "left", reason: `its base ${base.name} is pinned by digest` };
+    const bases = basesOf(image);
+    const moving = bases.filter((each) => !isPinned(each));
+    if (moving.length === 0) return { function: name, outcome: "left", reason: reasonToLeave(image, bases) };
+    const names = moving.map((each) => each.name).join(", ");
     try {
-      const note = await this.#pull(base.name, found.pulled, work);
-      const now = await this.#parts.images.look(base.name, work);
-      if (!now || now.id === base.id || (await this.#isPublished(latest, now.id)))
-        return { function: name, outcome: "current", base: base.name, ...(note !== undefined && { note }) };
-      work.output(`${name}: ${base.name} is newer than what version it runs was built on; building again`);
-      const version = await this.#renew(found, work);
-      return { function: name, outcome: "renewed", base: base.name, version, isLive: order.isLive };
+      const { newer, notes } = await this.#findNewer(moving, found.pulled, work);
+      const note = notes.join("; ");
+      if (newer.size === 0 || (await this.#isPublished(latest, newer)))
+        return { function: name, outcome: "current", base: names, ...(note !== "" && { note }) };
+      const base = [...newer.keys()].join(", ");
+      if (found.project !== undefined)
+        return { function: name, outcome: "left", reason: reasonOfProject(base, found.project) };
+      work.output(`${name}: ${base} is newer than what it was built on; building again`);
+      const version = await this.#renew(found, base, work);
+      return { function: name, outcome: "renewed", base, version, isLive: order.isLive };
     } catch (error) {
       work.signal.throwIfAborted();
       if (isPlatformError(error, "EngineUnavailable")) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      return { function: name, outcome: "failed", base: base.name, reason };
+      return { function: name, outcome: "failed", base: names, reason };
     }
+  }
+
+  /** By name, the id of each base that is another by now; and why registries could not be asked. */
+  async #findNewer(
+    bases: readonly BaseImage[],
+    pulled: Found["pulled"],
+    work: ImageWork,
+  ): Promise<{ readonly newer: ReadonlyMap<string, string>; readonly notes: readonly string[] }> {
+    const newer = new Map<string, string>();
+    const notes: string[] = [];
+    for (const { name, id } of bases) {
+      const note = await this.#pull(name, pulled, work);
+      if (note !== undefined) notes.push(note);
+      const now = await this.#parts.images.look(name, work);
+      if (now && now.id !== id) newer.set(name, now.id);
+    }
+    return { newer, notes };
   }
 
   /** Each base once in a round. Gives why it could not be pulled: it may be of this host's making, or the network away. */
@@ -149,19 +174,20 @@ export class ImageRefresh {
   }
 
   /** Built in an earlier round that did not make it live. */
-  async #isPublished({ functionName, code }: Version, baseId: string): Promise<boolean> {
+  async #isPublished({ functionName, code }: Version, newer: ReadonlyMap<string, string>): Promise<boolean> {
     const { nextVersion } = await this.#parts.functions.get(functionName);
     const after = Math.max(0, nextVersion - 1 - VERSIONS_LOOKED_AT);
     const recent = await this.#parts.functions.listVersions(functionName, {
       after,
       limit: VERSIONS_LOOKED_AT,
     });
-    return recent.some(
-      (version) => version.code.treeId === code.treeId && version.code.image?.base?.id === baseId,
-    );
+    return recent.some(({ code: { treeId, image } }) => {
+      const ids = new Map(image && basesOf(image).map(({ name, id }) => [name, id]));
+      return treeId === code.treeId && [...newer].every(([name, id]) => ids.get(name) === id);
+    });
   }
 
-  async #renew({ name, latest, image, order }: Found, work: ImageWork): Promise<number> {
+  async #renew({ name, latest, image, order }: Found, base: string, work: ImageWork): Promise<number> {
     const { code, config } = latest;
     const { nextVersion } = await this.#parts.functions.get(name);
     const treeDir = await this.#parts.depot.openTree(code.treeId);
@@ -177,7 +203,7 @@ export class ImageRefresh {
       function: name,
       version,
       isLive,
-      base: image.base?.name,
+      base,
     });
     return version;
   }
@@ -188,14 +214,22 @@ interface Found {
   readonly latest: Version;
   readonly image: ImageRef;
   readonly order: RefreshOrder;
+  /** That it belongs to. */
+  readonly project: string | undefined;
   /** Bases of this round, with why they could not be pulled. */
   readonly pulled: Map<string, string | undefined>;
 }
 
-function reasonWithoutBase({ source }: ImageRef): string {
-  return source === ""
-    ? "its Dockerfile names no base that could be newer (scratch, or a name that an argument decides)"
-    : `it was not built here but taken as ${source}: deploy it again for a newer one`;
+function reasonToLeave({ source }: ImageRef, bases: readonly BaseImage[]): string {
+  if (source !== "") return `it was not built here but taken as ${source}: deploy it again for a newer one`;
+  if (bases.length === 0) return "its Dockerfile builds on nothing that could be newer (scratch)";
+  const names = bases.map(({ name }) => name).join(", ");
+  return `it stays on ${names}, pinned by digest in its Dockerfile: write another digest there and deploy`;
+}
+
+/** What a project has goes live as one, with its next release. */
+function reasonOfProject(base: string, project: string): string {
+  return `${base} is newer than what it was built on; it goes live with project ${project} only: run lambda deploy --rebuild in the project's folder`;
 }
 
 /**

@@ -39,6 +39,8 @@ export interface ImageBuildOrder {
   readonly dockerfile: string;
   /** Of the image, besides its own; put on when it is built, so that they spoil no cached layer. */
   readonly labels: Readonly<Record<string, string>>;
+  /** What of its Dockerfile takes BuildKit, in words; undefined if any builder will do. */
+  readonly beyondClassic: string | undefined;
 }
 
 /** With the extensions that run beside a handler; other programs have none. */
@@ -92,7 +94,7 @@ export function imageCode(facts: ImageFacts, image: ImageRef): CodeRef {
 export function settleImage(
   facts: ImageFacts,
   settings: ImageSettings,
-  source: { readonly name: string } & Pick<ImageRef, "base" | "dockerfile">,
+  source: { readonly name: string } & Pick<ImageRef, "base" | "otherBases" | "dockerfile">,
 ): { readonly entry: Entry; readonly image: ImageRef } {
   checkArchitecture(facts);
   const overrides = overridesOf(settings);
@@ -115,6 +117,7 @@ export function settleImage(
     port: facts.ports[0],
     ...(source.dockerfile !== undefined && { dockerfile: source.dockerfile }),
     ...(source.base && { base: source.base }),
+    ...(source.otherBases && source.otherBases.length > 0 && { otherBases: source.otherBases }),
     ...(facts.createdAt > 0 && { createdAt: facts.createdAt }),
     ...(overrides && { overrides }),
   };

@@ -170,6 +170,8 @@ export interface ImageRef {
   readonly extensions?: readonly string[] | undefined;
   /** The image it was built on, if it was built here. */
   readonly base?: BaseImage | undefined;
+  /** Other images that it was built with: its build copied from them. */
+  readonly otherBases?: readonly BaseImage[] | undefined;
   /** When it was made (ms since epoch), if it says so. */
   readonly createdAt?: number | undefined;
   /** What was said in place of the image's own (AWS's ImageConfig). */
@@ -183,6 +185,19 @@ export interface BaseImage {
   readonly id: string;
   /** Of its manifest in the registry it came from: `sha256:` and 64 hex digits; undefined if it came from none. */
   readonly digest?: string | undefined;
+}
+
+/** All that an image was built of; empty for one that was not built here, or of nothing. */
+export function basesOf({
+  base,
+  otherBases = [],
+}: Pick<ImageRef, "base" | "otherBases">): readonly BaseImage[] {
+  return base ? [base, ...otherBases] : otherBases;
+}
+
+/** Whether its Dockerfile names it by digest, so that no newer one is wanted. */
+export function isPinned({ name }: BaseImage): boolean {
+  return name.includes("@");
 }
 
 export interface ImageOverrides {

@@ -96,6 +96,65 @@ export function describeImageUpkeep(getEngine: () => TestEngine): void {
       assert.equal(await call("listed"), '{"handler":"app.handler","event":{}}');
     });
 
+    it("know bases behind arguments and stages, and leave those that are pinned", async () => {
+      const sourceOf = async (name: string, dockerfile: string) => {
+        const dir = join(folder, name);
+        await mkdir(dir);
+        await writeFile(join(dir, "Dockerfile"), dockerfile);
+        return dir;
+      };
+      const multi = await sourceOf(
+        "multi",
+        'ARG TAG=1\nARG FROM=test/aws:$TAG\nFROM test/web:1 AS made\nRUN echo made > /made\nFROM ${FROM}\nCOPY --from=made /made /made\nCMD ["a.b"]\n',
+      );
+      await done("deploy", multi, "--name", "multi");
+      const [image] = JSON.parse(await done("images", "multi", "--json")).images;
+      assert.deepEqual(
+        [image.base.name, image.otherBases.map(({ name }: { name: string }) => name)],
+        ["test/aws:1", ["test/web:1"]],
+      );
+      assert.match(await done("images", "refresh", "multi"), /test\/aws:1, test\/web:1 is current/);
+      const patched = await sourceOf("web", "FROM test/web:1\nENV PATCHED=1\n");
+      await getEngine().docker("build", "-q", "-t", "test/web:1", patched);
+      assert.match(await done("images", "multi"), /test\/aws:1, test\/web:1 \(newer there\)/);
+      assert.match(
+        await done("images", "refresh", "multi"),
+        /^multi: version 2 is built on the newer test\/web:1;/m,
+      );
+      assert.match(await done("images", "refresh", "multi"), /is current/);
+
+      const bare = await sourceOf(
+        "bare",
+        'FROM test/box:1 AS b\nFROM scratch\nCOPY --from=b /bin /bin\nCMD ["/bin/cat"]\n',
+      );
+      await done("deploy", bare, "--name", "bare");
+      assert.match(await done("images", "bare"), /^bare .* test\/box:1 /m);
+      for (const name of ["multi", "bare"]) await done("delete", name, "--yes");
+    });
+
+    it("say of a project's function how it gets a newer base", async () => {
+      const dir = join(folder, "shop");
+      await mkdir(join(dir, "cart"), { recursive: true });
+      await writeFile(join(dir, "lambda.yaml"), "project: shop\nfunctions:\n  cart:\n    path: cart\n");
+      await writeFile(join(dir, "cart/Dockerfile"), 'FROM test/aws:1\nCMD ["cart.handler"]\n');
+      await done("deploy", dir);
+      assert.match(await done("images", "refresh", "cart"), /^cart: test\/aws:1 is current/);
+      await patchBase("shop");
+      const listed = await daemon.lambda("images", "cart");
+      assert.match(
+        listed.stderr,
+        /newer bases for cart: run lambda deploy --rebuild in the folder of project shop/,
+      );
+      assert.match(
+        await done("images", "refresh", "cart"),
+        /^cart: left as it is: .* lambda deploy --rebuild/,
+      );
+      await done("deploy", dir, "--rebuild");
+      assert.match(await done("images", "refresh", "cart"), /^cart: test\/aws:1 is current/);
+      assert.equal(await call("cart"), '{"handler":"cart.handler","event":{}}');
+      await done("projects", "delete", "shop", "--yes");
+    });
+
     it("leave alone what was not built here", async () => {
       await done("deploy", "--image", "test/box:1", "--name", "taken");
       assert.match(

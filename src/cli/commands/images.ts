@@ -32,14 +32,30 @@ export async function listImages({ output, client }: Command, name: string | und
           image.createdAt === undefined ? "" : formatAge(image.createdAt, now),
           formatBytes(image.bytes),
           `${image.id.slice(0, DIGEST_SHOWN)}${image.isHere === false ? " (gone)" : ""}`,
-          image.base === undefined ? `(taken as ${image.source})` : baseText(image.base),
+          basesText(image),
           (image.base?.digest ?? image.base?.id ?? "").slice(0, DIGEST_SHOWN),
           usersOf(image).join(", "),
         ]),
       ),
     );
   }
+  for (const [project, functions] of outdatedByProject(images))
+    output.note(
+      `newer bases for ${functions.join(", ")}: run lambda deploy --rebuild in the folder of project ${project}`,
+      "yellow",
+    );
   if (problem !== undefined) output.note(problem, "yellow");
+}
+
+/** What goes live only by a release of its project, with live versions that could be on newer bases. */
+function outdatedByProject(images: readonly ImageView[]): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const { project, isLive, base, otherBases, function: name } of images) {
+    const isOutdated = [base, ...otherBases].some((each) => each?.state === "outdated");
+    if (project !== undefined && isLive && isOutdated)
+      found.set(project, [...(found.get(project) ?? []), name]);
+  }
+  return found;
 }
 
 export interface RefreshOptions {
@@ -125,14 +141,16 @@ interface ImageView {
   /** Undefined if the engine could not be asked. */
   readonly isHere: boolean | undefined;
   readonly containers: number;
-  readonly base:
-    | {
-        readonly name: string;
-        readonly id: string;
-        readonly digest: string | undefined;
-        readonly state: string;
-      }
-    | undefined;
+  readonly base: BaseView | undefined;
+  readonly otherBases: readonly BaseView[];
+  readonly project: string | undefined;
+}
+
+interface BaseView {
+  readonly name: string;
+  readonly id: string;
+  readonly digest: string | undefined;
+  readonly state: string;
 }
 
 function readImage(value: unknown): ImageView {
@@ -149,16 +167,30 @@ function readImage(value: unknown): ImageView {
     createdAt: fields.optionalNumber("createdAt"),
     isHere: fields.value("isHere") === undefined ? undefined : fields.truth("isHere"),
     containers: fields.optionalNumber("containers") ?? 0,
-    base: base && {
-      name: base.text("name"),
-      id: base.text("id"),
-      digest: base.optionalText("digest"),
-      state: base.text("state"),
-    },
+    base: base && readBase(base),
+    otherBases: fields.list("otherBases").map((each) => readBase(new Fields("base", each))),
+    project: fields.optionalText("project"),
   };
 }
 
-function baseText({ name, state }: NonNullable<ImageView["base"]>): string {
+function readBase(base: Fields): BaseView {
+  return {
+    name: base.text("name"),
+    id: base.text("id"),
+    digest: base.optionalText("digest"),
+    state: base.text("state"),
+  };
+}
+
+function basesText({ base, otherBases, source }: ImageView): string {
+  if (source !== undefined) return `(taken as ${source})`;
+  const all = [base, ...otherBases].flatMap((each) => (each ? [baseText(each)] : []));
+  return all.length === 0 ? "(scratch)" : all.join(", ");
+}
+
+/** A digest has a column of its own. */
+function baseText({ name, state }: BaseView): string {
+  if (state === "pinned") return `${name.split("@")[0]} (pinned)`;
   return state === "outdated" ? `${name} (newer there)` : name;
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { list } from "tar";
-import { baseImageOf, openBuildContext } from "./dockerfile.ts";
+import { openBuildContext } from "./dockerfile.ts";
 import { parseDockerIgnore } from "./dockerignore.ts";
 
 describe("parseDockerIgnore", () => {
@@ -35,19 +35,6 @@ describe("parseDockerIgnore", () => {
         [],
       );
     });
-  }
-});
-
-describe("baseImageOf", () => {
-  for (const [dockerfile, base] of [
-    ["FROM a/b:1", "a/b:1"],
-    ["# FROM x\nARG Y=1\nfrom --platform=linux/amd64 a AS build\nRUN x\nFROM b", "b"],
-    ["FROM golang:1 AS build\nFROM build", "golang:1"],
-    ["FROM scratch", undefined],
-    ["ARG B\nFROM $B", undefined],
-    ["RUN x", undefined],
-  ] as const) {
-    it(`finds ${base} in ${JSON.stringify(dockerfile)}`, () => assert.equal(baseImageOf(dockerfile), base));
   }
 });
 

@@ -56,19 +56,3 @@ async function collect(dir: string, path: string, files: string[]): Promise<void
     else if (entry.isFile()) files.push(inner);
   }
 }
-
-/**
- * The image that the last stage of a Dockerfile is built on; undefined for `scratch`, for another stage of the same
- * file that leads there, and for names that arguments decide.
- */
-export function baseImageOf(dockerfile: string): string | undefined {
-  const stages = new Map<string, string>();
-  let last: string | undefined;
-  for (const line of dockerfile.replace(/\\\r?\n/g, " ").split(/\r?\n/)) {
-    const [, image, name] = /^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$/i.exec(line) ?? [];
-    if (image === undefined) continue;
-    last = stages.get(image.toLowerCase()) ?? image;
-    if (name !== undefined) stages.set(name.toLowerCase(), last);
-  }
-  return last === undefined || last === "scratch" || last.includes("$") ? undefined : last;
-}

@@ -1,6 +1,12 @@
 /** `/v1/images`: what the versions of functions run where their code is an image, and what that was built on. */
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
-import type { BaseImage, FunctionRecord, Version } from "../../../core/function.ts";
+import {
+  type BaseImage,
+  basesOf,
+  type FunctionRecord,
+  isPinned,
+  type Version,
+} from "../../../core/function.ts";
 import { explainError } from "../../error-response.ts";
 import type { ControlImages, ControlParts } from "../parts.ts";
 import { type ControlRequest, jsonReply, type Reply } from "../route.ts";
@@ -19,7 +25,7 @@ export async function listImages(parts: ControlParts, request: ControlRequest): 
   }
   const state = await engineState(
     parts,
-    found.map(({ version }) => version.code.image?.base),
+    found.flatMap(({ version: { code } }) => (code.image ? basesOf(code.image) : [])),
   );
   return jsonReply(200, {
     images: found.map(({ record, version }) => imageShape(record, version, state)),
@@ -97,16 +103,13 @@ interface EngineState {
   readonly problem: string | undefined;
 }
 
-async function engineState(
-  parts: ControlParts,
-  bases: readonly (BaseImage | undefined)[],
-): Promise<EngineState> {
+async function engineState(parts: ControlParts, bases: readonly BaseImage[]): Promise<EngineState> {
   const signal = AbortSignal.timeout(ENGINE_MS_MAX);
   const ids = new Map<string, string>();
   try {
     const { engine } = imagesOf(parts);
     const here = await engine.inventory({ signal });
-    for (const name of new Set(bases.flatMap((base) => base?.name ?? []))) {
+    for (const name of new Set(bases.map(({ name }) => name))) {
       const facts = await engine.look(name, { signal });
       if (facts) ids.set(name, facts.id);
     }
@@ -134,6 +137,8 @@ function imageShape(record: FunctionRecord, version: Version, state: EngineState
     id: image?.id,
     source: image?.source || undefined,
     base: image?.base && { ...image.base, state: baseState(image.base, state) },
+    otherBases: (image?.otherBases ?? []).map((base) => ({ ...base, state: baseState(base, state) })),
+    project: record.membership?.project,
     bytes: version.code.treeBytes,
     createdAt: image?.createdAt,
     publishedAt: version.modifiedAt,
@@ -144,7 +149,9 @@ function imageShape(record: FunctionRecord, version: Version, state: EngineState
 }
 
 /** Against what the engine has by that name; the registry is asked by a refresh only. */
-function baseState({ name, id }: BaseImage, { bases }: EngineState): "current" | "outdated" | "unknown" {
+function baseState(base: BaseImage, { bases }: EngineState): "current" | "outdated" | "pinned" | "unknown" {
+  if (isPinned(base)) return "pinned";
+  const { name, id } = base;
   const now = bases.get(name);
   if (now === undefined) return "unknown";
   return now === id ? "current" : "outdated";
