@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { chown, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestUser } from "./other-engines.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -22,18 +23,26 @@ export interface Daemon extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-/** A daemon with its own data folder, against the engine of that socket. */
+/** A daemon with its own data folder, against the engine of that socket; run by `user`, if there is one. */
 export async function startDaemon(
   socketPath: string,
   keep?: string,
   flags: readonly string[] = [],
+  user?: TestUser,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<Daemon> {
   const dir = keep ?? (await mkdtemp(join(tmpdir(), "lambdad-docker-")));
-  const child = spawn(
-    join(ROOT, "bin/lambdad"),
-    ["--data", dir, "--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0", ...flags],
-    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, DOCKER_HOST: `unix://${socketPath}` } },
-  );
+  if (user) await chown(dir, user.uid, user.uid);
+  const become = user ? [...user.become, `DOCKER_HOST=unix://${socketPath}`] : [];
+  const [program = "", ...args] = [
+    ...become,
+    join(user?.repository ?? ROOT, "bin/lambdad"),
+    ...["--data", dir, "--gateway", "127.0.0.1:0", "--control", "127.0.0.1:0", ...flags],
+  ];
+  const child = spawn(program, args, {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, DOCKER_HOST: `unix://${socketPath}`, ...environment },
+  });
   const exited = once(child, "exit");
   const ready = await new Promise<string>((resolve, reject) => {
     let said = "";
@@ -44,13 +53,13 @@ export async function startDaemon(
     void exited.then(() => reject(new Error(`lambdad ended: ${said}`)));
   });
   const [, gateway = "", control = ""] = /gateway=(\S+) control=(\S+)/.exec(ready) ?? [];
-  const environment = {
+  const clientEnvironment = {
     ...process.env,
     LAMBDA_SERVER: control,
     LAMBDA_KEY: (await readFile(join(dir, "admin.key"), "utf8")).trim(),
   };
   const startLambda = (...args: readonly string[]) =>
-    spawn(join(ROOT, "bin/lambda"), [...args], { stdio: ["ignore", "pipe", "pipe"], env: environment });
+    spawn(join(ROOT, "bin/lambda"), [...args], { stdio: ["ignore", "pipe", "pipe"], env: clientEnvironment });
   return {
     gateway,
     control,

@@ -3,22 +3,32 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log.ts";
 import { openDockerDriver } from "../../src/sandbox/docker/driver.ts";
-import { describeDriver } from "../../src/sandbox/driver.contract.ts";
+import { type DriverUnderTest, describeDriver } from "../../src/sandbox/driver.contract.ts";
 import type { Driver, SandboxImage } from "../../src/sandbox/driver.ts";
 import { addProgram, busyboxRoot, type TestEngine } from "./engine.ts";
 
 let instances = 0;
 
 /** The promises of every driver, kept by containers. `getEngine` is called once tests run. */
-export function describeDockerDriver(getEngine: () => TestEngine): void {
+export function describeDockerDriver(
+  getEngine: () => TestEngine,
+  other: {
+    readonly name?: string;
+    /** In place of the suite's folder, which other users may not enter. */
+    readonly runDir?: () => string;
+    readonly exceptions?: DriverUnderTest["exceptions"];
+  } = {},
+): void {
   let image: SandboxImage | undefined;
-  describeDriver("docker", {
+  describeDriver(other.name ?? "docker", {
     open: async (runDir) => {
       image ??= await importTestImage(getEngine());
       instances += 1;
-      return withImage(openTestDriver(getEngine(), runDir, `contract-${process.pid}-${instances}`), image);
+      const name = `contract-${process.pid}-${instances}`;
+      return withImage(openTestDriver(getEngine(), other.runDir?.() ?? runDir, name), image);
     },
     exceptions: {
+      ...other.exceptions,
       "exact environment": "the engine adds HOSTNAME, and HOME where it is not set",
       "memory trace": "a container's control group is gone with it",
       "signals from inside":

@@ -50,8 +50,7 @@ export async function startEngine(options: { readonly diskMib?: number } = {}): 
   }
   const socketPath = join(folder, "docker.sock");
   let child = await launch(folder, socketPath);
-  const docker = async (...args: readonly string[]) =>
-    (await run("docker", ["-H", `unix://${socketPath}`, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout;
+  const docker = dockerAt(socketPath);
   const engine: TestEngine = {
     socketPath,
     folder,
@@ -94,6 +93,12 @@ export async function startEngine(options: { readonly diskMib?: number } = {}): 
   return engine;
 }
 
+/** Docker's own command against the engine of that socket. */
+export function dockerAt(socketPath: string): TestEngine["docker"] {
+  return async (...args) =>
+    (await run("docker", ["-H", `unix://${socketPath}`, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout;
+}
+
 async function launch(folder: string, socketPath: string) {
   const said: string[] = [];
   const child = spawn(
@@ -131,7 +136,7 @@ async function launch(folder: string, socketPath: string) {
   return child;
 }
 
-function answers(socketPath: string): Promise<boolean> {
+export function answers(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const asked = request({ socketPath, path: "/_ping", agent: false }, (answer) => {
       answer.resume();
@@ -154,7 +159,7 @@ async function stopContainerd(folder: string): Promise<void> {
     await rm(join(folder, "exec/containerd", name), { force: true });
 }
 
-async function unmountBelow(folder: string): Promise<void> {
+export async function unmountBelow(folder: string): Promise<void> {
   for (const point of mountsBelow(folder).reverse())
     await run("umount", ["-l", point]).catch(() => undefined);
 }

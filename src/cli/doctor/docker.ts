@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { request } from "node:http";
+import { join } from "node:path";
 import { isCode, messageOf } from "../settings.ts";
 import { type Check, runProbe } from "./check.ts";
 
@@ -15,9 +17,14 @@ export async function checkDocker(parts: {
 }): Promise<Check> {
   const name = "Docker";
   try {
-    const answer = await ask(parts.socketPath, parts.signal);
-    const version = /"Version":"([^"]+)"/.exec(answer)?.[1] ?? "of an unknown version";
-    return { name, status: "ok", found: `${version}, usable by this user (not needed)`, remedy: undefined };
+    const answer = await ask(parts.socketPath, "/version", parts.signal);
+    const version = answer.includes('"Podman Engine"')
+      ? `Podman ${/"Podman Engine","Version":"([^"]+)"/.exec(answer)?.[1] ?? "of an unknown version"}`
+      : (/"Version":"([^"]+)"/.exec(answer)?.[1] ?? "of an unknown version");
+    const limits = unlimited(await ask(parts.socketPath, "/info", parts.signal).catch(() => ""));
+    const found = `${version}, usable by this user (not needed)`;
+    if (limits === undefined) return { name, status: "ok", found, remedy: undefined };
+    return { name, status: "weak", found: `${found}; ${limits}`, remedy: ROOTLESS_REMEDY };
   } catch (error) {
     if (isCode(error, "EACCES")) {
       return {
@@ -40,18 +47,38 @@ export async function checkDocker(parts: {
   }
 }
 
-/** The path of the engine's socket; Docker's own variable may name another. */
-export function dockerSocket(env: NodeJS.ProcessEnv): string {
-  const host = env.DOCKER_HOST ?? "";
-  return host.startsWith("unix://") ? host.slice("unix://".length) : "/var/run/docker.sock";
+const ROOTLESS_REMEDY =
+  "boot with control groups of version 2 and delegate them to the engine's user (systemd: Delegate=cpu cpuset io memory pids), or use an engine that runs as root";
+
+/** Of a rootless engine without groups of its own, which says so in two ways. */
+function unlimited(info: string): string | undefined {
+  const isRootless = info.includes('"name=rootless"') || info.includes('"Rootless":true');
+  const hasNone = info.includes('"CgroupDriver":"none"') || info.includes('"CgroupVersion":"1"');
+  return isRootless && hasNone
+    ? "rootless, so containers have no limit of memory, CPU time or processes"
+    : undefined;
 }
 
-function ask(socketPath: string, signal: AbortSignal): Promise<string> {
+/** The path of the engine's socket: Docker's own variable, else the first of the usual places where one is. */
+export function dockerSocket(env: NodeJS.ProcessEnv): string {
+  const host = env.DOCKER_HOST ?? "";
+  if (host.startsWith("unix://")) return host.slice("unix://".length);
+  const own = env.XDG_RUNTIME_DIR;
+  const usual = [
+    "/var/run/docker.sock",
+    ...(own ? [join(own, "docker.sock")] : []),
+    "/run/podman/podman.sock",
+    ...(own ? [join(own, "podman/podman.sock")] : []),
+  ];
+  return usual.find((path) => existsSync(path)) ?? "/var/run/docker.sock";
+}
+
+function ask(socketPath: string, path: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const asked = request(
       {
         socketPath,
-        path: "/version",
+        path,
         agent: false,
         signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS_MAX)]),
       },

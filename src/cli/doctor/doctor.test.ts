@@ -131,6 +131,23 @@ describe("Docker, by doctor", () => {
   });
 });
 
+describe("Podman and rootless engines, by doctor", () => {
+  it("are named, with what they cannot limit", async () => {
+    const answer: RequestListener = ({ url }, response) =>
+      response.end(
+        url === "/version"
+          ? '{"Components":[{"Name":"Podman Engine","Version":"4.3.1"}],"Version":"4.3.1"}'
+          : '{"CgroupVersion":"1","Rootless":true}',
+      );
+    const socketPath = join(dir, "podman.sock");
+    await using _engine = await listen(answer, socketPath);
+    const check = await checkDocker({ env: { PATH: dir }, socketPath, signal });
+    assert.equal(check.status, "weak");
+    assert.match(check.found, /^Podman 4\.3\.1, usable .* no limit of memory, CPU time or processes$/);
+    assert.match(check.remedy ?? "", /Delegate=/);
+  });
+});
+
 describe("isolation, by doctor", () => {
   const statuses = (checks: readonly Check[]) =>
     Object.fromEntries(checks.map(({ name, status }) => [name, status]));

@@ -1,6 +1,7 @@
 import { PlatformError } from "../../core/errors.ts";
 import { OPEN_FILES_MAX } from "../../core/limits.ts";
 import type { SandboxImage, SandboxLaunch, SandboxSpec } from "../driver.ts";
+import type { EngineTraits } from "./engine-traits.ts";
 import { LABEL } from "./labels.ts";
 
 /** Where a container is attached; undefined has nothing but a loopback. */
@@ -17,6 +18,7 @@ export interface ContainerPlan {
   /** On this host, and as the program sees it. */
   readonly socketDir: { readonly host: string; readonly inside: string };
   readonly attachment: Attachment | undefined;
+  readonly traits: EngineTraits;
   /** What it runs as where the image names nobody. */
   readonly uid: number;
   /** Of this host, since an engine refuses more. */
@@ -35,7 +37,7 @@ const CPUS_MIN = 0.01;
  * @throws PlatformError `SandboxStartFailed` for text with a NUL, which would be cut there.
  */
 export function containerBody(plan: ContainerPlan): Readonly<Record<string, unknown>> {
-  const { spec, image, launch, attachment } = plan;
+  const { spec, image, launch, attachment, traits } = plan;
   const environment = Object.entries(launch.environment).map(([name, value]) => `${name}=${value}`);
   refuseNul([...launch.command, ...environment, launch.workingDir]);
   const memory = spec.memoryMib * MIB;
@@ -58,21 +60,24 @@ export function containerBody(plan: ContainerPlan): Readonly<Record<string, unkn
     HostConfig: {
       NetworkMode: attachment?.network ?? "none",
       ReadonlyRootfs: true,
-      Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,size=${spec.tmpMib}m,mode=1777${ownerOf(user)}` },
+      Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,size=${spec.tmpMib}m,mode=1777${ownerOf(user, traits)}` },
       Mounts: [{ Type: "bind", Source: plan.socketDir.host, Target: plan.socketDir.inside, ReadOnly: true }],
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges:true"],
       Privileged: false,
       IpcMode: "private",
-      Memory: memory,
-      // The same as memory: no swap.
-      MemorySwap: memory,
-      NanoCpus: Math.round(Math.min(Math.max(spec.cpus, CPUS_MIN), plan.cpusMax) * NANO),
-      PidsLimit: spec.pidsMax,
+      // Swap is the same as memory, which is none. What an engine cannot limit it refuses to be told.
+      ...(traits.limits.memory && { Memory: memory, MemorySwap: memory }),
+      ...(traits.limits.cpu && {
+        NanoCpus: Math.round(Math.min(Math.max(spec.cpus, CPUS_MIN), plan.cpusMax) * NANO),
+      }),
+      ...(traits.limits.pids && { PidsLimit: spec.pidsMax }),
       OomScoreAdj: 500,
       Ulimits: [
-        { Name: "nofile", Soft: OPEN_FILES_MAX, Hard: OPEN_FILES_MAX },
-        { Name: "core", Soft: 0, Hard: 0 },
+        limitOf("nofile", OPEN_FILES_MAX),
+        limitOf("core", 0),
+        // Counted for its user, who is this container's alone unless the image names another.
+        ...(traits.limits.pids || image.user !== "" ? [] : [limitOf("nproc", spec.pidsMax)]),
       ],
       // Output is read as it comes; the engine need not keep it as well.
       LogConfig: { Type: "none" },
@@ -87,9 +92,15 @@ export function containerBody(plan: ContainerPlan): Readonly<Record<string, unkn
 }
 
 /** An image's own folder /tmp decides about the mode, and may let nobody but root write; so the user owns it. */
-function ownerOf(user: string): string {
+function ownerOf(user: string, { isPodman }: EngineTraits): string {
+  // Podman gives it to whomever the container runs as.
+  if (isPodman) return ",U";
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? [];
   return uid === undefined ? "" : `,uid=${uid},gid=${gid ?? uid}`;
+}
+
+function limitOf(name: string, most: number) {
+  return { Name: name, Soft: most, Hard: most };
 }
 
 function refuseNul(texts: readonly string[]): void {

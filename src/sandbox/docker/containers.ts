@@ -7,7 +7,8 @@ const REMOVE_MS_MAX = 15_000;
 export async function removeContainer(engine: Engine, name: string): Promise<void> {
   try {
     await engine.json("DELETE", `/containers/${name}`, {
-      query: { force: "1", v: "1" },
+      // Podman would first ask it to end, and wait.
+      query: { force: "1", v: "1", timeout: "0" },
       withinMs: REMOVE_MS_MAX,
     });
   } catch (error) {

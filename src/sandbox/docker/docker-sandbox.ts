@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
-import { connect as connectTo } from "node:net";
 import { type Duplex, Readable, type Writable } from "node:stream";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import type { SandboxId } from "../../core/ids.ts";
 import type { SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxPlaces } from "../driver.ts";
+import type { BridgeSide } from "./bridge-side.ts";
 import type { ContainerStreams } from "./container-streams.ts";
 import { type Engine, objectOf } from "./engine.ts";
 
@@ -16,8 +16,9 @@ export interface DockerSandboxParts {
   readonly socketDir: string;
   readonly streams: ContainerStreams;
   readonly hasInput: boolean;
-  /** Where its port is reached from this host; undefined without a network. */
+  /** Where its ports are reached, from that side; undefined without a network. */
   readonly address: string | undefined;
+  readonly side: BridgeSide;
   /** File with the most memory used so far, in bytes. */
   readonly memoryPeakFile: Promise<string | undefined>;
   /** The engine's answer to `wait`; rejects when the engine went away. */
@@ -31,7 +32,6 @@ const SAMPLE_MS = 1_000;
 const FIRST_SAMPLE_MS = 300;
 /** What a program wrote last comes through another connection than its exit. */
 const LAST_OUTPUT_MS = 300;
-const CONNECT_MS_MAX = 1_000;
 const SIGNAL_BASE = 128;
 
 const GONE: SandboxExit = { exitCode: null, signal: "SIGKILL", outOfMemory: false };
@@ -71,27 +71,12 @@ export class DockerSandbox implements Sandbox {
     return this.#peakMib;
   }
 
-  async connect(): Promise<Duplex> {
-    const { port } = this.places;
-    const host = this.#parts.address;
-    if (port === undefined || host === undefined)
+  async connect(port = this.places.port): Promise<Duplex> {
+    const { address, side } = this.#parts;
+    if (port === undefined || address === undefined)
       throw new Error(`sandbox ${this.id} was started without a port`);
     if (this.#hasEnded || this.#removal !== undefined) throw new Error(`sandbox ${this.id} has exited`);
-    const socket = connectTo({ host, port, noDelay: true });
-    await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => {
-        socket.destroy(new Error(`no connection to ${host}:${port} within ${CONNECT_MS_MAX} ms`));
-      }, CONNECT_MS_MAX);
-      socket.once("connect", () => {
-        clearTimeout(late);
-        resolve();
-      });
-      socket.once("error", (error) => {
-        clearTimeout(late);
-        reject(error);
-      });
-    });
-    return socket;
+    return await side.connect({ address, port });
   }
 
   terminate(): void {

@@ -41,6 +41,8 @@ const WATCH_MS_MAX = 10_000;
 /** Where sockets appear inside. */
 const SOCKET_DIR = "/run/lambdad";
 const FIRST_UID = 1_200_000;
+/** A rootless engine's containers have the users that its own was lent, 65,536 of them as a rule. */
+const FIRST_UID_ROOTLESS = 20_000;
 const PORT_DEFAULT = 8080;
 
 /**
@@ -136,7 +138,7 @@ export class DockerDriver implements Driver {
   async #start(spec: SandboxSpec, image: SandboxImage, signal: AbortSignal): Promise<DockerSandbox> {
     const host = await this.#host.open();
     signal.throwIfAborted();
-    const { engine, listener } = host;
+    const { engine, listener, traits } = host;
     // One that hangs is found out before anything is asked of it that may take its time.
     await engine.json("GET", "/_ping", { withinMs: PING_MS_MAX });
     signal.throwIfAborted();
@@ -176,7 +178,8 @@ export class DockerDriver implements Driver {
         instanceName: this.#parts.instanceName,
         socketDir: { host: socketDir, inside: SOCKET_DIR },
         attachment: network && claimed && { network: network.name, address: claimed.address },
-        uid: FIRST_UID + (claimed?.index ?? 0),
+        traits,
+        uid: (traits.isRootless ? FIRST_UID_ROOTLESS : FIRST_UID) + (claimed?.index ?? 0),
         cpusMax: availableParallelism(),
       });
       const made = objectOf(
@@ -206,7 +209,10 @@ export class DockerDriver implements Driver {
         streams,
         hasInput: spec.hasInput,
         address: claimed?.address,
-        memoryPeakFile: findMemoryPeakFile(engine, containerId),
+        side: listener.side,
+        memoryPeakFile: traits.limits.memory
+          ? findMemoryPeakFile(engine, containerId)
+          : Promise.resolve(undefined),
         waited,
         remove,
       });
@@ -251,6 +257,7 @@ export class DockerDriver implements Driver {
       const leftovers = (Array.isArray(found) ? found : []).map(objectOf).filter(({ Names, Created }) => {
         const [name = ""] = Array.isArray(Names) ? Names.map(String) : [];
         if (name.includes(PROBE) && Date.now() - Number(Created) * 1_000 < PROBE_MS_MAX) return false;
+        if (this.#host.keeps(name.replace(/^\//, ""))) return false;
         const id = name.replace(`/lambdad-${instanceName}-`, "");
         return !this.#sandboxes.has(id) && !this.#starting.has(id);
       });

@@ -1,7 +1,13 @@
+import { networkInterfaces } from "node:os";
 import { PlatformError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import { Engine, type EngineVersion, objectOf, textsOf } from "./engine.ts";
+import { type BridgeSide, HERE } from "./bridge-side.ts";
+import { Engine } from "./engine.ts";
+import { type EngineTraits, findTraits } from "./engine-traits.ts";
+import { findNamespace } from "./find-namespace.ts";
 import { type Firewall, openFirewall } from "./firewall.ts";
+import { areRunning, holdNetworks, type NetworkHolders } from "./holder.ts";
+import { enterNamespace } from "./namespace-side.ts";
 import { type ContainerNetwork, openNetwork, removeNetwork } from "./network.ts";
 import { RUNTIME_API_PORT, RuntimeApiListener } from "./runtime-api-listener.ts";
 
@@ -9,8 +15,20 @@ import { RUNTIME_API_PORT, RuntimeApiListener } from "./runtime-api-listener.ts"
 export interface OpenedHost {
   readonly engine: Engine;
   readonly listener: RuntimeApiListener;
-  readonly networks: { readonly public: ContainerNetwork; readonly inner: ContainerNetwork };
+  readonly networks: Networks;
+  readonly traits: EngineTraits;
   readonly gaps: readonly string[];
+}
+
+interface Networks {
+  readonly public: ContainerNetwork;
+  readonly inner: ContainerNetwork;
+}
+
+/** What was opened, with what has to be closed. */
+interface Opened extends OpenedHost {
+  readonly firewall: Firewall;
+  readonly holders: NetworkHolders | undefined;
 }
 
 export interface EngineHostParts {
@@ -21,12 +39,6 @@ export interface EngineHostParts {
   readonly opened: (engine: Engine) => Promise<void>;
 }
 
-/** runc before these lets a container out (CVE-2025-31133 and its kin). */
-const RUNC_MIN: readonly (readonly [number, number, number])[] = [
-  [1, 2, 8],
-  [1, 3, 3],
-];
-
 /**
  * The engine with its networks, its listener and its rules. All of it is found or made when it is first needed, and anew
  * after `forget`: an engine that comes back may be another version, with networks that have to be made again.
@@ -34,7 +46,9 @@ const RUNC_MIN: readonly (readonly [number, number, number])[] = [
 export class EngineHost implements AsyncDisposable {
   readonly #parts: EngineHostParts;
   #opening: Promise<OpenedHost> | undefined;
-  #opened: (OpenedHost & { readonly firewall: Firewall }) | undefined;
+  #opened: Opened | undefined;
+  readonly #gapsSaid = new Set<string>();
+  #isSideLost = false;
   #isClosed = false;
 
   constructor(parts: EngineHostParts) {
@@ -64,82 +78,110 @@ export class EngineHost implements AsyncDisposable {
     this.#opening = undefined;
   }
 
+  /** Whether a container of that name belongs to the networks, and to no function. */
+  keeps(containerName: string): boolean {
+    return this.#opened?.holders?.names.includes(containerName) ?? false;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     await this.#opening?.catch(() => undefined);
     const opened = this.#opened;
     if (!opened) return;
-    await opened.listener[Symbol.asyncDispose]();
+    const { engine, networks, listener, holders } = opened;
+    await listener[Symbol.asyncDispose]();
     await opened.firewall[Symbol.asyncDispose]();
-    for (const network of [opened.networks.public, opened.networks.inner]) {
+    try {
+      await holders?.remove();
+      for (const network of [networks.public, networks.inner]) await removeNetwork(engine, network);
+    } catch (error) {
       // An engine that is gone takes its networks along, or keeps them for our successor.
-      await removeNetwork(opened.engine, network).catch((error: unknown) =>
-        this.#parts.log.warn("a network could not be removed", { name: network.name, error }),
-      );
+      this.#parts.log.warn("the networks of containers could not be removed", { error });
     }
-    opened.engine[Symbol.dispose]();
+    await listener.side[Symbol.asyncDispose]();
+    engine[Symbol.dispose]();
   }
 
   async #open(): Promise<OpenedHost> {
+    const { instanceName, log } = this.#parts;
     const engine = new Engine(this.#parts.findSocket());
     const version = await engine.negotiate();
-    const { instanceName } = this.#parts;
+    const traits = await findTraits(engine, version);
+    const holdersBefore = this.#opened?.holders;
+    const isHeld = holdersBefore !== undefined && (await areRunning(engine, holdersBefore));
     await this.#parts.opened(engine);
-    const networks = {
+    const found: Networks = {
       public: await openNetwork(engine, instanceName, "public"),
       inner: await openNetwork(engine, instanceName, "inner"),
     };
+    const all = [found.public, found.inner];
+    const canLimitMemory = traits.limits.memory;
+    const holders = isHeld
+      ? holdersBefore
+      : traits.isPodman
+        ? await holdNetworks(engine, { instanceName, networks: all, canLimitMemory })
+        : undefined;
     const before = this.#opened;
-    const isSame =
-      before !== undefined &&
-      before.networks.public.gateway === networks.public.gateway &&
-      before.networks.inner.gateway === networks.inner.gateway;
-    const listener = isSame ? before.listener : await this.#listen(networks);
-    const all = [networks.public, networks.inner];
-    const firewall = await openFirewall(all, RUNTIME_API_PORT);
-    const gaps = [...(await findGaps(engine, version)), ...(firewall.gap ? [firewall.gap] : [])];
-    for (const gap of gaps) this.#parts.log.warn("isolation gap", { gap });
-    const opened = { engine, listener, networks: isSame ? before.networks : networks, gaps, firewall };
+    const isSame = before !== undefined && holders === before.holders && areEqual(before.networks, found);
+    const listener = isSame && !this.#isSideLost ? before.listener : await this.#listen(found);
+    const firewall = await openFirewall({
+      networks: all,
+      runtimeApiPort: RUNTIME_API_PORT,
+      side: listener.side,
+      isPodman: traits.isPodman,
+    });
+    const gaps = [...traits.gaps, ...(firewall.gap ? [firewall.gap] : [])];
+    for (const gap of gaps) {
+      // An engine that comes back lacks what it lacked before.
+      if (!this.#gapsSaid.has(gap)) log.warn("isolation gap", { gap });
+      this.#gapsSaid.add(gap);
+    }
+    const networks = isSame ? before.networks : found;
+    const opened = { engine, listener, networks, traits, gaps, firewall, holders };
     this.#opened = opened;
+    this.#watch(opened, holders === holdersBefore ? undefined : holders);
     return opened;
   }
 
-  async #listen(networks: OpenedHost["networks"]): Promise<RuntimeApiListener> {
-    await this.#opened?.listener[Symbol.asyncDispose]();
-    const listener = new RuntimeApiListener();
+  /** What is lost behind our back is made anew by the next start. */
+  #watch(opened: Opened, holders: NetworkHolders | undefined): void {
+    const lose = (what: string) => {
+      if (this.#isClosed || this.#opened !== opened) return;
+      this.#parts.log.warn("the way to containers is lost, and is made anew", { what });
+      this.forget();
+    };
+    void holders?.lost.then(() => lose("a container that keeps a network up is gone"));
+    void opened.listener.side.lost.then(() => {
+      if (this.#opened?.listener === opened.listener) this.#isSideLost = true;
+      lose("the helper in the engine's network is gone");
+    });
+  }
+
+  async #listen(networks: Networks): Promise<RuntimeApiListener> {
+    const before = this.#opened?.listener;
+    await before?.[Symbol.asyncDispose]();
+    await before?.side[Symbol.asyncDispose]();
+    const listener = new RuntimeApiListener(await findSide(networks.public));
     try {
       await listener.listen(networks.public.gateway);
       await listener.listen(networks.inner.gateway);
+      this.#isSideLost = false;
       return listener;
     } catch (error) {
       await listener[Symbol.asyncDispose]();
+      await listener.side[Symbol.asyncDispose]();
       throw error;
     }
   }
 }
 
-/** What the engine says that it does not do on this host. */
-async function findGaps(engine: Engine, version: EngineVersion): Promise<string[]> {
-  const facts = objectOf(await engine.json("GET", "/info"));
-  const gaps: string[] = [];
-  if (!textsOf(facts.SecurityOptions).some((option) => option.startsWith("name=seccomp")))
-    gaps.push("containers run without a system call filter: use an engine built with seccomp");
-  for (const [name, what] of [
-    ["MemoryLimit", "memory"],
-    ["CpuCfsQuota", "CPU"],
-    ["PidsLimit", "process"],
-  ] as const) {
-    if (facts[name] === false)
-      gaps.push(`containers have no ${what} limit: this host's control groups lack it`);
-  }
-  if (version.runc !== undefined && isOlderRunc(version.runc))
-    gaps.push(`runc ${version.runc} has known holes (CVE-2025-31133): update it to 1.2.8, 1.3.3 or later`);
-  return gaps;
+function areEqual(one: Networks, other: Networks): boolean {
+  return one.public.gateway === other.public.gateway && one.inner.gateway === other.inner.gateway;
 }
 
-function isOlderRunc(text: string): boolean {
-  const [major = 0, minor = 0, patch = 0] = (/^\d+(\.\d+)*/.exec(text)?.[0] ?? "").split(".").map(Number);
-  if (major !== 1) return major < 1;
-  const least = RUNC_MIN.find(([, itsMinor]) => itsMinor === minor);
-  return least ? patch < least[2] : minor < 2;
+/** This host's own side unless the bridge is not on it and in another network of it. */
+async function findSide({ bridge }: ContainerNetwork): Promise<BridgeSide> {
+  if (Object.hasOwn(networkInterfaces(), bridge)) return HERE;
+  const found = await findNamespace(bridge);
+  return found ? await enterNamespace(found) : HERE;
 }

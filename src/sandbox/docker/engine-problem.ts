@@ -36,15 +36,26 @@ function sentence(socketPath: string, error: unknown): string {
       return `there is no container engine at ${socketPath}: install one (apt install docker.io), start it, or set DOCKER_HOST`;
     case "EACCES":
     case "EPERM":
-      return `no permission to use the container engine at ${socketPath}: add lambdad's user to the group docker and start lambdad anew`;
+      return `no permission to use the container engine at ${socketPath}: ${permissionRemedy(socketPath)}`;
     case "ECONNREFUSED":
-      return `the container engine at ${socketPath} is stopped: start it with systemctl start docker`;
+      return `the container engine at ${socketPath} is stopped: start it with ${startCommand(socketPath)}`;
     case "ECONNRESET":
     case "EPIPE":
-      return `the container engine at ${socketPath} went away in the middle: start it again with systemctl start docker`;
+      return `the container engine at ${socketPath} went away in the middle: start it again with ${startCommand(socketPath)}`;
     default:
       return `the container engine at ${socketPath} cannot be used: ${error instanceof Error ? error.message : String(error)}`;
   }
+}
+
+function startCommand(socketPath: string): string {
+  const unit = socketPath.includes("podman") ? "podman.socket" : "docker";
+  return socketPath.startsWith("/run/user/") ? `systemctl --user start ${unit}` : `systemctl start ${unit}`;
+}
+
+function permissionRemedy(socketPath: string): string {
+  return socketPath.includes("podman")
+    ? "run lambdad as the user whose engine it is (for one of your own: systemctl --user enable --now podman.socket)"
+    : "add lambdad's user to the group docker and start lambdad anew";
 }
 
 function codeOf(error: unknown): unknown {

@@ -9,6 +9,7 @@
  * Every request has a time limit, since an engine that hangs accepts connections all the same.
  * https://docs.docker.com/reference/api/engine/
  */
+import assert from "node:assert/strict";
 import {
   Agent,
   type ClientRequest,
@@ -47,12 +48,15 @@ export interface EngineVersion {
   /** Go's names: `amd64`, `arm64`. */
   readonly architecture: string;
   readonly runc: string | undefined;
+  /** Podman behind its Docker-compatible socket. */
+  readonly isPodman: boolean;
 }
 
 export class Engine implements Disposable {
   readonly socketPath: string;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS_MAX, scheduling: "lifo" });
   #prefix = "";
+  #version: EngineVersion | undefined;
 
   constructor(socketPath: string) {
     this.socketPath = socketPath;
@@ -74,12 +78,20 @@ export class Engine implements Disposable {
     }
     this.#prefix = `/v1.${chosen}`;
     const components = Array.isArray(said.Components) ? said.Components.map(objectOf) : [];
-    return {
+    this.#version = {
       engine: String(said.Version ?? "unknown"),
       apiVersion: `1.${chosen}`,
       architecture: String(said.Arch ?? ""),
-      runc: components.filter(({ Name }) => Name === "runc").map(({ Version }) => String(Version))[0],
+      runc: runcOf(components),
+      isPodman: components.some(({ Name }) => Name === "Podman Engine"),
     };
+    return this.#version;
+  }
+
+  /** What it said when a version was agreed on. */
+  get version(): EngineVersion {
+    assert.ok(this.#version, "an engine is negotiated with before it is used");
+    return this.#version;
   }
 
   /**
@@ -180,6 +192,15 @@ export class Engine implements Disposable {
     if (signal?.aborted) return signal.reason;
     return error instanceof PlatformError ? error : engineProblem(this.socketPath, error);
   }
+}
+
+/** Docker has it as a component, Podman as the text that it prints. */
+function runcOf(components: readonly Readonly<Record<string, unknown>>[]): string | undefined {
+  for (const { Name, Version } of components) {
+    if (Name === "runc") return String(Version);
+    if (Name === "OCI Runtime (runc)") return /^runc version (\S+)/.exec(String(Version))?.[1];
+  }
+  return undefined;
 }
 
 function headersOf({ body, headers }: EngineCall): OutgoingHttpHeaders {

@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
+import { networkInterfaces } from "node:os";
 import { promisify } from "node:util";
+import type { BridgeSide } from "./bridge-side.ts";
 import type { ContainerNetwork } from "./network.ts";
 
 /**
@@ -26,20 +28,28 @@ const KEPT_FROM = [
 ] as const;
 const COMMAND_MS_MAX = 10_000;
 
-export async function openFirewall(
-  networks: readonly ContainerNetwork[],
-  runtimeApiPort: number,
-): Promise<Firewall> {
+export async function openFirewall(made: {
+  readonly networks: readonly ContainerNetwork[];
+  readonly runtimeApiPort: number;
+  readonly side: BridgeSide;
+  /** Podman has no chain for the rules of others, and answers questions for names at the gateway. */
+  readonly isPodman: boolean;
+}): Promise<Firewall> {
+  const { networks, side } = made;
   const chains = chainNames(networks);
+  const tables = new Tables(side);
   try {
-    await restore(rules(networks, chains, runtimeApiPort));
-    await jump("INPUT", chains.input);
-    await jump((await exists("DOCKER-USER")) ? "DOCKER-USER" : "FORWARD", chains.forward);
+    // From a rootless engine's network this host is reached by its own address, which may be a public one.
+    const others = side.isHere ? [] : ownAddresses();
+    await tables.restore(rules(made, chains, others));
+    await tables.jump("INPUT", chains.input);
+    const hasOwn = !made.isPodman && (await tables.exists("DOCKER-USER"));
+    await tables.jump(hasOwn ? "DOCKER-USER" : "FORWARD", chains.forward);
   } catch (error) {
-    await remove(chains);
-    return { gap: gapOf(error), [Symbol.asyncDispose]: async () => undefined };
+    await tables.remove(chains);
+    return { gap: gapOf(error, side), [Symbol.asyncDispose]: async () => undefined };
   }
-  return { gap: undefined, [Symbol.asyncDispose]: () => remove(chains) };
+  return { gap: undefined, [Symbol.asyncDispose]: () => tables.remove(chains) };
 }
 
 interface Chains {
@@ -54,71 +64,101 @@ function chainNames([network]: readonly ContainerNetwork[]): Chains {
 }
 
 /** For `iptables-restore --noflush`: one step, and chains that are named begin empty. */
-function rules(networks: readonly ContainerNetwork[], chains: Chains, port: number): string {
+function rules(
+  made: {
+    readonly networks: readonly ContainerNetwork[];
+    readonly runtimeApiPort: number;
+    readonly isPodman: boolean;
+  },
+  chains: Chains,
+  others: readonly string[],
+): string {
   const lines = ["*filter", `:${chains.input} - [0:0]`, `:${chains.forward} - [0:0]`];
-  for (const { bridge, gateway } of networks) {
+  const own = (bridge: string, gateway: string, protocol: string, port: number) =>
+    `-A ${chains.input} -i ${bridge} -d ${gateway} -p ${protocol} --dport ${port} -j ACCEPT`;
+  for (const { bridge, gateway } of made.networks) {
     lines.push(
       `-A ${chains.input} -i ${bridge} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
-      `-A ${chains.input} -i ${bridge} -d ${gateway} -p tcp --dport ${port} -j ACCEPT`,
+      own(bridge, gateway, "tcp", made.runtimeApiPort),
+      ...(made.isPodman ? [own(bridge, gateway, "udp", 53), own(bridge, gateway, "tcp", 53)] : []),
       `-A ${chains.input} -i ${bridge} -j REJECT`,
       `-A ${chains.forward} -i ${bridge} -p udp --dport 53 -j RETURN`,
       `-A ${chains.forward} -i ${bridge} -p tcp --dport 53 -j RETURN`,
-      ...KEPT_FROM.map((range) => `-A ${chains.forward} -i ${bridge} -d ${range} -j REJECT`),
+      ...[...KEPT_FROM, ...others].map((range) => `-A ${chains.forward} -i ${bridge} -d ${range} -j REJECT`),
     );
   }
   return [...lines, "COMMIT", ""].join("\n");
 }
 
-async function jump(from: string, to: string): Promise<void> {
-  try {
-    await iptables("-C", from, "-j", to);
-  } catch {
-    await iptables("-I", from, "1", "-j", to);
+/** iptables, on the side where the bridges are. */
+class Tables {
+  readonly #side: BridgeSide;
+
+  constructor(side: BridgeSide) {
+    this.#side = side;
+  }
+
+  async jump(from: string, to: string): Promise<void> {
+    try {
+      await this.#run("-C", from, "-j", to);
+    } catch {
+      await this.#run("-I", from, "1", "-j", to);
+    }
+  }
+
+  async exists(chain: string): Promise<boolean> {
+    try {
+      await this.#run("-n", "-L", chain);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async remove(chains: Chains): Promise<void> {
+    for (const args of [
+      ["-D", "INPUT", "-j", chains.input],
+      ["-D", "DOCKER-USER", "-j", chains.forward],
+      ["-D", "FORWARD", "-j", chains.forward],
+      ["-F", chains.input],
+      ["-X", chains.input],
+      ["-F", chains.forward],
+      ["-X", chains.forward],
+    ]) {
+      // What is not there need not go.
+      await this.#run(...args).catch(() => undefined);
+    }
+  }
+
+  async restore(text: string): Promise<void> {
+    const running = this.#start("iptables-restore", ["--noflush", "-w", "5"]);
+    running.child.stdin?.on("error", () => undefined);
+    running.child.stdin?.end(text);
+    await running;
+  }
+
+  async #run(...args: readonly string[]): Promise<void> {
+    await this.#start("iptables", ["-w", "5", ...args]);
+  }
+
+  #start(name: string, inner: readonly string[]) {
+    const [program, args] = this.#side.command(name, inner);
+    return promisify(execFile)(program, args, { timeout: COMMAND_MS_MAX });
   }
 }
 
-async function exists(chain: string): Promise<boolean> {
-  try {
-    await iptables("-n", "-L", chain);
-    return true;
-  } catch {
-    return false;
-  }
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal)
+    .map(({ address }) => `${address}/32`);
 }
 
-async function remove(chains: Chains): Promise<void> {
-  for (const args of [
-    ["-D", "INPUT", "-j", chains.input],
-    ["-D", "DOCKER-USER", "-j", chains.forward],
-    ["-D", "FORWARD", "-j", chains.forward],
-    ["-F", chains.input],
-    ["-X", chains.input],
-    ["-F", chains.forward],
-    ["-X", chains.forward],
-  ]) {
-    // What is not there need not go.
-    await iptables(...args).catch(() => undefined);
-  }
-}
-
-async function iptables(...args: readonly string[]): Promise<void> {
-  await promisify(execFile)("iptables", ["-w", "5", ...args], { timeout: COMMAND_MS_MAX });
-}
-
-async function restore(text: string): Promise<void> {
-  const running = promisify(execFile)("iptables-restore", ["--noflush", "-w", "5"], {
-    timeout: COMMAND_MS_MAX,
-  });
-  running.child.stdin?.on("error", () => undefined);
-  running.child.stdin?.end(text);
-  await running;
-}
-
-function gapOf(error: unknown): string {
+function gapOf(error: unknown, side: BridgeSide): string {
   const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
   const why = isMissing
     ? "iptables is not installed (apt install iptables)"
-    : process.getuid?.() === 0
+    : process.getuid?.() === 0 || !side.isHere
       ? `iptables failed: ${String(error).split("\n")[0]}`
       : "lambdad does not run as root";
   return `containers can reach services of this host and of private networks: ${why}`;

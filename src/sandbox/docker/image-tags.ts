@@ -23,9 +23,15 @@ export async function listTags(engine: Engine, reference: string): Promise<Tag[]
   return listOf(found).flatMap(({ Id, RepoTags }) =>
     textsOf(RepoTags).map((text) => {
       const colon = text.lastIndexOf(":");
-      return { repository: text.slice(0, colon), version: text.slice(colon + 1), id: String(Id) };
+      const repository = plainRepository(text.slice(0, colon));
+      return { repository, version: text.slice(colon + 1), id: String(Id) };
     }),
   );
+}
+
+/** Podman writes out where names without a registry belong. */
+function plainRepository(name: string): string {
+  return name.replace(/^(?:docker\.io\/(?:library\/)?|localhost\/)/, "");
 }
 
 /** Removes the name, and the image with its last one. A container that is about to go may still use it: that is waited for, but not for ever; the next round gets the rest. */

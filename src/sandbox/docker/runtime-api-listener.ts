@@ -1,6 +1,7 @@
-import { createServer, type Server, type Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { PlatformError } from "../../core/errors.ts";
+import type { BridgeSide } from "./bridge-side.ts";
 
 /** The same in every container, at the gateway of its network. */
 export const RUNTIME_API_PORT = 9001;
@@ -16,16 +17,22 @@ export class RuntimeApiListener implements AsyncDisposable {
   readonly #owners = new Map<string, (socket: Duplex) => void>();
   readonly #sockets = new Set<Socket>();
   readonly #servers: Server[] = [];
+  readonly side: BridgeSide;
 
-  /** @throws PlatformError `EngineUnavailable` where the engine's networks are not this host's: rootless, or in a machine of its own. */
+  constructor(side: BridgeSide) {
+    this.side = side;
+  }
+
+  /** @throws PlatformError `EngineUnavailable` where the engine's networks are nowhere on this host. */
   async listen(address: string): Promise<void> {
-    const server = createServer((socket) => this.#admit(socket));
-    server.maxConnections = CONNECTIONS_MAX;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause) => reject(cannotListen(address, cause)));
-      server.listen({ host: address, port: RUNTIME_API_PORT }, resolve);
-    });
-    this.#servers.push(server);
+    try {
+      const server = await this.side.listen({ address, port: RUNTIME_API_PORT });
+      server.maxConnections = CONNECTIONS_MAX;
+      server.on("connection", (socket) => this.#admit(socket));
+      this.#servers.push(server);
+    } catch (cause) {
+      throw cannotListen(address, cause);
+    }
   }
 
   register(address: string, onConnection: (socket: Duplex) => void): void {
@@ -53,10 +60,11 @@ export class RuntimeApiListener implements AsyncDisposable {
   }
 }
 
-function cannotListen(address: string, cause: Error): PlatformError {
-  const message =
-    "code" in cause && cause.code === "EADDRNOTAVAIL"
-      ? `the container engine's network ${address} is not on this host (a rootless engine, or one in a virtual machine): use an engine that runs as root on this host`
-      : `cannot offer the Runtime API to containers at ${address}:${RUNTIME_API_PORT}: ${cause.message}`;
+function cannotListen(address: string, cause: unknown): PlatformError {
+  const isElsewhere = cause instanceof Error && "code" in cause && cause.code === "EADDRNOTAVAIL";
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message = isElsewhere
+    ? `the container engine's network ${address} cannot be found on this host: an engine in a virtual machine cannot be used, a rootless one by lambdad as the same user`
+    : `cannot offer the Runtime API to containers at ${address}:${RUNTIME_API_PORT}: ${why}`;
   return new PlatformError("EngineUnavailable", message, { cause });
 }
