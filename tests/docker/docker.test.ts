@@ -1,9 +1,11 @@
 /** All that needs a container engine, on one engine that is started here. */
 import { after, before, describe } from "node:test";
+import { describeBuildKit } from "./buildkit.suite.ts";
 import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
 import { describeFaults, describeFullDisk } from "./faults.suite.ts";
 import { describeImageFunctions } from "./functions.suite.ts";
+import { describeOtherEngine } from "./other-engines.suite.ts";
 import { describePacking } from "./packing.suite.ts";
 import { describeRegistry } from "./registry.suite.ts";
 import { describeImageUpkeep } from "./upkeep.suite.ts";
@@ -25,9 +27,13 @@ describe("docker", { skip: skip ?? false }, () => {
   describeImageFunctions(getEngine);
   describeImageUpkeep(getEngine);
   describePacking(getEngine);
+  describeBuildKit(getEngine);
   describeRegistry(getEngine);
   describeFaults(getEngine);
 });
+
+// One after another, and not beside the first: engines share the host's network rules.
+for (const kind of ["podman", "rootless podman", "rootless docker"] as const) await describeOtherEngine(kind);
 
 // On an engine of its own, when the other one has stopped.
 describe("docker, on a small disk", { skip: skip ?? false }, () => describeFullDisk());

@@ -5,9 +5,12 @@ import type { FunctionName } from "../../core/ids.ts";
 import { type ImageFacts, imageNamespace, imageRepository } from "../../core/image.ts";
 import type { Log } from "../../core/log.ts";
 import { TAR_END, tarEntry } from "../../core/tar-entry.ts";
+import { buildWithCommand } from "./buildkit.ts";
 import { type Engine, listOf, textsOf } from "./engine.ts";
+import type { EngineEnvironment } from "./engine-address.ts";
 import { isRefusal } from "./engine-problem.ts";
 import { withEngine } from "./engine-session.ts";
+import { findTraits } from "./engine-traits.ts";
 import { findExtensions } from "./image-extensions.ts";
 import {
   type BuildTags,
@@ -27,6 +30,7 @@ export interface DockerImagesParts {
   readonly instanceName: string;
   readonly credentials: RegistryCredentials;
   readonly building: BuildTags;
+  readonly environment: EngineEnvironment;
   readonly log: Log;
 }
 
@@ -43,6 +47,8 @@ export interface ImageBuild {
   /** Of the Dockerfile within it. */
   readonly dockerfile: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** What of it takes BuildKit, in words; undefined if any builder will do. */
+  readonly beyondClassic: string | undefined;
 }
 
 const BUILD_MS_MAX = 15 * 60_000;
@@ -142,23 +148,11 @@ export class DockerImages {
     const seen = new BuildTrace();
     try {
       return await this.#withEngine(both, async (engine) => {
-        const limits = {
-          memory: String(BUILD_MEMORY_BYTES),
-          memswap: String(BUILD_MEMORY_BYTES),
-          cpuperiod: String(CPU_PERIOD_US),
-          cpuquota: String(BUILD_CPU_QUOTA_US),
-        };
-        const answer = await engine.stream("POST", "/build", {
-          query: { dockerfile: build.dockerfile, t: tag, rm: "1", forcerm: "1", ...limits },
-          headers: { "Content-Type": "application/x-tar", ...this.#allAuth() },
-          upload: build.context,
-          withinMs: 0,
-          signal: both,
-        });
-        const problem = await readProgress(answer, (text) => {
+        const show = (text: string) => {
           seen.read(text);
           output(text);
-        });
+        };
+        const problem = await this.#runBuild(engine, tag, build, { signal: both, output: show });
         if (problem) throw new PlatformError("BuildFailed", `docker build failed: ${problem}`);
         const labels = {
           ...build.labels,
@@ -185,6 +179,37 @@ export class DockerImages {
         throw new PlatformError("BuildFailed", `docker build failed: ${error.message}`, { cause: error });
       throw error;
     }
+  }
+
+  /** Podman's builder knows all that BuildKit does by the same call. */
+  async #runBuild(
+    engine: Engine,
+    tag: string,
+    build: ImageBuild,
+    work: ImageWork,
+  ): Promise<string | undefined> {
+    const { credentials, environment } = this.#parts;
+    const { isPodman, limits } = await findTraits(engine, engine.version);
+    const { context, dockerfile, beyondClassic } = build;
+    if (beyondClassic !== undefined && !isPodman) {
+      const { socketPath } = engine;
+      const auths = credentials.asConfiguration();
+      const order = { socketPath, tag, context, dockerfile, auths, beyondClassic };
+      return await buildWithCommand(environment, order, work);
+    }
+    const memory = String(BUILD_MEMORY_BYTES);
+    const answer = await engine.stream("POST", "/build", {
+      query: {
+        ...{ dockerfile, t: tag, rm: "1", forcerm: "1" },
+        ...(limits.memory && { memory, memswap: memory }),
+        ...(limits.cpu && { cpuperiod: String(CPU_PERIOD_US), cpuquota: String(BUILD_CPU_QUOTA_US) }),
+      },
+      headers: { "Content-Type": "application/x-tar", ...this.#allAuth() },
+      upload: context,
+      withinMs: 0,
+      signal: work.signal,
+    });
+    return await readProgress(answer, work.output);
   }
 
   /** Removes the tags that a build of that image was given, and the image with them unless a version has it. */
@@ -278,8 +303,8 @@ async function putLabels(
 }
 
 /**
- * What the classic builder's lines tell of where it is: the image that it has come to (` ---> ID` behind each `Step`; behind
- * a FROM it is the base, which is not ours), and the container of the step that runs.
+ * What a builder's lines tell of where it is: the image that it has come to (` ---> ID` behind each `Step`; behind
+ * a FROM it is the base, which is not ours), and the container of the step that runs. Podman's begin with `STEP` and `-->`.
  */
 class BuildTrace {
   layer: string | undefined;
@@ -287,9 +312,9 @@ class BuildTrace {
   #isBase = false;
 
   read(text: string): void {
-    const step = /^Step \d+\/\d+ : (\w+)/.exec(text)?.[1];
+    const step = /^S(?:tep|TEP) \d+\/\d+ ?: (\w+)/.exec(text)?.[1];
     if (step !== undefined) this.#isBase = step.toUpperCase() === "FROM";
-    const made = /^ ---> ([0-9a-f]{12,64})$/.exec(text)?.[1];
+    const made = /^ ?--->? (?:Using cache )?([0-9a-f]{11,64})$/.exec(text)?.[1];
     if (made !== undefined) this.layer = this.#isBase ? undefined : made;
     const running = /^ ---> Running in ([0-9a-f]{12,64})$/.exec(text)?.[1];
     if (running !== undefined) this.container = running;

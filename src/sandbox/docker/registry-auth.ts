@@ -33,6 +33,16 @@ export class RegistryCredentials {
     return all.size === 0 ? undefined : encodeHeader(Object.fromEntries(all));
   }
 
+  /** As Docker's configuration has them; undefined where its own file says all there is. */
+  asConfiguration(): Readonly<Record<string, { readonly auth: string }>> | undefined {
+    if (this.#own?.user === undefined) return undefined;
+    const entries = [...this.#read()].map(([server, { username, password }]) => {
+      const auth = Buffer.from(`${username}:${password}`).toString("base64");
+      return [server, { auth }] as const;
+    });
+    return Object.fromEntries(entries);
+  }
+
   #read(): Map<string, Credentials> {
     const found = readAuths(this.#environment);
     const { place, user, passwordFile } = this.#own ?? {};
