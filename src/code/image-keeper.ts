@@ -62,6 +62,8 @@ export interface ImageKeeperParts {
 /** Behind the daemon's start, which is waited for. */
 const FIRST_AFTER_MS = 1_000;
 const EVERY_MS = 10 * 60_000;
+/** After what failed: an engine that was away or slow is back soon, as a rule. Twice as long each time. */
+const AGAIN_AFTER_MS = 15_000;
 /** At the end, for changes that have not reached the engine. */
 const LAST_WORK_MS_MAX = 5_000;
 const PAGE = 100;
@@ -80,6 +82,8 @@ export class ImageKeeper implements AsyncDisposable {
   #pushing: Promise<void> = Promise.resolve();
   readonly #restoring = new Map<string, Promise<boolean>>();
   #hasFound = false;
+  #isGoingToTryAgain = false;
+  #againAfterMs = AGAIN_AFTER_MS;
 
   constructor(parts: ImageKeeperParts) {
     this.#parts = parts;
@@ -118,9 +122,21 @@ export class ImageKeeper implements AsyncDisposable {
   #inTurn(what: string, work: () => Promise<void>): Promise<void> {
     this.#turn = this.#turn.then(work).catch((error: unknown) => {
       if (this.#closing.signal.aborted) return;
-      this.#parts.log.warn("images could not be kept in step; the next round does", { what, error });
+      this.#parts.log.warn("images could not be kept in step; it is tried again", { what, error });
+      void this.#tryAgain();
     });
     return this.#turn;
+  }
+
+  /** Never rejects. */
+  async #tryAgain(): Promise<void> {
+    if (this.#isGoingToTryAgain) return;
+    this.#isGoingToTryAgain = true;
+    const { signal } = this.#closing;
+    await this.#parts.clock.sleep(this.#againAfterMs, { signal }).catch(() => undefined);
+    this.#againAfterMs = Math.min(this.#againAfterMs * 2, EVERY_MS);
+    this.#isGoingToTryAgain = false;
+    if (!signal.aborted) await this.#inTurn("all", () => this.#round());
   }
 
   async #round(): Promise<void> {
@@ -138,6 +154,7 @@ export class ImageKeeper implements AsyncDisposable {
     const removed = await tags.collect(names, { signal: this.#closing.signal });
     if (removed > 0) log.info("removed images that no function needs", { count: removed });
     await this.#keepWithinDisk();
+    this.#againAfterMs = AGAIN_AFTER_MS;
   }
 
   async #dropOldVersions(record: FunctionRecord): Promise<void> {
