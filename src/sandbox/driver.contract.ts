@@ -30,6 +30,8 @@ export interface DriverUnderTest {
   /** Why the whole suite cannot run here; undefined if it can. */
   readonly skip?: string | undefined;
   readonly exceptions?: Partial<Readonly<Record<OptionalPromise, string>>>;
+  /** How long killing all that is in a sandbox may take, if not a second: an engine does it when it comes to it. */
+  readonly goneMsMax?: number;
 }
 
 const NEVER = new AbortController().signal;
@@ -38,6 +40,7 @@ const GONE_MS_MAX = 1_000;
 
 /** Every promise of driver.ts. Programs are shell scripts, in a code folder with the file `hello`. */
 export function describeDriver(name: string, subject: DriverUnderTest): void {
+  const goneMsMax = subject.goneMsMax ?? GONE_MS_MAX;
   describe(`driver ${name}`, { skip: subject.skip ?? false }, () => {
     let folder = "";
     let driver: Driver;
@@ -244,13 +247,13 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
           "setsid sleep TOKEN & (setsid sleep TOKEN &) & sleep 0.1; echo up",
         ],
       ] as const) {
-        it(`takes ${what} along within a second`, async () => {
+        it(`takes ${what} along in time`, async () => {
           const token = newToken();
           const { sandbox } = await start(script.replaceAll("TOKEN", token));
           await once(sandbox.stdout, "data");
           const startedAt = performance.now();
           await sandbox[Symbol.asyncDispose]();
-          assert.ok(performance.now() - startedAt < GONE_MS_MAX);
+          assert.ok(performance.now() - startedAt < goneMsMax);
           assert.deepEqual(await processesWith(token), []);
         });
       }
@@ -301,7 +304,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         await untilSaid(sandbox.stderr, /fork/i);
         const startedAt = performance.now();
         await sandbox[Symbol.asyncDispose]();
-        assert.ok(performance.now() - startedAt < GONE_MS_MAX);
+        assert.ok(performance.now() - startedAt < goneMsMax);
         assert.match(await stderr, /fork/i);
       });
     });

@@ -27,6 +27,7 @@ export function describeDockerDriver(
       const name = `contract-${process.pid}-${instances}`;
       return withImage(openTestDriver(getEngine(), other.runDir?.() ?? runDir, name), image);
     },
+    goneMsMax: 30_000,
     exceptions: {
       ...other.exceptions,
       "exact environment": "the engine adds HOSTNAME, and HOME where it is not set",
