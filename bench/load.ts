@@ -31,7 +31,12 @@ export interface LoadResult {
   readonly failed: number;
 }
 
-const HEAD_END = Buffer.from("\r\n\r\n");
+const NOTHING = Buffer.alloc(0);
+const READ_BYTES = 64 * 1024;
+const HEAD_END = "\r\n\r\n";
+const LENGTH = /\r\ncontent-length: *(\d+)/i;
+/** More than any head that is measured here. */
+const HEAD_BYTES_MAX = 2 * 1024;
 
 export function runLoad(load: Load): Promise<LoadResult> {
   const lines = [`Host: ${load.hostHeader}`, ...(load.headers ?? [])];
@@ -44,21 +49,38 @@ export function runLoad(load: Load): Promise<LoadResult> {
 
   const runOne = () =>
     new Promise<void>((resolve, reject) => {
-      const socket = connect({ host: "127.0.0.1", port: load.port, noDelay: true });
       let sentAt = 0;
-      let rest: Buffer = Buffer.alloc(0);
+      let rest: Buffer = NOTHING;
+      const socket = connect({
+        host: "127.0.0.1",
+        port: load.port,
+        noDelay: true,
+        // One buffer for all that comes, which costs a fraction of a stream's reading.
+        onread: {
+          buffer: new Uint8Array(READ_BYTES),
+          callback(bytes, buffer) {
+            receive(Buffer.from(buffer.buffer, 0, bytes));
+            return true;
+          },
+        },
+      });
       const send = () => {
         sentAt = performance.now();
         socket.write(request);
       };
       socket.on("connect", send);
       socket.on("error", reject);
-      socket.on("data", (chunk: Buffer) => {
-        rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-        const length = answerLength(rest);
-        if (length === undefined || rest.length < length) return;
-        if (!load.anyStatus && rest.toString("latin1", 9, 12) !== status) failed += 1;
-        rest = rest.subarray(length);
+      const receive = (chunk: Buffer) => {
+        const received = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+        const length = answerLength(received);
+        rest = NOTHING;
+        if (length === undefined || received.length < length) {
+          // The next bytes take the place of these.
+          rest = Buffer.from(received);
+          return;
+        }
+        if (!load.anyStatus && received.toString("latin1", 9, 12) !== status) failed += 1;
+        if (received.length > length) rest = Buffer.from(received.subarray(length));
         const now = performance.now();
         if (now >= countFrom && now < until) took.push(now - sentAt);
         if (now >= until) {
@@ -66,7 +88,7 @@ export function runLoad(load: Load): Promise<LoadResult> {
           resolve();
         } else if (load.pauseMs) setTimeout(send, load.pauseMs);
         else send();
-      });
+      };
     });
 
   return Promise.all(Array.from({ length: load.connections }, runOne)).then(() => {
@@ -85,10 +107,10 @@ export function runLoad(load: Load): Promise<LoadResult> {
 
 /** Bytes of the answer that `bytes` begins with; undefined while its head is not complete. */
 function answerLength(bytes: Buffer): number | undefined {
-  const headEnd = bytes.indexOf(HEAD_END);
+  const text = bytes.toString("latin1", 0, Math.min(bytes.length, HEAD_BYTES_MAX));
+  const headEnd = text.indexOf(HEAD_END);
   if (headEnd < 0) return undefined;
-  const head = bytes.toString("latin1", 0, headEnd).toLowerCase();
-  const length = /\r\ncontent-length: *(\d+)/.exec(head)?.[1];
+  const length = LENGTH.exec(text.slice(0, headEnd))?.[1];
   if (length !== undefined) return headEnd + 4 + Number(length);
   const lastChunk = bytes.indexOf("\r\n0\r\n\r\n", headEnd);
   return lastChunk < 0 ? undefined : lastChunk + 7;
