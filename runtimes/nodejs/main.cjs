@@ -7,7 +7,7 @@
 const { connect, FRAME } = require("./connection.cjs");
 const { loadHandler } = require("./handler.cjs");
 const { logError, patchConsole } = require("./log.cjs");
-const { serve } = require("./serve.cjs");
+const { offerTrace, serve } = require("./serve.cjs");
 
 /**
  * @typedef {{handler: string, taskRoot: string, runtime: string, environment: Record<string, string>,
@@ -42,6 +42,7 @@ async function specialise(connection, { label, body }, logDescriptor) {
   // Before Node 24 Lambda had callbacks; which rules hold goes by the runtime's name, not by the binary that runs.
   const hasCallbacks = Number(/^nodejs(\d+)/.exec(runtime)?.[1] ?? 24) < 24;
   Object.assign(process.env, environment);
+  offerTrace();
   // Read at the start of the process, which may have been before there was a function.
   require("node:module").Module._initPaths();
   const noRequestId = hasCallbacks ? "undefined" : "-";

@@ -212,6 +212,35 @@ describe("what a Node handler sees", () => {
     assert.equal(env._X_AMZN_TRACE_ID, undefined);
   });
 
+  it("has an environment like any other, with the trace of the call in it", async () => {
+    await using other = await startFunction({
+      files: {
+        "index.mjs": `
+          import { execFileSync } from "node:child_process";
+          const { env } = process;
+          const NAME = "_X_AMZN_TRACE_ID";
+          const child = () => execFileSync(process.execPath, ["-p", "process.env." + NAME], { encoding: "utf8" }).trim();
+          export const handler = async () => {
+            const seen = [env[NAME], NAME in env, Object.keys(env).filter((name) => name === NAME), { ...env }[NAME], child()];
+            env.MINE = 1;
+            env[NAME] = "mine";
+            const set = [env.MINE, env[NAME], child(), Object.hasOwn(env, NAME)];
+            delete env[NAME];
+            delete env.MINE;
+            return { seen, set, gone: [NAME in env, "MINE" in env, Object.keys(env).includes(NAME), child()] };
+          };`,
+      },
+    });
+    const traced = await other.result({}, { traceId: "Root=1-2-3" });
+    assert.deepEqual(traced, {
+      seen: ["Root=1-2-3", true, ["_X_AMZN_TRACE_ID"], "Root=1-2-3", "Root=1-2-3"],
+      set: ["1", "mine", "mine", true],
+      gone: [false, false, false, "undefined"],
+    });
+    const untraced = await other.result({});
+    assert.deepEqual(untraced, { ...traced, seen: [null, false, [], null, "undefined"] });
+  });
+
   it("gets an error for an event that is no JSON", async () => {
     const payload = Buffer.from("{not json");
     const error = await fn.error(0, { input: { kind: "event", payload, contentType: "application/json" } });
