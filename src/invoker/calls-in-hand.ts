@@ -87,9 +87,9 @@ export class CallsInHand implements Disposable {
   #timeOutLate(now: number, timeOut: (served: ServedCall) => void): number | undefined {
     let next: number | undefined;
     for (const served of this.#begun) {
-      const { begun, isSettled } = served;
-      if (!begun || isSettled) continue;
-      if (begun.dueAt > now) next = Math.min(begun.dueAt, next ?? begun.dueAt);
+      const { begunAs, isSettled } = served;
+      if (!begunAs || isSettled) continue;
+      if (begunAs.dueAt > now) next = Math.min(begunAs.dueAt, next ?? begunAs.dueAt);
       else timeOut(served);
     }
     return next;

@@ -3,15 +3,15 @@ import type { InvocationId, SandboxId } from "../core/ids.ts";
 import { type Call, describeExit, type InvocationOutcome } from "../core/invocation.ts";
 import type { Log } from "../core/log.ts";
 import { type Channel, type ChannelFailure, NotBegun, type ShutdownReason } from "../protocol/protocol.ts";
-import type { InvocationRecorder, LineOrigin, LogStream, Records } from "../records/records.ts";
+import type { LineOrigin, LogStream, Records } from "../records/records.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
 import { CallsInHand } from "./calls-in-hand.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
 import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
-import type { InvocationResult, Tunnel } from "./invocations.ts";
-import { turnRead } from "./loop-turn.ts";
+import type { Tunnel } from "./invocations.ts";
+import { turnRead, whenTurnRead } from "./loop-turn.ts";
 import { readLines, readTelemetry, requestIdOf } from "./output.ts";
-import { type Begun, ServedCall } from "./served-call.ts";
+import { type Begun, ServedCall, type ServedFor, type ServingInstance } from "./served-call.ts";
 
 export interface InstanceParts {
   readonly version: Version;
@@ -44,6 +44,12 @@ export class Instance implements AsyncDisposable {
     },
     recall: (invocationId) => this.#parts.channel.recall?.(invocationId),
   });
+  readonly #serving: ServingInstance = {
+    begin: (served) => void this.#begin(served),
+    ended: (served, outcome) => this.#ended(served, outcome),
+    refused: (served, error) => this.#refused(served, error),
+    turned: (served) => this.#turned(served),
+  };
   readonly #gone = Promise.withResolvers<void>();
   readonly #stopped = new AbortController();
   /** Told when the program has gone; kept here, since a promise that lives as long as the instance keeps all who wait. */
@@ -188,26 +194,16 @@ export class Instance implements AsyncDisposable {
   }
 
   /**
-   * Serves one call in a claimed slot. Resolves with the outcome as soon as it is known.
-   *
-   * @throws NotBegun if it was handed over ahead and the program never came to it.
+   * Serves one call in a claimed slot. Tells the caller its outcome as soon as it is known; `NotBegun` if it was handed over
+   * ahead and the program never came to it.
    */
-  async run(call: Call, wantsTail: boolean): Promise<InvocationResult> {
-    const served = new ServedCall(call);
-    this.#handOver(served, wantsTail);
-    let outcome: InvocationOutcome;
-    try {
-      outcome = await served.outcome;
-    } catch (error) {
-      this.#release();
-      throw error;
-    }
-    const { recorder, startedAt, spentMs, initMs } = this.#begin(served, wantsTail);
-    const durationMs = performance.now() - startedAt + spentMs;
-    this.#telemetry.done(call, outcome, durationMs);
-    const ended = this.#end(served, recorder, { outcome, durationMs, initMs });
-    if (wantsTail) await ended;
-    return { outcome, durationMs, sandboxId: this.id, initMs, logTail: wantsTail ? recorder.tail() : "" };
+  serve(call: Call, wantsTail: boolean, caller: ServedFor): void {
+    const { channel } = this.#parts;
+    const served = new ServedCall(call, wantsTail, caller, this.#serving);
+    if (!channel.aheadMax) this.#begin(served);
+    if (channel.hand) channel.hand(served.call, served, this.#stopped.signal);
+    else this.#invoke(served);
+    if (!served.begunAs) this.#calls.standsBehind(served);
   }
 
   /** Passes an upgraded connection through in a claimed slot; resolves when it is over. */
@@ -248,21 +244,21 @@ export class Instance implements AsyncDisposable {
     return this.#gone.promise;
   }
 
-  #handOver(served: ServedCall, wantsTail: boolean): void {
-    const { channel } = this.#parts;
-    const begun = () => void this.#begin(served, wantsTail);
-    if (!channel.aheadMax) begun();
-    channel.invoke(served.call, { signal: this.#stopped.signal, begun }).then(
-      (outcome) => served.settle(outcome),
-      (error) => this.#failed(served, error),
+  #invoke(served: ServedCall): void {
+    const invoked = this.#parts.channel.invoke(served.call, {
+      signal: this.#stopped.signal,
+      begun: () => served.begun(),
+    });
+    invoked.then(
+      (outcome) => served.settled(outcome),
+      (error) => served.refused(error),
     );
-    if (!served.begun) this.#calls.standsBehind(served);
   }
 
   /** The program begins with the call: from now on its time runs, and what is printed is its. */
-  #begin(served: ServedCall, wantsTail: boolean): Begun {
-    if (served.begun) return served.begun;
-    const { call } = served;
+  #begin(served: ServedCall): Begun {
+    if (served.begunAs) return served.begunAs;
+    const { call, wantsTail } = served;
     const { memoryMib } = this.version.config;
     const initMs = this.#initMs;
     const spentMs = this.#spentMs;
@@ -270,8 +266,13 @@ export class Instance implements AsyncDisposable {
     this.#initMs = undefined;
     this.#spentMs = 0;
     const { invocationId } = call;
+    const { functionName, version, liveVersion, sandboxId, systemLevel } = this.#origin;
     const recorder = this.#parts.records.begin({
-      ...this.#origin,
+      functionName,
+      version,
+      liveVersion,
+      sandboxId,
+      systemLevel,
       invocationId,
       memoryMib,
       initMs,
@@ -279,15 +280,16 @@ export class Instance implements AsyncDisposable {
     });
     this.#telemetry.started(call);
     const startedAt = performance.now();
-    served.begun = { startedAt, recorder, initMs, spentMs, dueAt: startedAt + leftMs };
-    this.#calls.begin(served, served.begun.dueAt);
-    return served.begun;
+    served.begunAs = { startedAt, recorder, initMs, spentMs, dueAt: startedAt + leftMs };
+    this.#calls.begin(served, served.begunAs.dueAt);
+    return served.begunAs;
   }
 
-  #failed(served: ServedCall, error: unknown): void {
-    if (!served.begun) {
+  #refused(served: ServedCall, error: unknown): void {
+    if (!served.begunAs) {
       this.#calls.leave(served);
-      served.refuse(new NotBegun());
+      this.#release();
+      served.caller.failed(new NotBegun());
       return;
     }
     if (this.#stopped.signal.aborted) {
@@ -299,31 +301,45 @@ export class Instance implements AsyncDisposable {
     served.crash({ errorType: "Runtime.ProtocolError", message });
   }
 
-  async #end(
+  #ended(served: ServedCall, outcome: InvocationOutcome): void {
+    const { startedAt, spentMs, initMs } = this.#begin(served);
+    const { call, wantsTail, caller } = served;
+    const durationMs = performance.now() - startedAt + spentMs;
+    this.#telemetry.done(call, outcome, durationMs);
+    const result = { outcome, durationMs, sandboxId: this.id, initMs, logTail: "" };
+    served.result = result;
+    const idle = isLast(outcome, this.#parts.channel) ? false : this.#becomesIdle(call.deadlineAt);
+    if (idle === true) {
+      this.#release();
+      // What it printed came through a pipe of its own, before its answer, but may be read after it.
+      whenTurnRead(served);
+    } else void this.#endLater(served, outcome, idle);
+    if (!wantsTail) caller.ended(result);
+  }
+
+  async #endLater(
     served: ServedCall,
-    recorder: InvocationRecorder,
-    end: {
-      readonly outcome: InvocationOutcome;
-      readonly durationMs: number;
-      readonly initMs: number | undefined;
-    },
+    outcome: InvocationOutcome,
+    idle: boolean | Promise<boolean>,
   ): Promise<void> {
-    const { outcome, durationMs } = end;
-    const { call } = served;
-    const isOver =
-      outcome.kind === "timed-out" || outcome.kind === "crashed" || !this.#parts.channel.isReusable;
-    const idle = !isOver && this.#becomesIdle(call.deadlineAt);
     const isFit: boolean = typeof idle === "boolean" ? idle : await idle;
     if (isFit) this.#release();
     else await this.#stopAfter(outcome);
-    // What it printed came through a pipe of its own, before its answer, but may be read after it.
-    await turnRead();
+    whenTurnRead(served);
+  }
+
+  #turned(served: ServedCall): void {
+    const { call, begunAs, result } = served;
+    if (!begunAs || !result) return;
+    const { recorder } = begunAs;
+    const { outcome, durationMs, initMs } = result;
     if (outcome.kind === "timed-out")
       recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
     const memoryPeakMib = this.#parts.sandbox.memoryPeakMib();
     recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
-    this.#telemetry.reported(call, { ...end, memoryPeakMib });
+    this.#telemetry.reported(call, { outcome, durationMs, initMs, memoryPeakMib });
     this.#calls.leave(served);
+    if (served.wantsTail) served.caller.ended({ ...result, logTail: recorder.tail() });
   }
 
   /** Where extensions are given time to end, the end of the call does not wait for them. */
@@ -392,9 +408,14 @@ export class Instance implements AsyncDisposable {
     const named = requestId === undefined ? undefined : this.#calls.find(requestId);
     const isOneAtATime = this.version.config.slotsPerInstance === 1 || this.#calls.count === 1;
     const active = named ?? (isOneAtATime ? this.#calls.first : undefined);
-    if (active?.begun) active.begun.recorder.line(stream, text);
+    if (active?.begunAs) active.begunAs.recorder.line(stream, text);
     else this.#parts.records.line(this.#origin, stream, text);
   }
+}
+
+/** Whether the instance is of no use behind it. */
+function isLast(outcome: InvocationOutcome, { isReusable }: Channel): boolean {
+  return outcome.kind === "timed-out" || outcome.kind === "crashed" || !isReusable;
 }
 
 /** As Lambda logs it. */

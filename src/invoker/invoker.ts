@@ -3,28 +3,26 @@ import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { Call } from "../core/invocation.ts";
 import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { formatRelease, type ReleaseRef } from "../core/release.ts";
 import { inBackground, Scope } from "../core/scope.ts";
-import { NotBegun } from "../protocol/protocol.ts";
 import type { CallMeter, CallMeters } from "../records/metrics/metrics.ts";
 import type { Functions } from "../registry/functions.ts";
 import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
-import { functionArn } from "./environment.ts";
 import type { Grants } from "./grants.ts";
 import { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";
+import { InvocationRun, type RunOwner, WAIT_MS_MIN } from "./invocation-run.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
 import { KeepAlive, type KeepAlivePolicy } from "./keep-alive.ts";
-import { type PlaceWanted, Pool } from "./pool.ts";
+import { Pool } from "./pool.ts";
 import { poolKey, poolRelease } from "./pool-key.ts";
 import { ReadySandboxes } from "./ready-sandboxes.ts";
 import { ReleasesInUse } from "./releases-in-use.ts";
 import { Semaphore } from "./semaphore.ts";
-import { type StarterParts, StartFailed, startInstance } from "./starter.ts";
+import { type StarterParts, type StartFailed, startInstance } from "./starter.ts";
 
 export interface InvokerParts extends StarterParts {
   readonly clock: Clock;
@@ -48,9 +46,6 @@ function isForked({ config }: Version): boolean {
   return config.entry.kind === "handler" && config.runtime.startsWith("python");
 }
 
-/** A call waits for an instance this long and then as long as it may run: an initialisation may take all of it. */
-const WAIT_MS_MIN = 10_000;
-
 /**
  * Admit, acquire, hand over, await, release: the path of every invocation. Nothing here touches a disk, and what is
  * measured on the way (starts, services, waiting) is all that scaling is decided by.
@@ -68,6 +63,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   readonly #cpu = new HostCpu();
   readonly #ready: ReadySandboxes;
   readonly #keepAlive: KeepAlive;
+  readonly #runs: RunOwner;
   readonly #stopping = new AbortController();
   readonly #scope = new Scope();
   /** Rejects if a background part dies. */
@@ -84,53 +80,25 @@ export class Invoker implements Invocations, AsyncDisposable {
       pools: this.#pools,
       warm: (pool) => pool.warm(this.#stopping.signal),
     });
+    this.#runs = {
+      identity: parts.identity,
+      failedStart: (target, request, failure) => this.#recordFailedStart(target, request, failure),
+      left: (target, meter) => this.#leave(target, meter),
+    };
     const keepingAlive = inBackground((signal) => this.#keepAlive.run({ signal }));
     this.failed = this.#scope.own(keepingAlive).failed;
   }
 
-  async invoke(
+  invoke(
     target: Target,
     request: InvocationRequest,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<InvocationResult> {
-    const meter = this.#enter(target);
-    try {
-      const pool = this.#poolOf(target);
-      const waitMsMax = WAIT_MS_MIN + target.version.config.timeoutMs;
-      for (let place = firstPlace(request); ; place = NEXT_PLACE) {
-        try {
-          const acquired = pool.acquire(waitMsMax, signal, place);
-          const instance = acquired instanceof Promise ? await acquired : acquired;
-          const result = await instance.run(this.#callOf(target, request, instance), request.wantsTail);
-          pool.served(result.durationMs);
-          meter?.ended(result.outcome.kind, result.durationMs, result.initMs);
-          return result;
-        } catch (error) {
-          // It stood behind a call that was slow or the instance's last, and no code has seen it.
-          if (error instanceof NotBegun) continue;
-          if (!(error instanceof StartFailed)) throw error;
-          meter?.ended(error.outcome.kind, error.afterMs, undefined);
-          return this.#recordFailedStart(target, request, error);
-        }
-      }
-    } catch (error) {
-      if (isPlatformError(error, "TooManyInvocations")) meter?.throttled();
-      throw error;
-    } finally {
-      this.#leave(target, meter);
-    }
-  }
-
-  #callOf(target: Target, request: InvocationRequest, instance: Instance): Call {
-    return {
-      invocationId: request.invocationId,
-      input: request.input,
-      functionArn: functionArn(this.#parts.identity, target.record.name, target.qualifier),
-      deadlineAt: Date.now() + instance.timeLeftMs,
-      traceId: request.traceId,
-      clientContext: request.clientContext,
-      sink: request.sink,
-    };
+    return new Promise((resolve, reject) => {
+      const meter = this.#enter(target);
+      const place = { pool: this.#poolOf(target), signal };
+      new InvocationRun(this.#runs, { target, request, meter, resolve, reject }, place).start();
+    });
   }
 
   async tunnel(target: Target, tunnel: Tunnel, { signal }: { readonly signal: AbortSignal }): Promise<void> {
@@ -390,17 +358,6 @@ export class Invoker implements Invocations, AsyncDisposable {
 }
 
 const POOLS_BEFORE_CLEANING = 1_000;
-/** A runtime that has calls ahead keeps them in its memory, which the function paid for. */
-const AHEAD_BYTES_MAX = 64 * 1024;
-/** Of a call that was taken back once. */
-const NEXT_PLACE: PlaceWanted = { isFirst: true, mayStandBehind: false };
-const SMALL_PLACE: PlaceWanted = { mayStandBehind: true };
-const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
-
-function firstPlace({ input }: InvocationRequest): PlaceWanted {
-  return input.kind === "event" && input.payload.length > AHEAD_BYTES_MAX ? LARGE_PLACE : SMALL_PLACE;
-}
-
 /** AWS's word for an instance that was there before its first call. */
 const KEPT_ENVIRONMENT = { AWS_LAMBDA_INITIALIZATION_TYPE: "provisioned-concurrency" };
 

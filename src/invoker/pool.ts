@@ -36,6 +36,8 @@ interface Waiter {
 const CORES = availableParallelism();
 /** A call that takes less is over before anybody could have done something else meanwhile. */
 const QUICK_MS_MAX = 1;
+/** A call that takes less costs as much here as in its instance. */
+const TINY_MS_MAX = 0.1;
 /** Where the mean is this much, some calls take so long that others should not stand behind them. */
 const QUICK_MEAN_MS_MAX = 10;
 /** How far to look for a place behind another call; further ones are no better. */
@@ -261,9 +263,13 @@ export class Pool {
     return usualMs !== undefined && usualMs < QUICK_MS_MAX && this.#serviceMs.ms < QUICK_MEAN_MS_MAX;
   }
 
-  /** As many as there are cores: to wake another one costs more than a quick call that it would save from waiting. */
+  /**
+   * As many as there are cores: to wake another one costs more than a quick call that it would save from waiting. Where calls
+   * are so quick that to hand them over is as much work, this process needs a core for that.
+   */
   get #hasEnoughBusy(): boolean {
-    return this.#instances.size - this.#ready.length >= CORES;
+    const isTiny = (this.#usualMs.value ?? TINY_MS_MAX) < TINY_MS_MAX;
+    return this.#instances.size - this.#ready.length >= (isTiny ? Math.max(1, CORES - 1) : CORES);
   }
 
   #hasPlaceFor(waiter: Waiter, instance: Instance): boolean {

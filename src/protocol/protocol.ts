@@ -89,6 +89,11 @@ export interface Channel extends AsyncDisposable {
    */
   invoke(call: Call, options: InvokeOptions): Promise<InvocationOutcome>;
   /**
+   * The same for channels that every warm call takes: what becomes of the call is told in the turn in which it is known, and
+   * never within `hand` itself, for promises on the way would cost a call more than its bookkeeping.
+   */
+  hand?(call: Call, keeper: CallKeeper, signal: AbortSignal): void;
+  /**
    * How many calls may be handed over before the one that is served has ended; none if left out. They are begun in order,
    * each when the one before is over, so that a quick function need not sleep between two calls.
    */
@@ -120,6 +125,15 @@ export interface InvokeOptions {
   readonly signal: AbortSignal;
   /** Where calls are taken ahead: called when this one begins, at once if nothing is before it. */
   readonly begun?: () => void;
+}
+
+/** Who is told what becomes of a call; `settled` or `refused`, once. */
+export interface CallKeeper {
+  /** It begins: at once if nothing is before it. */
+  begun(): void;
+  settled(outcome: InvocationOutcome): void;
+  /** What `invoke` would have thrown. */
+  refused(error: unknown): void;
 }
 
 /** A call was handed over ahead and taken back: no code of the function has seen it. */

@@ -250,7 +250,12 @@ function sendWhole(
   response.writeHead(status, headers);
   if (typeof body === "string" || length > ONE_WRITE_BYTES_MAX) response.end(body);
   // Text joins the head, so that both leave in one write; Latin-1 keeps every byte as it is.
-  else response.end(Buffer.from(body.buffer, body.byteOffset, length).toString("latin1"), "latin1");
+  else response.end(latin1Of(body), "latin1");
+}
+
+function latin1Of(bytes: Uint8Array): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString("latin1");
 }
 
 /** A failed function, as a response; a response that has begun is cut, which is all that HTTP leaves. */

@@ -22,7 +22,7 @@ export interface HttpEvent {
   readonly query: string;
   readonly host: string;
   readonly head: RequestHead;
-  /** Headers that we add: names in lower case and values in turn. */
+  /** Headers that we add: names in lower case and values in turn. The trace id needs no escaping in JSON. */
   readonly addedHeaders: readonly string[];
   readonly sourceIp: string;
   readonly body: Buffer | undefined;

@@ -8,8 +8,9 @@
  */
 import { isUtf8 } from "node:buffer";
 import { hostnameOf } from "../../core/host-meaning.ts";
+import { commonLogTime, isTextual } from "./event-v2.ts";
 import type { HandlerFormat, HttpAnswer, HttpEvent, SignedCaller } from "./http-event.ts";
-import { commonLogTime, decodedBody, isTextual, parseResult } from "./payload-v2.ts";
+import { decodedBody, parseResult } from "./payload-v2.ts";
 import { queryPairs } from "./query.ts";
 import {
   checkedStatus,

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { newInvocationId } from "../../core/ids.ts";
+import { eventOf, isTextual } from "./event-v2.ts";
 import type { HttpEvent } from "./http-event.ts";
-import { answerOf, eventOf, isTextual, preludeOf } from "./payload-v2.ts";
+import { answerOf, preludeOf } from "./payload-v2.ts";
 import { readRequestHead } from "./request-headers.ts";
 import { InvalidFunctionResponse } from "./response-headers.ts";
 
@@ -33,6 +34,44 @@ function parsed(rawHeaders: readonly string[], facts: Partial<HttpEvent> = {}): 
 }
 
 describe("eventOf", () => {
+  it("says the same of a request whatever its connection asked for before", () => {
+    const rawHeaders = [
+      "Host",
+      "greet.localhost:8080",
+      "Cookie",
+      "c1=1",
+      "X-Quoted",
+      '"x-amzn-trace-id":"a"',
+    ];
+    const shared = readRequestHead(rawHeaders, true);
+    const caller = { accessKey: "AK", accountId: "1", userArn: "arn", userId: "U" };
+    const trace = fc.stringMatching(/^Root=[0-9a-f-]{1,8}$/);
+    const provenance = fc.record({ trace, prefix: fc.constantFrom(undefined, "/a", "/b") });
+    const added = provenance.map(({ trace, prefix }) => {
+      const prefixed = prefix === undefined ? [] : ["x-forwarded-prefix", prefix];
+      return ["x-forwarded-for", "192.0.2.1", "x-amzn-trace-id", trace, ...prefixed];
+    });
+    const facts: fc.Arbitrary<Partial<HttpEvent>> = fc.record({
+      method: fc.constantFrom("GET", "PUT"),
+      protocol: fc.constantFrom("HTTP/1.0", "HTTP/1.1"),
+      path: fc.constantFrom("/", '/"', "/a/%20"),
+      query: fc.constantFrom("", "a=1", "a=1&a=2"),
+      host: fc.constantFrom("greet.localhost:8080", "other.localhost"),
+      apiId: fc.constantFrom("greet", "other"),
+      sourceIp: fc.constantFrom("192.0.2.1", "192.0.2.2"),
+      addedHeaders: fc.oneof(added, fc.constant([]), fc.constant(["x-forwarded-for", "192.0.2.9"])),
+      body: fc.constantFrom(undefined, Buffer.from("text"), Buffer.from([0xff])),
+      caller: fc.constantFrom(undefined, undefined, caller),
+    });
+    fc.assert(
+      fc.property(fc.array(facts, { minLength: 2, maxLength: 8 }), (requests) => {
+        for (const request of requests) {
+          assert.deepEqual(parsed([], { ...request, head: shared }), parsed(rawHeaders, request));
+        }
+      }),
+    );
+  });
+
   it("describes a request with everything in it", () => {
     const headers = ["Host", "greet.localhost:8080", "User-Agent", "agent", "Header1", "v1", "header1", "v2"];
     headers.push("Cookie", "c1=1; c2=2", "Content-Type", "application/json", "Cookie", "c3=3");

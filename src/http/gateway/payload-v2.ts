@@ -2,27 +2,11 @@
  * Payload format 2.0: how Lambda hands an HTTP request to a handler, and reads its result as a response.
  * https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
  *
- * Request: header names in lower case, repeated values joined by a comma, cookies apart; `rawPath` and
- * `rawQueryString` as received, query values decoded; what is empty is left out. The body is text if its content type
- * is (`text/*`, JSON, XML, JavaScript) and it is UTF-8, else base64: forms too, as on Lambda.
- *
  * Response: an object with `statusCode` describes the response; anything else is 200 with its JSON, but a string is
- * sent raw.
- *
- * The event is put together as text, in one pass: parsing or building objects for it would cost more than all else.
+ * sent raw. The request is in event-v2.ts.
  */
-import { isUtf8 } from "node:buffer";
-import { hostnameOf } from "../../core/host-meaning.ts";
-import type {
-  HandlerFormat,
-  HttpAnswer,
-  HttpEvent,
-  JwtFacts,
-  RoutedFacts,
-  SignedCaller,
-} from "./http-event.ts";
-import { queryPairs } from "./query.ts";
-import type { RequestHead } from "./request-headers.ts";
+import { eventOf } from "./event-v2.ts";
+import type { HandlerFormat, HttpAnswer } from "./http-event.ts";
 import {
   checkedStatus,
   InvalidFunctionResponse,
@@ -30,187 +14,6 @@ import {
   type ReplyHeaders,
   ResponseHeaders,
 } from "./response-headers.ts";
-
-/** The event as UTF-8 JSON. */
-export function eventOf(facts: HttpEvent): Buffer {
-  const { head, body, caller, routed } = facts;
-  const path = JSON.stringify(facts.path);
-  const isText = body !== undefined && isTextual(head.contentType) && isUtf8(body);
-  const texts = textsOf(head, facts.host);
-
-  const routeKey = routed ? JSON.stringify(routed.key) : '"$default"';
-  let json = `{"version":"2.0","routeKey":${routeKey},"rawPath":${path},"rawQueryString":${JSON.stringify(facts.query)}`;
-  json += texts.cookies;
-  json += `,"headers":${inBraces(texts.headers, membersJson(facts.addedHeaders))}`;
-  if (facts.query !== "") json += queryJson(facts.query);
-  const accountId = caller?.accountId ?? routed?.accountId ?? "anonymous";
-  json += `,"requestContext":{"accountId":${JSON.stringify(accountId)}`;
-  json += `,"apiId":${JSON.stringify(facts.apiId)}`;
-  if (caller) json += `,"authorizer":{"iam":${callerJson(caller)}}`;
-  else if (routed?.jwt) json += `,"authorizer":{"jwt":${jwtJson(routed.jwt)}}`;
-  json += `${texts.domain},"http":{"method":"${facts.method}","path":${path},"protocol":"${facts.protocol}"`;
-  json += `,"sourceIp":"${facts.sourceIp}","userAgent":${texts.userAgent}}`;
-  json += `,"requestId":"${facts.invocationId}","routeKey":${routeKey},"stage":"$default"`;
-  json += `,"time":"${commonLogTime(facts.receivedAt)}","timeEpoch":${facts.receivedAt}}`;
-  if (routed) json += routedJson(routed);
-  if (body !== undefined) json += isText ? `,"body":${JSON.stringify(body.toString())}` : base64Json(body);
-  json += `,"isBase64Encoded":${body !== undefined && !isText}}`;
-  return Buffer.from(json);
-}
-
-function routedJson({ parameters, stageVariables }: RoutedFacts): string {
-  let json = "";
-  if (parameters.length > 0) json += `,"pathParameters":${pairsJson(parameters)}`;
-  if (stageVariables.length > 0) json += `,"stageVariables":${pairsJson(stageVariables)}`;
-  return json;
-}
-
-/** What AWS's JWT authorizers tell, in both formats. */
-export function jwtJson({ claims, scopes }: JwtFacts): string {
-  return `{"claims":${pairsJson(claims)},"scopes":${JSON.stringify(scopes ?? null)}}`;
-}
-
-/** An object with these members, whatever they are called. */
-export function pairsJson(pairs: readonly (readonly [name: string, value: string])[]): string {
-  return `{${pairs.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`;
-}
-
-/** Whether Lambda treats that content type as text. */
-export function isTextual(contentType: string | undefined): boolean {
-  return contentType !== undefined && TEXTUAL.test(contentType);
-}
-
-const TEXTUAL =
-  /^\s*(?:text\/|application\/(?:[^;\s/]*\+)?(?:json|xml|javascript|x-javascript|ecmascript)\s*(?:;|$))/i;
-
-function base64Json(body: Buffer): string {
-  return `,"body":"${body.toString("base64")}"`;
-}
-
-function firstLabel(hostname: string): string {
-  const dot = hostname.indexOf(".");
-  return dot === -1 ? hostname : hostname.slice(0, dot);
-}
-
-function cookiesJson(cookie: string): string {
-  return JSON.stringify(
-    cookie
-      .split(";")
-      .map((pair) => pair.trim())
-      .filter((pair) => pair !== ""),
-  );
-}
-
-function callerJson(caller: SignedCaller): string {
-  const { accessKey, accountId, userArn, userId } = caller;
-  return JSON.stringify({
-    accessKey,
-    accountId,
-    callerId: userId,
-    cognitoIdentity: null,
-    principalOrgId: null,
-    userArn,
-    userId,
-  });
-}
-
-/** What an event takes from the head of a request, and its host. */
-interface HeadTexts {
-  readonly host: string;
-  /** Members without braces, each with a comma behind it. */
-  readonly headers: string;
-  /** A member with a comma before it, or nothing. */
-  readonly cookies: string;
-  /** Two members with a comma before each. */
-  readonly domain: string;
-  readonly userAgent: string;
-}
-
-/** Of heads that many requests of one connection share (`headOf`). */
-const knownTexts = new WeakMap<RequestHead, HeadTexts>();
-
-function textsOf(head: RequestHead, host: string): HeadTexts {
-  if (!head.isShared) return newTexts(head, host);
-  const known = knownTexts.get(head);
-  if (known?.host === host) return known;
-  const texts = newTexts(head, host);
-  knownTexts.set(head, texts);
-  return texts;
-}
-
-function newTexts(head: RequestHead, host: string): HeadTexts {
-  const hostname = hostnameOf(host);
-  return {
-    host,
-    headers: headersJson(head),
-    cookies: head.cookie === undefined ? "" : `,"cookies":${cookiesJson(head.cookie)}`,
-    domain: `,"domainName":${JSON.stringify(hostname)},"domainPrefix":${JSON.stringify(firstLabel(hostname))}`,
-    userAgent: JSON.stringify(head.userAgent ?? ""),
-  };
-}
-
-/** Names are tokens (the parser saw to that), so they need no escaping. */
-function headersJson({ names, raw }: RequestHead): string {
-  let json = "";
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i] ?? "";
-    if (name === "" || name === "cookie") continue;
-    if (names.indexOf(name) !== i) continue;
-    let value = raw[i * 2 + 1] ?? "";
-    for (let again = names.indexOf(name, i + 1); again !== -1; again = names.indexOf(name, again + 1)) {
-      value += `,${raw[again * 2 + 1] ?? ""}`;
-    }
-    json += `"${name}":${JSON.stringify(value)},`;
-  }
-  return json;
-}
-
-/** Of names in lower case and values in turn; without braces. Names need no escaping. */
-function membersJson(added: readonly string[]): string {
-  let json = "";
-  for (let i = 0; i < added.length; i += 2) {
-    json += `${i === 0 ? "" : ","}"${added[i]}":${JSON.stringify(added[i + 1])}`;
-  }
-  return json;
-}
-
-/** `first` has a comma behind each member. */
-function inBraces(first: string, others: string): string {
-  return others === "" ? `{${first.slice(0, -1)}}` : `{${first}${others}}`;
-}
-
-function queryJson(query: string): string {
-  const pairs = queryPairs(query);
-  if (pairs.length < 2) return parametersJson(pairs);
-  const values = new Map<string, string>();
-  for (const [name, value] of pairs) {
-    const before = values.get(name);
-    values.set(name, before === undefined ? value : `${before},${value}`);
-  }
-  return parametersJson(values);
-}
-
-function parametersJson(values: Iterable<readonly [name: string, value: string]>): string {
-  let json = "";
-  for (const [name, value] of values) json += `,${JSON.stringify(name)}:${JSON.stringify(value)}`;
-  return json === "" ? "" : `,"queryStringParameters":{${json.slice(1)}}`;
-}
-
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-let timeOfSecond = { second: -1, text: "" };
-
-/** `12/Mar/2020:19:03:58 +0000`; made once a second. */
-export function commonLogTime(at: number): string {
-  const second = Math.floor(at / 1000);
-  if (second !== timeOfSecond.second) {
-    const date = new Date(at);
-    const day = String(date.getUTCDate()).padStart(2, "0");
-    const clock = date.toISOString().slice(11, 19);
-    const text = `${day}/${MONTHS[date.getUTCMonth()]}/${date.getUTCFullYear()}:${clock} +0000`;
-    timeOfSecond = { second, text };
-  }
-  return timeOfSecond.text;
-}
 
 /**
  * What a handler's result means as a response.
@@ -220,9 +23,8 @@ export function commonLogTime(at: number): string {
 export function answerOf(payload: Uint8Array, reply: ReplyHeaders): HttpAnswer {
   const value = parseResult(payload);
   if (isRecord(value) && "statusCode" in value) return described(value, reply);
-  const headers = new ResponseHeaders(reply);
-  headers.add("content-type", "application/json");
-  return { status: 200, headers: headers.finish(), body: typeof value === "string" ? value : payload };
+  const headers = ["content-type", "application/json", ...reply.added];
+  return { status: 200, headers, body: typeof value === "string" ? value : payload };
 }
 
 /** Status and headers of a response that a streaming handler describes before its body. */
@@ -312,10 +114,14 @@ function scalar(name: string, value: unknown): string {
 /** @throws InvalidFunctionResponse if it is not JSON. */
 export function parseResult(payload: Uint8Array): unknown {
   try {
-    return JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
+    return JSON.parse(asBuffer(payload).toString());
   } catch (cause) {
     throw new InvalidFunctionResponse("the result is not JSON", { cause });
   }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

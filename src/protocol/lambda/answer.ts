@@ -1,9 +1,14 @@
-import type { Call, InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
+import type { InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { FRAME, type Frame, FrameError } from "./frames.ts";
 
 /** Lambda's answer to a response over its limit (Runtime API facts: 413, `Function.ResponseSizeTooLarge`). */
 export const RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge";
+
+/** Whose answer it is: told once, with the outcome. */
+export interface AnswerOwner {
+  settle(outcome: InvocationOutcome): void;
+}
 
 /**
  * What a runtime sends for one call, turned into its outcome:
@@ -15,7 +20,7 @@ export const RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge";
  */
 export class Answer {
   readonly sink: ResponseSink | undefined;
-  readonly #settle: (outcome: InvocationOutcome) => void;
+  readonly #owner: AnswerOwner;
   /** A stream that nobody reads while it is made; copied, since a million tiny pieces would cost more than their bytes. */
   #collected = NOTHING;
   #bytes = 0;
@@ -23,9 +28,9 @@ export class Answer {
   #state: "waiting" | "streaming" | "answered" | "over" = "waiting";
   #isSettled = false;
 
-  constructor(call: Call, settle: (outcome: InvocationOutcome) => void) {
-    this.sink = call.sink;
-    this.#settle = settle;
+  constructor(sink: ResponseSink | undefined, owner: AnswerOwner) {
+    this.sink = sink;
+    this.#owner = owner;
   }
 
   /** The outcome is known, though the runtime may still be busy with it. */
@@ -130,7 +135,7 @@ export class Answer {
     this.#collected = NOTHING;
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#settle(outcome);
+    this.#owner.settle(outcome);
   }
 }
 

@@ -86,16 +86,31 @@ const HEAD_BYTES = 9;
 /** Content types and error types; longer ones are nobody's. */
 const LABEL_BYTES_MAX = 64 * 1024;
 
+/** Length, type, call id and label length, as they come first. */
+export const FRAME_HEAD_BYTES = LENGTH_BYTES + HEAD_BYTES;
+
 /** All of a frame but its body, which may be sent behind it uncopied. */
 export function encodeFrameHead(type: number, callId: number, label: string, bodyBytes: number): Buffer {
-  const labelBytes = Buffer.byteLength(label);
-  const head = Buffer.allocUnsafe(LENGTH_BYTES + HEAD_BYTES + labelBytes);
-  head.writeUInt32BE(HEAD_BYTES + labelBytes + bodyBytes, 0);
-  head.writeUInt8(type, 4);
-  head.writeUInt32BE(callId, 5);
-  head.writeUInt32BE(labelBytes, 9);
-  head.write(label, LENGTH_BYTES + HEAD_BYTES);
+  const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES + Buffer.byteLength(label));
+  writeFrameHead(head, 0, type, callId, label, bodyBytes);
   return head;
+}
+
+/** Writes the same into `to`, which must have room, and gives where the body begins. */
+export function writeFrameHead(
+  to: Buffer,
+  at: number,
+  type: number,
+  callId: number,
+  label: string,
+  bodyBytes: number,
+): number {
+  const labelBytes = label === "" ? 0 : to.write(label, at + FRAME_HEAD_BYTES);
+  to.writeUInt32BE(HEAD_BYTES + labelBytes + bodyBytes, at);
+  to.writeUInt8(type, at + 4);
+  to.writeUInt32BE(callId, at + 5);
+  to.writeUInt32BE(labelBytes, at + 9);
+  return at + FRAME_HEAD_BYTES + labelBytes;
 }
 
 /** Takes bytes as they come and gives whole frames; keeps at most one unfinished frame of `bodyBytesMax`. */

@@ -6,6 +6,7 @@
  * then the socket is gone. The process starts generic: what makes it this function's comes in the first frame, which may be
  * much later (managed-ready.ts).
  */
+import assert from "node:assert/strict";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -17,6 +18,7 @@ import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import {
+  type CallKeeper,
   type Channel,
   type ChannelFailure,
   InitFailed,
@@ -25,16 +27,10 @@ import {
   type ProtocolAdapter,
   type TelemetrySink,
 } from "../protocol.ts";
-import { Answer, cleanErrorType } from "./answer.ts";
-import {
-  type CallHead,
-  encodeFrameHead,
-  FRAME,
-  type Frame,
-  FrameError,
-  FrameReader,
-  type Specialisation,
-} from "./frames.ts";
+import { cleanErrorType } from "./answer.ts";
+import { FrameOutbox } from "./frame-outbox.ts";
+import { type CallHead, FRAME, type Frame, FrameError, FrameReader, type Specialisation } from "./frames.ts";
+import { HandedCall, Outcomes } from "./handed-call.ts";
 import { ImportHistory } from "./import-history.ts";
 import { ManagedApi } from "./managed-api.ts";
 import { findPacker, type ManagedStart, managedLaunch, needsApi, SOCKET_NAME } from "./managed-launch.ts";
@@ -111,7 +107,9 @@ export class ManagedChannel implements Channel {
   #callId = 0;
   /** Calls handed over whose answers are not over, in the order in which they are served. */
   readonly #calls: HandedCall[] = [];
-  #unsent: Uint8Array[] = [];
+  readonly #outcomes = new Outcomes();
+  readonly #onFrame = (frame: Frame): void => this.#take(frame);
+  readonly #outbox = new FrameOutbox(() => this.#socket);
   #watched: AbortSignal | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   /** Only where something in the sandbox may ask for it, since it costs every start a listener. */
@@ -190,27 +188,43 @@ export class ManagedChannel implements Channel {
   }
 
   invoke(call: Call, { signal, begun }: InvokeOptions): Promise<InvocationOutcome> {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      if (call.input.kind !== "event") throw new Error("a handler takes events");
-      if (this.#api?.hasTakenOver) {
-        resolve(this.#api.invoke(call, signal));
-        return;
-      }
-      if (this.#state !== "serving") {
-        resolve({ kind: "crashed", ...CONNECTION_LOST, isStreamed: false });
-        return;
-      }
-      if (this.#calls.length > this.aheadMax) throw new Error("a handler serves one call at a time");
-      this.#callId = (this.#callId % 0xffffffff) + 1;
-      const handed = new HandedCall(this.#callId, call, { settle: resolve, refuse: reject, begun });
-      this.#watch(signal);
-      this.#calls.push(handed);
-      if (this.#calls[0] === handed) handed.begin();
-      this.#api?.extensions.invoke(call);
-      const { payload, contentType } = call.input;
-      this.#send(FRAME.invoke, handed.callId, headJson(call, contentType), payload);
+    return new Promise((settled, refused) => {
+      this.hand(call, { begun: () => begun?.(), settled, refused }, signal);
     });
+  }
+
+  hand(call: Call, keeper: CallKeeper, signal: AbortSignal): void {
+    if (this.#state !== "serving" || this.#api || signal.aborted || this.#calls.length > this.aheadMax) {
+      this.#handWithCare(call, keeper, signal);
+    } else this.#handOver(call, keeper, signal);
+  }
+
+  /** Where something may be in the way of the call. */
+  #handWithCare(call: Call, keeper: CallKeeper, signal: AbortSignal): void {
+    const settle = (outcome: Promise<InvocationOutcome>) =>
+      outcome.then(
+        (settled) => keeper.settled(settled),
+        (error: unknown) => keeper.refused(error),
+      );
+    if (signal.aborted) void settle(Promise.reject(signal.reason));
+    else if (this.#api?.hasTakenOver) void settle(this.#api.invoke(call, signal));
+    else if (this.#state !== "serving") {
+      void settle(Promise.resolve({ kind: "crashed", ...CONNECTION_LOST, isStreamed: false }));
+    } else if (this.#calls.length > this.aheadMax) {
+      void settle(Promise.reject(new Error("a handler serves one call at a time")));
+    } else this.#handOver(call, keeper, signal);
+  }
+
+  #handOver(call: Call, keeper: CallKeeper, signal: AbortSignal): void {
+    assert.ok(call.input.kind === "event", "a handler takes events");
+    this.#callId = (this.#callId % 0xffffffff) + 1;
+    const handed = new HandedCall(this.#callId, call, keeper, this.#outcomes);
+    this.#watch(signal);
+    this.#calls.push(handed);
+    if (this.#calls[0] === handed) keeper.begun();
+    this.#api?.extensions.invoke(call);
+    const { payload, contentType } = call.input;
+    this.#send(FRAME.invoke, handed.callId, headJson(call, contentType), payload);
   }
 
   recall(invocationId: InvocationId): void {
@@ -265,37 +279,19 @@ export class ManagedChannel implements Channel {
     );
   }
 
-  /**
-   * Frames of one turn of the event loop go out together, as one write where they are small. Requests that arrive
-   * together are each a callback of their own; a write for each would wake the runtime as often.
-   */
   #send(type: number, callId: number, label: string, body: Uint8Array): void {
-    if (this.#unsent.length === 0) setImmediate(() => this.#flush());
-    this.#unsent.push(encodeFrameHead(type, callId, label, body.length));
-    if (body.length > 0) this.#unsent.push(body);
-  }
-
-  #flush(): void {
-    const parts = this.#unsent;
-    this.#unsent = [];
-    let bytes = 0;
-    let largest = 0;
-    for (const { length } of parts) {
-      bytes += length;
-      largest = Math.max(largest, length);
-    }
-    if (largest <= COPIED_BYTES_MAX && bytes <= WRITTEN_BYTES_MAX) {
-      this.#socket?.write(Buffer.concat(parts, bytes));
-      return;
-    }
-    this.#socket?.cork();
-    for (const part of parts) this.#socket?.write(part);
-    this.#socket?.uncork();
+    this.#outbox.send(type, callId, label, body);
   }
 
   #read(chunk: Buffer): void {
+    this.#readFrames(chunk);
+    // Only now: whoever is told of an answer asks whether the runtime is through with the call, which the next frame says.
+    this.#outcomes.tell();
+  }
+
+  #readFrames(chunk: Buffer): void {
     try {
-      this.#reader.read(chunk, (frame) => this.#take(frame));
+      this.#reader.read(chunk, this.#onFrame);
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.#log.warn("a runtime broke its protocol", { reason: error.message });
@@ -333,7 +329,7 @@ export class ManagedChannel implements Channel {
     const hasRoom = answer.take(frame);
     if (answer.isOver) {
       this.#calls.shift()?.end();
-      this.#calls[0]?.begin();
+      this.#calls[0]?.keeper.begun();
     }
     // What was received before the pause took effect still comes; one wait is enough for all of it.
     if (!hasRoom && answer.sink && !this.#socket?.isPaused()) void this.#waitForSink(answer.sink);
@@ -358,55 +354,11 @@ export class ManagedChannel implements Channel {
     const [first] = this.#calls;
     if (!first) return;
     // Why the process went is told by its exit; only one that closed its connection and lives on is answered here.
-    this.#graceTimer = setTimeout(() => first.answer.fail(CONNECTION_LOST), EXIT_GRACE_MS);
+    this.#graceTimer = setTimeout(() => {
+      first.answer.fail(CONNECTION_LOST);
+      this.#outcomes.tell();
+    }, EXIT_GRACE_MS);
     this.#graceTimer.unref();
-  }
-}
-
-/** One call on its way through a runtime. */
-class HandedCall {
-  readonly callId: number;
-  readonly invocationId: InvocationId;
-  readonly answer: Answer;
-  readonly #refuse: (error: unknown) => void;
-  readonly #begun: (() => void) | undefined;
-  #over: PromiseWithResolvers<void> | undefined;
-  isRecalled = false;
-
-  constructor(
-    callId: number,
-    call: Call,
-    caller: {
-      settle(outcome: InvocationOutcome): void;
-      refuse(error: unknown): void;
-      readonly begun: (() => void) | undefined;
-    },
-  ) {
-    this.callId = callId;
-    this.invocationId = call.invocationId;
-    this.answer = new Answer(call, caller.settle);
-    this.#refuse = caller.refuse;
-    this.#begun = caller.begun;
-  }
-
-  /** There is none before it any more. */
-  begin(): void {
-    this.#begun?.();
-  }
-
-  /** The runtime has asked for the next. */
-  end(): void {
-    this.#over?.resolve();
-  }
-
-  over(): Promise<void> {
-    this.#over ??= Promise.withResolvers<void>();
-    return this.#over.promise;
-  }
-
-  refuse(error: unknown): void {
-    this.answer.abandon();
-    this.#refuse(error);
   }
 }
 
@@ -427,16 +379,23 @@ const CONNECTION_LOST = {
   message: "Runtime closed its connection",
 };
 
-/** Up to here one copy and one write cost less than two writes. */
-const COPIED_BYTES_MAX = 16 * 1024;
-/** In one piece. */
-const WRITTEN_BYTES_MAX = 256 * 1024;
-
 /** A `CallHead`, written by hand: an invocation id needs no escaping, and half of the rest is mostly left out. */
 function headJson(call: Call, contentType: string): string {
   const { invocationId, deadlineAt, functionArn, traceId, clientContext } = call;
-  let json = `{"requestId":"${invocationId}","deadlineMs":${deadlineAt},"functionArn":${JSON.stringify(functionArn)}`;
+  let json = `{"requestId":"${invocationId}","deadlineMs":${deadlineAt},"functionArn":${quotedArn(functionArn)}`;
   if (traceId !== undefined) json += `,"traceId":${JSON.stringify(traceId)}`;
   if (clientContext !== undefined) json += `,"clientContext":${JSON.stringify(clientContext)}`;
-  return `${json},"contentType":${JSON.stringify(contentType)}}`;
+  const type = contentType === JSON_TYPE ? JSON_TYPE_QUOTED : JSON.stringify(contentType);
+  return `${json},"contentType":${type}}`;
+}
+
+const JSON_TYPE = "application/json";
+const JSON_TYPE_QUOTED = JSON.stringify(JSON_TYPE);
+
+let lastArn = { text: "", quoted: '""' };
+
+/** The same one mostly comes again. */
+function quotedArn(text: string): string {
+  if (lastArn.text !== text) lastArn = { text, quoted: JSON.stringify(text) };
+  return lastArn.quoted;
 }
