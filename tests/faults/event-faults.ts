@@ -37,6 +37,8 @@ const EVENT_STATES = ["queued", "running", "done", "failed", "expired", "cancell
 export interface FaultRun {
   /** How often the daemon is killed. */
   readonly kills: number;
+  /** A host so slow that this time is over first has it killed less often, which the report says. */
+  readonly withinMs?: number;
   readonly seed: number;
   /** A fault that every daemon gets but the last; without one it is killed at a random moment. */
   readonly fault?: string;
@@ -99,7 +101,8 @@ export async function runFaults(options: FaultRun): Promise<FaultReport> {
     }
 
     let request = 0;
-    while (kills < options.kills) {
+    const noMoreAt = performance.now() + (options.withinMs ?? Number.POSITIVE_INFINITY);
+    while (kills < options.kills && performance.now() < noMoreAt) {
       try {
         daemon = await startDaemon(join(dir, "data"), options.fault);
       } catch (error) {
