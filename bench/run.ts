@@ -13,6 +13,7 @@ import type { Plot } from "./plot.ts";
 const PARTS: Readonly<Record<string, () => Promise<Found>>> = {
   warm: async () => (await import("./warm.ts")).measureWarm(),
   cold: async () => (await import("./cold.ts")).measureCold(),
+  snapshot: async () => (await import("./snapshot.ts")).measureSnapshots(),
   density: async () => (await import("./density.ts")).measureDensity(),
   neighbour: async () => (await import("./neighbour.ts")).measureNeighbour(),
   switch: async () => (await import("./switch.ts")).measureSwitch(),
