@@ -295,6 +295,7 @@ done
 
     it("run in the foreground, and are gone on Ctrl-C", async () => {
       const dir = await sourceOf("fore", { Dockerfile: 'FROM test/aws:1\nCMD ["fore.ground"]\n' });
+      assert.match(await fails("run", dir, "-p", "99999"), /^error: --port: expected a port from 1 to 65535/);
       const port = await freePort();
       const running = daemon.startLambda("run", dir, "-p", String(port));
       await new Promise<void>((resolve, reject) => {

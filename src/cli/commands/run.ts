@@ -16,6 +16,7 @@ export interface RunOptions extends DeployOptions {
 
 /** What people know from AWS's emulator. */
 const PORT_DEFAULT = 9_000;
+const PORT_MAX = 65_535;
 const NAME_LENGTH_MAX = 48;
 
 /**
@@ -28,7 +29,7 @@ export async function runFunction(
   options: RunOptions,
 ): Promise<void> {
   const { host, output } = command;
-  const port = options.port === undefined ? PORT_DEFAULT : countOption("--port", options.port);
+  const port = portOf(options.port);
   const given = options.image ?? basename(resolve(host.workingDir, folder ?? "."));
   const base = nameFromPath(given).slice(0, NAME_LENGTH_MAX);
   const name = `${base}-run-${process.pid.toString(36)}`;
@@ -52,6 +53,14 @@ export async function runFunction(
   } finally {
     await remove(command, name);
   }
+}
+
+/** Before anything is built for a port that cannot be. */
+function portOf(text: string | undefined): number {
+  if (text === undefined) return PORT_DEFAULT;
+  const port = countOption("--port", text);
+  if (port >= 1 && port <= PORT_MAX) return port;
+  throw CliError.local("Usage", `--port: expected a port from 1 to ${PORT_MAX}, got "${text}"`, undefined);
 }
 
 /** Until it is interrupted. */

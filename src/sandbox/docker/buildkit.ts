@@ -89,7 +89,8 @@ async function run(
     const [code] = await Promise.all([exited, pipeline(context, child.stdin).catch(() => undefined)]);
     lines.end();
     signal.throwIfAborted();
-    return code === 0 ? undefined : lines.last.join("\n");
+    // What it says at the end is the reason; before that, how far it came.
+    return code === 0 ? undefined : [lines.last.at(-1), ...lines.last.slice(0, -1)].join("\n");
   } finally {
     signal.removeEventListener("abort", stop);
   }
