@@ -378,6 +378,20 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
     });
 
     describe("the network", () => {
+      promise("sockets in network none", "reaches other ports that something inside listens on", async () => {
+        let other = 0;
+        const { sandbox } = await start("", {
+          network: "none",
+          hasPort: true,
+          launch: ({ port = 0, listenHost = "127.0.0.1" }) => {
+            other = port + 1;
+            return perl(PERL_SERVER, { PORT: String(other), HOST: listenHost });
+          },
+        });
+        assert.equal(await text(await untilConnected(sandbox, other)), "served\n");
+        await sandbox[Symbol.asyncDispose]();
+      });
+
       promise("network none", "none has nothing but a loopback", async () => {
         const { stdout } = await run(
           "tail -n +3 /proc/net/dev | cut -d: -f1; cat /proc/net/route | tail -n +2",
@@ -513,11 +527,11 @@ function untilSaid(stream: Readable, pattern: RegExp): Promise<void> {
   });
 }
 
-async function untilConnected(sandbox: Sandbox): Promise<Duplex> {
+async function untilConnected(sandbox: Sandbox, port?: number): Promise<Duplex> {
   const giveUpAt = performance.now() + 5_000;
   for (;;) {
     try {
-      return await sandbox.connect();
+      return await sandbox.connect(port);
     } catch (error) {
       if (performance.now() > giveUpAt) throw error;
       await sleepFor(5);
