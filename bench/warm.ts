@@ -2,19 +2,20 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { callFunction, createFunction } from "./client.ts";
+import { call, callFunction, createFunction } from "./client.ts";
 import { NODE_SOURCE, nodeFunction } from "./functions.ts";
 import type { Load, LoadResult } from "./load.ts";
 import { ceilingRow, type Found, inTurn, plainRow, type Row, ratioRow } from "./measure.ts";
 import { startNginx } from "./nginx.ts";
 import type { OpenLoad, OpenResult } from "./open-load.ts";
 import type { PlotLine } from "./plot.ts";
-import { cpuMs, startDaemon, startProcess } from "./processes.ts";
+import { cpuMs, type Daemon, startDaemon, startProcess } from "./processes.ts";
 
 const PROXY = join(import.meta.dirname, "proxy.ts");
 const ROUNDS = 5;
 const DIRECT_CALLS = 4_000;
 const CONNECTIONS = [1, 4, 16, 64, 128];
+const LOOP_DELAY_MS_MAX = 10;
 const OPEN_RATES = [500, 2_000];
 
 /** Where the same call can be made: our gateway, and proxies in front of the same handler on node:http. */
@@ -59,6 +60,7 @@ export async function measureWarm(): Promise<Found> {
     rows: [
       ...(await oneConnection(gateway, plain)),
       ...(await manyConnections(gateway, others)),
+      await loopDelay(daemon, gateway),
       ...open.rows,
     ],
     plots: [...open.plots, await throughputPlot([gateway, ...others])],
@@ -131,6 +133,30 @@ async function manyConnections(gateway: Target, others: readonly Target[]): Prom
     );
   }
   return rows;
+}
+
+/** How late the daemon comes to things while many clients call at once. */
+async function loopDelay(daemon: Daemon, gateway: Target): Promise<Row> {
+  const late: number[] = [];
+  // It is watched from the first reading on.
+  await readLoopDelay(daemon);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    await loadOf({ ...gateway, connections: 64, seconds: 2, warmUp: 0 });
+    late.push(await readLoopDelay(daemon));
+  }
+  return ceilingRow("event-loop delay of the daemon, 64 connections, p99", "ms", late, LOOP_DELAY_MS_MAX);
+}
+
+async function readLoopDelay(daemon: Daemon): Promise<number> {
+  const { status, body } = await call({
+    port: Number(new URL(daemon.controlUrl).port),
+    path: "/metrics",
+    headers: { authorization: `Bearer ${daemon.key}` },
+  });
+  if (status !== 200) throw new Error(`/metrics answered ${status}`);
+  return (
+    Number(/^lambdad_event_loop_delay_seconds\{quantile="0.99"\} (\S+)$/m.exec(body.toString())?.[1]) * 1_000
+  );
 }
 
 /** Latencies from intended start times on, which a closed loop would hide. */
