@@ -155,13 +155,33 @@ export async function startSqs(moto: string): Promise<TestQueue> {
   };
 }
 
-export async function startNats(): Promise<TestQueue> {
+/** Files of a certificate for localhost and of who has signed it. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
+/** With a certificate it speaks TLS and nothing else. */
+export async function startNats(certificate?: Certificate): Promise<TestQueue> {
   const dir = mkdtempSync(join(tmpdir(), "lambdad-nats-"));
+  const tls = certificate ? ["--tls", "--tlscert", certificate.cert, "--tlskey", certificate.key] : [];
   const program = await startProgram((port) =>
-    spawn(NATS ?? "", ["-js", "-a", "127.0.0.1", "-p", String(port), "-sd", dir], { stdio: "ignore" }),
+    spawn(NATS ?? "", ["-js", "-a", "127.0.0.1", "-p", String(port), "-sd", dir, ...tls], {
+      stdio: "ignore",
+    }),
   );
-  const servers = `nats://127.0.0.1:${program.port}`;
-  const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+  // Certificates are for names.
+  const servers = certificate ? `tls://localhost:${program.port}` : `nats://127.0.0.1:${program.port}`;
+  const connection = await connect({
+    servers,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    ...(certificate && { tls: { caFile: certificate.ca } }),
+  }).catch(async (error: unknown) => {
+    await program[Symbol.asyncDispose]();
+    throw error;
+  });
   const manager = await jetstreamManager(connection);
   const stream = jetstream(connection);
   return {

@@ -1,6 +1,7 @@
 import { jetstream } from "@nats-io/jetstream";
 import { connect, NoRespondersError } from "@nats-io/transport-node";
 import type { Deliver } from "../http-delivery.ts";
+import { encryption } from "./nats-queue.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -12,7 +13,13 @@ export const deliverToNats: Deliver = async ({ id, url, body }, { signal }) => {
   const { protocol, host, pathname } = new URL(url);
   try {
     const servers = `${protocol}//${host}`;
-    const connection = await connect({ servers, name: "lambdad", timeout: TIMEOUT_MS, reconnect: false });
+    const connection = await connect({
+      servers,
+      name: "lambdad",
+      timeout: TIMEOUT_MS,
+      reconnect: false,
+      ...encryption([servers]),
+    });
     try {
       const subject = decodeURIComponent(pathname.slice(1));
       await jetstream(connection, { timeout: TIMEOUT_MS }).publish(subject, body, { msgID: id });

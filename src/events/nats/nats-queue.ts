@@ -186,6 +186,11 @@ interface Link {
   readonly onLoss: Set<(error: Error) => void>;
 }
 
+/** Where an address asks for TLS, a server that has none must not be told a password. */
+export function encryption(servers: readonly string[]): { readonly tls?: Record<string, never> } {
+  return servers.some((server) => server.startsWith("tls:")) ? { tls: {} } : {};
+}
+
 async function openLink({ origin, secret }: NatsQueueParts): Promise<Link> {
   let connection: NatsConnection;
   try {
@@ -195,6 +200,7 @@ async function openLink({ origin, secret }: NatsQueueParts): Promise<Link> {
       timeout: CONNECT_MS_MAX,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 500,
+      ...encryption(origin.servers),
       ...authentication(origin, secret),
     });
   } catch (error) {
