@@ -22,12 +22,14 @@ import { Packs } from "./invoker/packs.ts";
 import { openProvisioned } from "./invoker/provisioned.ts";
 import { recordedInvocations } from "./invoker/recorded-invocations.ts";
 import { replay } from "./invoker/replay.ts";
+import { newShadowing } from "./invoker/shadowing.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
 import { openRecords } from "./records/file-records.ts";
 import { newHostLoad } from "./records/host-load.ts";
 import { openMetrics } from "./records/metrics/file-metrics.ts";
 import type { Metrics } from "./records/metrics/metrics.ts";
 import { openRecordings } from "./records/recordings/file-recordings.ts";
+import { openShadowReports } from "./records/shadow-reports.ts";
 import { openCanaries } from "./registry/canary-keeper.ts";
 import { openFunctions } from "./registry/function-registry.ts";
 import { Turns } from "./registry/turns.ts";
@@ -100,6 +102,7 @@ export async function startServer(parts: {
         log,
       }),
     );
+    const shadows = scope.own(openShadowReports({ dir: join(config.dataDir, "shadows"), log }));
     const depot = await openDepot({ dir: join(config.dataDir, "code"), log, clock });
     const runtimes = new Runtimes({
       packageRoot: PACKAGE_ROOT,
@@ -165,7 +168,8 @@ export async function startServer(parts: {
         },
       }),
     );
-    const invocations = recordedInvocations({ invocations: invoker, recordings, clock });
+    const recorded = recordedInvocations({ invocations: invoker, recordings, clock });
+    const invocations = newShadowing({ invocations: recorded, copies: invoker, reports: shadows, clock });
     const functions = openFunctions({
       registry: store.registry,
       releases: store.projects,
@@ -173,7 +177,7 @@ export async function startServer(parts: {
       removed: (name) => routing.book.functionRemoved(name),
       changed: (name) =>
         void tellOfChange(
-          [invoker, packs, provisioned, canaries, images.keeper, sources],
+          [invoker, packs, provisioned, canaries, shadows, images.keeper, sources],
           functions,
           name,
           log,
@@ -198,7 +202,7 @@ export async function startServer(parts: {
       }),
     );
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
-    const canaries = scope.own(openCanaries({ functions, openProjects, metrics, clock, log }));
+    const canaries = scope.own(openCanaries({ functions, openProjects, metrics, shadows, clock, log }));
     const retention = scope.own(
       inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
     );
@@ -223,7 +227,7 @@ export async function startServer(parts: {
         config,
         store,
         functions,
-        invocations,
+        invocations: recorded,
         identity,
         meters: metrics.events,
         deliverToNats,
@@ -238,7 +242,7 @@ export async function startServer(parts: {
         store,
         keys: openingKeys,
         functions,
-        invocations,
+        invocations: recorded,
         identity,
         clock,
         log,
@@ -317,6 +321,7 @@ export async function startServer(parts: {
         replay({ invocations: invoker, records }, recording, target, options),
       metrics,
       canaries,
+      shadows,
       hostLoad: newHostLoad(),
       layers: store.layers,
       schedules: store.schedules,

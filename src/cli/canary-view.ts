@@ -9,17 +9,49 @@ export interface CanaryOptions {
   readonly abortOn?: readonly string[];
   readonly minCalls?: string;
   readonly sticky?: string;
+  readonly shadow?: string;
+  readonly shadowMethods?: string;
+}
+
+/**
+ * The members `canary` and `shadow` of a deploy's settings, as the server takes them; empty where nothing is to be tried.
+ *
+ * @throws CliError `Usage`
+ */
+export function readTrialOptions(options: CanaryOptions): Readonly<Record<string, unknown>> {
+  const { canary, shadow, shadowMethods, for: span } = options;
+  if (shadow === undefined) {
+    if (shadowMethods !== undefined) {
+      throw usageError("--shadow-methods is for shadows", "give --shadow 5% with it");
+    }
+    const plan = readCanaryOptions(options);
+    return plan ? { canary: plan } : {};
+  }
+  if (canary !== undefined)
+    throw usageError("--canary and --shadow: one is tried at a time; give one of them");
+  const useless = { "abort-on": options.abortOn, "min-calls": options.minCalls, sticky: options.sticky };
+  const [option] = Object.entries(useless).find(([, value]) => value !== undefined) ?? [];
+  if (option !== undefined) throw usageError(`--${option} is for canaries: a shadow takes no calls`);
+  const given = {
+    share: shadow.trim() === "100%" ? 1 : shareOption("--shadow", shadow),
+    forMs: span === undefined ? undefined : spanOption("--for", span),
+    methods: shadowMethods?.split(",").map((method) => method.trim()),
+  };
+  return { shadow: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 
 /** The member `canary` of a deploy's settings; conditions and keys are the server's to read. @throws CliError `Usage` */
-export function readCanaryOptions(options: CanaryOptions): Record<string, unknown> | undefined {
+function readCanaryOptions(options: CanaryOptions): Record<string, unknown> | undefined {
   const { canary, for: span, abortOn, minCalls, sticky } = options;
   if (canary === undefined) {
     const [option] = Object.entries({ for: span, "abort-on": abortOn, "min-calls": minCalls, sticky }).find(
       ([, value]) => value !== undefined,
     ) ?? [undefined];
     if (option === undefined) return undefined;
-    throw usageError(`--${option} is for canaries`, "give --canary 10% with it");
+    throw usageError(
+      `--${option} is for canaries`,
+      "give --canary 10% with it; --for goes with --shadow, too",
+    );
   }
   if (span === undefined || parseSpan(span) === 0) {
     throw usageError(`--canary ${canary} needs an end`, "--for 10m, after which the version goes live");
@@ -39,7 +71,7 @@ function shareOption(option: string, text: string): number {
   const [, amount] = /^(\d{1,2}(?:\.\d{1,4})?)\s*%$/.exec(text) ?? [];
   if (amount !== undefined && Number(amount) > 0) return Number(amount) / 100;
   throw usageError(
-    `${option}: expected more than 0% and less than 100%, like 10%, got ${JSON.stringify(text)}`,
+    `${option}: expected more than 0% and ${option === "--shadow" ? "at most" : "less than"} 100%, like 10%, got ${JSON.stringify(text)}`,
   );
 }
 

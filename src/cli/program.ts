@@ -1,5 +1,5 @@
 import { Argument, Option, Command as Program } from "commander";
-import { addCanary, addCanaryOptions } from "./canary-program.ts";
+import { addCanary, addCanaryOptions, addShadow } from "./canary-program.ts";
 import type { Command } from "./command.ts";
 import type { AliasOptions } from "./commands/alias.ts";
 import type { BundleOptions } from "./commands/bundle.ts";
@@ -118,7 +118,8 @@ Examples:
   lambda deploy                           of this folder: a function, or all functions of its lambda.yaml
   lambda deploy shop --env prod           a project, with the overrides of "environments: prod:"
   lambda deploy shop --preview            a release that is reached by its number, beside what is live
-  lambda deploy ./hello --canary 10% --for 10m --abort-on 'error-rate>1%' --abort-on 'p99>500ms'`;
+  lambda deploy ./hello --canary 10% --for 10m --abort-on 'error-rate>1%' --abort-on 'p99>500ms'
+  lambda deploy ./hello --shadow 5%       copies of GET requests go to the new version; lambda shadow hello tells what differs`;
 
 function addWriting(program: Program, run: Runner): void {
   program.commandsGroup("Write and deploy:");
@@ -335,6 +336,7 @@ function addChanging(program: Program, run: Runner): void {
       ),
     );
   addCanary(program, run);
+  addShadow(program, run);
   program
     .command("delete <name>")
     .alias("rm")

@@ -18,6 +18,8 @@ export interface FunctionView {
   readonly config: ConfigView;
   /** The latest, for `readCanary`. */
   readonly canary: unknown;
+  /** The latest, for `readShadow`. */
+  readonly shadow: unknown;
   readonly instances: { readonly idle: number; readonly busy: number; readonly starting: number };
 }
 
@@ -123,6 +125,8 @@ export type DeployEvent =
       readonly url: string;
       /** Set if only a share of the calls goes to it, for `readCanary`. */
       readonly canary: unknown;
+      /** Set if only copies of calls go to it, for `readShadow`. */
+      readonly shadow: unknown;
     }
   | {
       readonly type: "error";
@@ -147,6 +151,7 @@ export function readFunction(value: unknown): FunctionView {
     code: readCode(latest.object("code")),
     config: readConfig(latest.object("config")),
     canary: fields.value("canary"),
+    shadow: fields.value("shadow"),
     instances: {
       idle: instances?.number("idle") ?? 0,
       busy: instances?.number("busy") ?? 0,
@@ -287,6 +292,7 @@ export function readDeployEvent(value: unknown): DeployEvent | undefined {
         readyError: fields.optionalText("readyError"),
         url: fields.text("url"),
         canary: fields.value("canary"),
+        shadow: fields.value("shadow"),
       };
     case "error": {
       const error = fields.object("error");

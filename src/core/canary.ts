@@ -5,6 +5,7 @@
 import { PlatformError } from "./errors.ts";
 import type { FunctionName } from "./ids.ts";
 import { formatRelease, type Membership, type ReleaseRef } from "./release.ts";
+import type { ShadowCounts, ShadowPlan } from "./shadow.ts";
 
 /** Of one function, newest first; those beyond are forgotten. */
 export const CANARIES_KEPT = 10;
@@ -39,6 +40,8 @@ export interface CanaryPlan {
   readonly callsMin: number;
   /** Requests with the same key stay on one side; left out, every call is drawn. */
   readonly sticky?: StickyKey;
+  /** Set on a shadow, which takes no calls: it is given copies of that share of them. */
+  readonly shadow?: ShadowPlan;
 }
 
 export interface CanaryCondition {
@@ -54,8 +57,8 @@ export type StickyKey =
   | { readonly kind: "cookie"; readonly name: string }
   | { readonly kind: "ip" };
 
-/** `superseded`: something else changed what is live. */
-export type CanaryOutcome = "promoted" | "aborted" | "superseded";
+/** `superseded`: something else changed what is live. `ended`: of a shadow, whose time was over or who was stopped. */
+export type CanaryOutcome = "promoted" | "aborted" | "superseded" | "ended";
 
 export interface CanaryDecision {
   readonly outcome: CanaryOutcome;
@@ -64,6 +67,8 @@ export interface CanaryDecision {
   readonly reason: string;
   /** What it was decided on; left out where nobody looked. */
   readonly figures?: CanaryFigures;
+  /** The same of a shadow. */
+  readonly comparison?: ShadowCounts;
 }
 
 /** What calls of a version came to. Spans are ms; left out without calls. */
@@ -87,26 +92,33 @@ interface HasCanaries {
   readonly membership?: Membership | undefined;
 }
 
-/** The one that takes calls now. What a project's function runs is its release's, whatever was begun before. */
-export function runningCanary({ canaries, membership }: HasCanaries): Canary | undefined {
+/** The canary or shadow that runs. What a project's function runs is its release's, whatever was begun before. */
+export function runningTrial({ canaries, membership }: HasCanaries): Canary | undefined {
   const latest = canaries?.[0];
   return latest && !latest.decision && !membership ? latest : undefined;
 }
 
-/** What takes calls of a function beside what is live, as routing has to know it. */
+/** The one that takes calls now. */
+export function runningCanary(record: HasCanaries): Canary | undefined {
+  const running = runningTrial(record);
+  return running?.shadow ? undefined : running;
+}
+
+/** What takes calls of a function beside what is live, or copies of them, as routing has to know it. */
 export interface Tried {
   readonly version: number;
   readonly share: number;
   readonly startedAt: number;
   readonly sticky?: StickyKey | undefined;
+  readonly shadow?: ShadowPlan | undefined;
   /** Of a function of a project: the release that such a call is part of. */
   readonly release?: ReleaseRef;
 }
 
-/** Undefined where all plain calls go to what is live, and where nothing is live that could share with it. */
+/** Undefined where all plain calls go to what is live and are not copied, and where nothing is live that could share with it. */
 export function triedOf(record: HasCanaries): Tried | undefined {
   const { membership } = record;
-  if (!membership) return runningCanary(record);
+  if (!membership) return runningTrial(record);
   const { project, tried } = membership;
   if (!tried || membership.release === undefined) return undefined;
   return { ...tried, release: { project, number: tried.release } };

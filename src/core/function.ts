@@ -266,6 +266,6 @@ export interface FunctionRecord {
   readonly settings: FunctionSettings;
   /** Set where the function belongs to a project: it changes with that only. */
   readonly membership?: Membership | undefined;
-  /** Versions that were tried on a share of the calls, newest first; left out where there was none. */
+  /** Versions that were tried on a share of the calls or on copies, newest first; left out where there was none. */
   readonly canaries?: readonly Canary[] | undefined;
 }

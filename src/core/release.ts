@@ -4,6 +4,7 @@ import type { FunctionName } from "./ids.ts";
 import type { HttpRoute } from "./route.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timing } from "./schedule-times.ts";
+import type { ShadowPlan } from "./shadow.ts";
 import type { Source } from "./source.ts";
 
 /** The name of a project: 1 to 40 of `a-z 0-9 -`, with neither a dash at an end nor two in a row: it is part of host names. */
@@ -101,7 +102,7 @@ export interface ProjectRecord {
   readonly nextRelease: number;
   /** Latest last, at most `SWITCHES_KEPT_MAX`. */
   readonly switches: readonly ReleaseSwitch[];
-  /** Releases that were tried on a share of the calls, newest first, at most `CANARIES_KEPT`; left out where there was none. */
+  /** Releases that were tried on a share of the calls or on copies, newest first, at most `CANARIES_KEPT`; left out where there was none. */
   readonly canaries?: readonly ReleaseCanary[];
 }
 
@@ -117,7 +118,7 @@ export interface ReleaseSwitch {
 export interface Membership {
   readonly project: ProjectName;
   readonly release: number | undefined;
-  /** Set while a release that has the function takes a share of the calls that enter the project. */
+  /** Set while a release that has the function takes a share of the calls that enter the project, or copies of them. */
   readonly tried?: TriedRelease;
 }
 
@@ -128,6 +129,8 @@ export interface TriedRelease {
   readonly version: number;
   readonly share: number;
   readonly sticky?: StickyKey;
+  /** It takes no calls, but copies. */
+  readonly shadow?: ShadowPlan;
   readonly startedAt: number;
 }
 

@@ -31,6 +31,8 @@ export interface InvocationRequest {
   readonly clientContext: string | undefined;
   readonly wantsTail: boolean;
   readonly sink: ResponseSink | undefined;
+  /** Of the HTTP request that it came as; left out if it came as none. */
+  readonly method?: string | undefined;
 }
 
 export interface InvocationResult {

@@ -219,7 +219,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   #enter(target: Target): CallMeter | undefined {
     this.#stopping.signal.throwIfAborted();
     const meter = this.#meterOf(target);
-    this.#admit(target.record, meter);
+    if (!target.isCopy) this.#admit(target.record, meter);
     this.#running += 1;
     meter?.entered();
     if (target.release) this.#releases.enter(target.release);
@@ -228,7 +228,7 @@ export class Invoker implements Invocations, AsyncDisposable {
 
   #leave(target: Target, meter: CallMeter | undefined): void {
     meter?.left();
-    this.#admission.leave(target.record.name);
+    if (!target.isCopy) this.#admission.leave(target.record.name);
     if (target.release) this.#releases.leave(target.release);
     this.#running -= 1;
     if (this.#running === 0) this.#drained?.();

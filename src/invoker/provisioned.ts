@@ -149,7 +149,7 @@ class Keeper {
         const { functions } = this.#parts;
         const target =
           isLatest && record.membership
-            ? await functions.resolve(record.name, undefined)
+            ? await functions.resolve(record.name, "$LATEST")
             : {
                 record,
                 version: isLatest ? record.latest : await functions.getVersion(record.name, Number(label)),

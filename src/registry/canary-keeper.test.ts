@@ -43,6 +43,7 @@ async function withCanary(plan: Partial<CanaryPlan> = {}, random = () => 0.5) {
       functions: { get, list, endCanary },
       openProjects: () => assert.fail("there is no project"),
       metrics,
+      shadows: { find: async () => undefined },
       clock,
       log: silentLog,
     });
@@ -114,6 +115,36 @@ it("ends one whose time was over while nobody was there", async () => {
     [(await latest())?.decision?.outcome, (await latest())?.decision?.reason],
     ["promoted", "its time was over: no condition was met in 0 calls"],
   );
+});
+
+describe("a shadow", () => {
+  const shadow = { methods: ["GET"] };
+
+  it("ends when its time is over, whatever was counted, with what it has found", async () => {
+    const { functions, record, open, latest } = await withCanary({ shadow });
+    const { keeper, clock } = open();
+    await using _ = keeper;
+    keeper.functionChanged(f, record);
+    await clock.advance(50_000);
+    assert.equal((await latest())?.decision, undefined);
+    await clock.advance(20_000);
+    const { decision } = (await latest()) ?? {};
+    assert.equal(decision?.outcome, "ended");
+    assert.equal(decision?.comparison?.copied, 0);
+    assert.equal((await functions.get(f)).liveVersion, 1);
+  });
+
+  it("takes no calls, and keeps its version while it runs", async () => {
+    const { functions } = await withCanary({ shadow }, () => 0);
+    const { version, shadow: copies } = await functions.resolve(f, undefined);
+    assert.deepEqual([version.label, copies?.tried.version.label], ["$LATEST", "2"]);
+    assert.equal(copies?.tried.isCopy, true);
+    assert.equal(functions.resolveCached(f, "$LATEST")?.shadow, undefined);
+    await assert.rejects(functions.removeVersion(f, 2), /is a shadow/);
+    await functions.deploy(newFunction("f", "newer"));
+    assert.equal((await functions.resolve(f, undefined)).shadow, undefined);
+    await functions.removeVersion(f, 2);
+  });
 });
 
 describe("a canary", () => {

@@ -5,7 +5,7 @@ import {
   calls,
   metCondition,
   type ReleaseCanary,
-  runningCanary,
+  runningTrial,
 } from "../core/canary.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorFacts, isPlatformError } from "../core/errors.ts";
@@ -14,6 +14,7 @@ import type { FunctionName } from "../core/ids.ts";
 import type { Log } from "../core/log.ts";
 import type { ProjectName, ReleaseRef } from "../core/release.ts";
 import { inBackground } from "../core/scope.ts";
+import { NO_SHADOW_COUNTS, type ShadowCounts, shadowSummary } from "../core/shadow.ts";
 import { type CanaryMetrics, figuresOfRelease, figuresOfVersion, isByFiles } from "./canary-figures.ts";
 import type { Functions } from "./functions.ts";
 import type { ProjectBook } from "./projects.ts";
@@ -33,11 +34,17 @@ export interface CanaryParts {
   /** Asked for where a release of a project is tried. */
   openProjects(): Promise<Pick<ProjectBook, "get" | "getRelease" | "endCanary">>;
   readonly metrics: CanaryMetrics;
+  readonly shadows: {
+    find(ref: {
+      readonly key: string;
+      readonly startedAt: number;
+    }): Promise<{ readonly counts: ShadowCounts } | undefined>;
+  };
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Judges the canaries that run, once a second while there are any, and ends them. */
+/** Judges the canaries that run, once a second while there are any, and ends them; shadows when their time is over. */
 export interface CanaryKeeper extends AsyncDisposable {
   readonly failed: Promise<never>;
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void;
@@ -86,7 +93,7 @@ class Keeper implements CanaryKeeper {
     const { project, tried } = record?.membership ?? {};
     // Of a project, the other functions may still know of it: that it has ended is found when it is judged.
     if (project && tried) this.#watch(`@${project}`, this.#ofRelease({ project, number: tried.release }));
-    const canary = record && runningCanary(record);
+    const canary = record && runningTrial(record);
     if (canary) this.#watch(name, this.#ofFunction(name, canary));
     else this.#running.delete(name);
   }
@@ -123,7 +130,7 @@ class Keeper implements CanaryKeeper {
       facts: { function: name, version },
       find: () =>
         unlessGone(async () => {
-          const running = runningCanary(await this.#parts.functions.get(name));
+          const running = runningTrial(await this.#parts.functions.get(name));
           return running?.version === version ? running : undefined;
         }),
       figures: () => this.figuresOf(name, canary),
@@ -182,7 +189,7 @@ class Keeper implements CanaryKeeper {
       while (!signal.aborted) {
         const page = await this.#parts.functions.list({ after, limit: FUNCTIONS_PER_STEP });
         for (const record of page) {
-          if (runningCanary(record) || record.membership?.tried) this.functionChanged(record.name, record);
+          if (runningTrial(record) || record.membership?.tried) this.functionChanged(record.name, record);
         }
         after = page.at(-1)?.name;
         if (page.length < FUNCTIONS_PER_STEP) return true;
@@ -196,7 +203,7 @@ class Keeper implements CanaryKeeper {
 
   async #judgeSafely(key: string, subject: Subject): Promise<void> {
     try {
-      if (await this.#judge(subject)) this.#forget(key, subject);
+      if (await this.#judge(key, subject)) this.#forget(key, subject);
     } catch (error) {
       // Somebody else has changed it between the look and the step: the next look tells.
       if (isPlatformError(error, "ResourceConflict")) return;
@@ -210,13 +217,18 @@ class Keeper implements CanaryKeeper {
   }
 
   /** Whether it has ended. */
-  async #judge(subject: Subject): Promise<boolean> {
+  async #judge(key: string, subject: Subject): Promise<boolean> {
     const { clock, log } = this.#parts;
     const canary = await subject.find();
     if (!canary) return true;
     const at = clock.now();
     const isOver = at >= canary.endsAt;
-    if (!isOver && clock.monotonic() < subject.judgeAt) return false;
+    if (!isOver && (canary.shadow || clock.monotonic() < subject.judgeAt)) return false;
+    if (canary.shadow) {
+      await subject.end(await this.#endOfShadow(key, canary));
+      log.info("a shadow has ended", subject.facts);
+      return true;
+    }
     subject.judgeAt = isByFiles(canary, this.#openedAt) ? clock.monotonic() + JUDGE_BY_FILES_MS : 0;
     const figures = await subject.figures(canary);
     const decision = decide(canary, figures, { at, isOver });
@@ -224,6 +236,13 @@ class Keeper implements CanaryKeeper {
     const { outcome, reason } = await this.#end(subject, decision);
     log.info("a canary has ended", { ...subject.facts, outcome, reason });
     return true;
+  }
+
+  async #endOfShadow(key: string, { startedAt }: Pick<Canary, "startedAt">): Promise<CanaryDecision> {
+    const report = await this.#parts.shadows.find({ key, startedAt });
+    const comparison = report?.counts ?? NO_SHADOW_COUNTS;
+    const reason = `its time was over: ${shadowSummary(comparison)}`;
+    return { outcome: "ended", at: this.#parts.clock.now(), reason, comparison };
   }
 
   /** What cannot go live since something that it needs is not there (any more) goes back instead. */

@@ -1,5 +1,5 @@
 /** What the registry refuses, whoever asks. */
-import { runningCanary } from "../core/canary.ts";
+import { runningTrial } from "../core/canary.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import { pointsAt } from "./alias-rules.ts";
@@ -15,18 +15,20 @@ export function refuseMember({ name, membership }: FunctionRecord): void {
   );
 }
 
-/** @throws PlatformError `ResourceConflict` for a version that an alias points at, or that is tried on a share of the calls. */
+/** @throws PlatformError `ResourceConflict` for a version that an alias points at, or that is tried. */
 export function refuseUsed(record: FunctionRecord, number: number): void {
   const { name } = record;
   const alias = record.aliases.find((candidate) => pointsAt(candidate, number));
   if (alias) {
     throw conflict(`version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`);
   }
-  if (runningCanary(record)?.version === number) {
-    throw conflict(
-      `version ${number} of "${name}" is a canary and takes calls; end it first: lambda canary ${name} --abort`,
-    );
-  }
+  const tried = runningTrial(record);
+  if (tried?.version !== number) return;
+  throw conflict(
+    tried.shadow
+      ? `version ${number} of "${name}" is a shadow and is given copies of calls; end it first: lambda shadow ${name} --stop`
+      : `version ${number} of "${name}" is a canary and takes calls; end it first: lambda canary ${name} --abort`,
+  );
 }
 
 export function checkRevision(current: string, expected: string | undefined): void {

@@ -111,8 +111,9 @@ describe("a release that is tried", () => {
     assert.deepEqual([await find(a, 0.24), await find(b, 0.24)], ["2 of 2", "1 of 2"]);
     assert.deepEqual([await find(a, 0.25), await find(b, 0.25)], ["1 of 1", "1 of 1"]);
     assert.deepEqual(told, ["on shop@1", "on shop@2"]);
+    // What is kept started is that, too.
     const latest = await functions.resolve(a, "$LATEST");
-    assert.equal(latest.version.label, "1");
+    assert.deepEqual([latest.version.label, latest.release?.number, latest.canary], ["1", 1, undefined]);
   });
 
   it("keeps the calls of its functions, and those of the live ones, where they are", async () => {
@@ -212,6 +213,37 @@ describe("a release that is tried", () => {
   });
 });
 
+describe("a release as a shadow", () => {
+  const shadow = { methods: ["GET"] };
+
+  it("takes no calls, but is where copies of those from outside go", async () => {
+    const { find, functions } = await openTried({ shadow });
+    assert.deepEqual([await find(a, 0), await find(b, 0)], ["1 of 1", "1 of 1"]);
+    const { shadow: copies } = await functions.resolve(a, undefined);
+    assert.deepEqual(
+      [copies?.tried.version.label, copies?.tried.release?.number, copies?.tried.isCopy],
+      ["2", 2, true],
+    );
+    assert.equal(copies?.report.key, "@shop");
+    for (const number of [1, 2]) {
+      const within = await resolveWithin(functions, { project: shop, number }, a, undefined);
+      assert.equal(within.shadow, undefined, "what calls in a release is copied no more");
+    }
+    assert.equal((await functions.resolve(a, "$LATEST")).shadow, undefined);
+  });
+
+  it("is ended, or superseded, like a canary", async () => {
+    const { book, make, functions, latest } = await openTried({ shadow });
+    await book.endCanary(shop, 2, { outcome: "ended", at: 5, reason: "x" }, "me");
+    assert.equal((await functions.resolve(a, undefined)).shadow, undefined);
+    await make(wanted({ a: "2", b: "1" }, { canary: { ...PLAN, shadow } }));
+    assert.ok((await functions.resolve(a, undefined)).shadow);
+    await make(wanted({ a: "3", b: "1" }));
+    assert.equal((await latest())?.decision?.outcome, "superseded");
+    assert.equal((await functions.resolve(a, undefined)).shadow, undefined);
+  });
+});
+
 describe("the keeper of canaries, of a release", () => {
   async function keep(opened: Awaited<ReturnType<typeof openTried>>) {
     const tallies = new Map<string, Tally>();
@@ -236,6 +268,7 @@ describe("the keeper of canaries, of a release", () => {
           return sum;
         },
       },
+      shadows: { find: async () => undefined },
       clock,
       log: silentLog,
     });

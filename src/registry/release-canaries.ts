@@ -11,7 +11,7 @@ import type { FunctionRecord } from "../core/function.ts";
 import type { ProjectRecord, Release, ReleasedFunction, TriedRelease } from "../core/release.ts";
 import { changeRecord, type Step } from "./function-states.ts";
 
-/** The one that takes calls now. */
+/** The canary, or shadow, that runs. */
 export function runningReleaseCanary(project: ProjectRecord | undefined): ReleaseCanary | undefined {
   const latest = project?.canaries?.[0];
   return latest && !latest.decision ? latest : undefined;
@@ -33,10 +33,10 @@ export function newReleaseCanary(
 
 /** What its functions have to know of it. */
 export function triedRelease(
-  { release, share, sticky, startedAt }: ReleaseCanary,
+  { release, share, sticky, shadow, startedAt }: ReleaseCanary,
   { version }: ReleasedFunction,
 ): TriedRelease {
-  return { release, version, share, startedAt, ...(sticky && { sticky }) };
+  return { release, version, share, startedAt, ...(sticky && { sticky }), ...(shadow && { shadow }) };
 }
 
 /** `begun` takes calls from now on; one that took some before takes none any more. */
@@ -73,13 +73,13 @@ export function refuseWithoutLive(project: string, live: Release | undefined): v
   if (live) return;
   throw new PlatformError(
     "InvalidRequest",
-    `canary: no release of "${project}" is live, so there is nothing that would take the other calls; deploy it without first`,
+    `canary, shadow: no release of "${project}" is live, so there is nothing to be tried beside; deploy it without first`,
   );
 }
 
 export function noCanary(project: string, number: number): PlatformError {
   return new PlatformError(
     "ResourceConflict",
-    `release ${number} of "${project}" is no canary any more; lambda canary --project ${project} shows why`,
+    `release ${number} of "${project}" is not tried any more; lambda releases --project ${project} shows what became of it`,
   );
 }

@@ -8,6 +8,7 @@ import {
   parseReleaseLabel,
   type ReleaseRef,
 } from "../core/release.ts";
+import { SHADOW_AT_ONCE_MAX } from "../core/shadow.ts";
 import { drawsSecond } from "./alias-draw.ts";
 import type { Target } from "./target.ts";
 
@@ -119,7 +120,7 @@ function liveReleaseOf(membership: Membership | undefined): ReleaseRef | undefin
 }
 
 /**
- * The versions a qualifier can lead to, one or two (a split alias, a canary); none if no alias has that name and it is no version either. In a
+ * The versions a qualifier can lead to, one or two (a split alias, a canary, a shadow); none if no alias has that name and it is no version either. In a
  * project, what is live runs as the version that it is, so that every release has instances of its own.
  */
 export function labelsOf(record: FunctionRecord, qualifier: string | undefined): readonly VersionLabel[] {
@@ -153,7 +154,7 @@ interface Route {
 class Entry {
   readonly record: FunctionRecord;
   readonly versions: Map<VersionLabel, Version>;
-  /** Undefined while the version is not here that it leads to, and while there is a canary, which is drawn by each call. */
+  /** Undefined while a version is not here that it leads to, and while there is a canary, which is drawn by each call. */
   plain: Target | undefined;
   #canary: Route | undefined;
   /** Called since the hand last passed. */
@@ -169,7 +170,28 @@ class Entry {
 
   #findPlain(): Target | undefined {
     const [label, tried] = labelsOf(this.record, undefined);
-    return label && !tried ? this.#target(undefined, label) : undefined;
+    if (!label) return undefined;
+    const live = this.#target(undefined, label);
+    return live && tried ? this.#findShadowed(live) : live;
+  }
+
+  /** What is live, with where its copies go. */
+  #findShadowed(live: Target): Target | undefined {
+    const shadow = triedOf(this.record);
+    const tried = shadow?.shadow && this.#triedTarget(shadow);
+    if (!shadow?.shadow || !tried) return undefined;
+    const { name, membership } = this.record;
+    const { share, startedAt } = shadow;
+    return {
+      ...live,
+      shadow: {
+        // It needs no more instances than copies that run at once.
+        tried: { ...tried, record: { ...this.record, concurrencyMax: SHADOW_AT_ONCE_MAX }, isCopy: true },
+        share,
+        plan: shadow.shadow,
+        report: { key: membership ? `@${membership.project}` : name, startedAt },
+      },
+    };
   }
 
   /** Of a function with a canary; undefined without one, or while its version is not here. */
@@ -185,7 +207,7 @@ class Entry {
     const label = liveLabelOf(this.record);
     const live = label && this.#target(undefined, label);
     const tried = canary && this.#triedTarget(canary);
-    if (!canary || !live || !tried) return undefined;
+    if (!canary || canary.shadow || !live || !tried) return undefined;
     const { sticky, share, startedAt } = canary;
     if (!sticky) return { first: live, second: tried, weight: share };
     const sides = { sticky, share, startedAt, live, tried };
@@ -222,7 +244,7 @@ class Entry {
   /** A release that is tried is judged by all calls in it, also of versions that the live one has too. */
   #countedIn(release: ReleaseRef): Pick<Target, "countedAs"> {
     const { project, tried } = this.record.membership ?? {};
-    if (!tried || project !== release.project || tried.release !== release.number) return {};
+    if (!tried || tried.shadow || project !== release.project || tried.release !== release.number) return {};
     return { countedAs: canarySeries(release, tried.startedAt) };
   }
 

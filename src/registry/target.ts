@@ -1,6 +1,7 @@
 import type { StickyKey } from "../core/canary.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import type { ShadowPlan } from "../core/shadow.ts";
 
 /** What an invocation runs: a function, the version that name and qualifier led to, and how the caller named it. */
 export interface Target {
@@ -16,6 +17,19 @@ export interface Target {
   readonly canary?: CanarySides;
   /** What the call is counted as instead of `qualifier`; set in a release that is tried. */
   readonly countedAs?: string;
+  /** Set while calls by that name are copied. */
+  readonly shadow?: ShadowCopies;
+  /** It is a copy, which must take no place from calls that somebody waits for. */
+  readonly isCopy?: true;
+}
+
+/** Where copies of a share of the calls go. */
+export interface ShadowCopies {
+  readonly tried: Target;
+  readonly share: number;
+  readonly plan: ShadowPlan;
+  /** A function's name, or a project's after an `@`, and when the shadow began. */
+  readonly report: { readonly key: string; readonly startedAt: number };
 }
 
 export interface CanarySides {

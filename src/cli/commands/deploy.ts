@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
-import { type CanaryOptions, canaryLine, readCanary, readCanaryOptions } from "../canary-view.ts";
+import { type CanaryOptions, canaryLine, readCanary, readTrialOptions } from "../canary-view.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { CallOptions } from "../client.ts";
 import type { Command } from "../command.ts";
@@ -10,6 +10,7 @@ import { readEnvironment } from "../environment.ts";
 import { functionName, functionPath, nameFromPath } from "../names.ts";
 import { packageFolder } from "../package-folder.ts";
 import { isCode, messageOf } from "../settings.ts";
+import { readShadow, shadowLine } from "../shadow-view.ts";
 import { countOption, cpusOption, formatBytes, mibOption, plural, spanOption } from "../units.ts";
 import { type DeployEvent, readDeployEvent } from "../wire.ts";
 import { splitWords } from "../words.ts";
@@ -72,6 +73,8 @@ export async function deploy(
   refuseProjectOptions(options);
   const { name, event, line } = await runDeploy(command, path, options);
   if (output.isJson) await output.json({ name, ...withoutType(line) });
+  else if (event.shadow !== undefined)
+    await output.write(`${name} at ${event.url}: ${shadowLine(readShadow(event.shadow))}\n`);
   else if (event.canary === undefined)
     await output.write(`${name} (version ${event.version}) is live at ${event.url}\n`);
   else await output.write(`${name} at ${event.url}: ${canaryLine(readCanary(event.canary))}\n`);
@@ -264,7 +267,7 @@ export async function readDeploySettings(
     description: options.description,
     allowScripts: options.allowScripts ? true : undefined,
     build: options.build ? undefined : false,
-    canary: readCanaryOptions(options),
+    ...readTrialOptions(options),
   };
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }

@@ -1,6 +1,7 @@
 import { canaryLine, readCanary } from "../canary-view.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
+import { readShadow, shadowLine } from "../shadow-view.ts";
 import { formatFacts } from "../table.ts";
 import { formatBytes, formatInstant, formatSpan } from "../units.ts";
 import { type FunctionView, readFunction } from "../wire.ts";
@@ -23,6 +24,7 @@ function formatFunction(view: FunctionView): string {
       "Live version",
       view.liveVersion === undefined ? "none ($LATEST was changed since)" : String(view.liveVersion),
     ],
+    ["Shadow", view.shadow === undefined ? undefined : shadowLine(readShadow(view.shadow))],
     ["Canary", view.canary === undefined ? undefined : canaryLine(readCanary(view.canary))],
     ["Versions", String(view.versions)],
     ["Aliases", view.aliases.map((alias) => `${alias.name} → ${alias.version}`).join(", ")],

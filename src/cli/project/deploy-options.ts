@@ -1,4 +1,4 @@
-import { readCanaryOptions } from "../canary-view.ts";
+import { readTrialOptions } from "../canary-view.ts";
 import { usageError } from "../cli-error.ts";
 import type { DeployOptions } from "../commands/deploy.ts";
 import type { ProjectDeployOptions } from "./deploy-project.ts";
@@ -34,12 +34,13 @@ export function projectOptions(options: DeployOptions): ProjectDeployOptions {
     );
   }
   if (!options.build) throw usageError('--no-build: this is a project; say "build: false" in lambda.yaml');
-  const canary = readCanaryOptions(options);
-  if (canary && options.preview) {
-    throw usageError("--canary and --preview: a preview takes no share of the calls; give one of them");
+  const trial = readTrialOptions(options);
+  const [tried] = Object.keys(trial);
+  if (tried !== undefined && options.preview) {
+    throw usageError(`--${tried} and --preview: a preview takes no share of the calls; give one of them`);
   }
   return {
-    canary,
+    trial,
     environment: environmentOf(options.env ?? []),
     envFile: options.envFile ?? [],
     preview: options.preview === true,

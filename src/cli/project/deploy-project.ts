@@ -8,6 +8,7 @@ import type { ApiClient } from "../client.ts";
 import type { Command } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { readEnvironment } from "../environment.ts";
+import { readShadow, shadowLine } from "../shadow-view.ts";
 import { formatSpan, plural } from "../units.ts";
 import { Fields } from "../wire.ts";
 import { type FunctionSource, openFunctionSource } from "./function-source.ts";
@@ -22,8 +23,8 @@ export interface ProjectDeployOptions {
   readonly environment: string | undefined;
   readonly envFile: readonly string[];
   readonly preview: boolean;
-  /** As the server takes it: only a share of the calls goes to the release at first. */
-  readonly canary: Readonly<Record<string, unknown>> | undefined;
+  /** `canary` or `shadow`, as the server takes it: only a share of the calls goes to the release at first, or copies. */
+  readonly trial: Readonly<Record<string, unknown>>;
   readonly dryRun: boolean;
   readonly prune: boolean;
   readonly adopt: boolean;
@@ -77,7 +78,7 @@ export async function deployProject(
     by: `${userInfo().username}@${hostname()}`,
     description: options.description,
     isPreview: options.preview,
-    canary: options.canary,
+    ...options.trial,
     isDryRun: options.dryRun,
     adopt: options.adopt,
     prune: prunes,
@@ -275,7 +276,7 @@ async function sayEnd(
   const secrets = fields.list("newSecrets").map((name) => `~ ${name}  secret of the hook\n`);
   const difference = differenceLines(readDifference(fields.value("difference"))) + secrets.join("");
   if (options.dryRun) {
-    const goes = options.canary ? "would be tried" : "would go live";
+    const goes = Object.keys(options.trial).length > 0 ? "would be tried" : "would go live";
     const what = fields.truth("isLive") ? "nothing to do: it is live already" : goes;
     await output.write(`${sections.project}: release ${number} ${what}\n${difference}`);
     return;
@@ -287,12 +288,12 @@ async function sayEnd(
     );
     return;
   }
-  const canary = fields.value("canary");
-  if (options.canary && canary !== undefined) {
+  for (const [tried, lineOf] of Object.entries(TRIAL_LINES)) {
+    if (!(tried in options.trial) || fields.value(tried) === undefined) continue;
     await output.write(
-      `${difference}${sections.project}: ${canaryLine(readCanary(canary))} (${formatSpan(tookMs)})\n`,
+      `${difference}${sections.project}: ${lineOf(fields.value(tried))} (${formatSpan(tookMs)})\n`,
     );
-    output.note(`lambda canary --project ${sections.project} shows how it does`);
+    output.note(`lambda ${tried} --project ${sections.project} shows how it does`);
     return;
   }
   const where = options.preview ? `can be reached at ${fields.text("url")}` : "is live";
@@ -309,6 +310,11 @@ async function sayEnd(
     output.note(`  ${released.text("name")}  ${released.text("url")}`);
   }
 }
+
+const TRIAL_LINES = {
+  canary: (value: unknown) => canaryLine(readCanary(value)),
+  shadow: (value: unknown) => shadowLine(readShadow(value)),
+};
 
 /** Undefined where there is no git, or no commit. */
 async function findCommit(folder: string): Promise<string | undefined> {

@@ -1,4 +1,5 @@
 import { type CanaryView, canaryLine, figuresLine, readCanary } from "../canary-view.ts";
+import { readShadow, type ShadowView, shadowLine } from "../shadow-view.ts";
 import { formatFacts, formatTable } from "../table.ts";
 import { formatInstant, plural } from "../units.ts";
 import { Fields } from "../wire.ts";
@@ -14,6 +15,7 @@ export interface ReleaseView {
   readonly description: string;
   /** What became of it as a canary, if it was one. */
   readonly canary: CanaryView | undefined;
+  readonly shadow: ShadowView | undefined;
   readonly functions: readonly { readonly name: string; readonly version: number; readonly inputs: string }[];
   readonly schedules: readonly {
     readonly name: string;
@@ -40,6 +42,7 @@ export function readRelease(value: unknown): ReleaseView {
     commit: fields.optionalText("commit") ?? "",
     description: fields.optionalText("description") ?? "",
     canary: fields.value("canary") === undefined ? undefined : readCanary(fields.value("canary")),
+    shadow: fields.value("shadow") === undefined ? undefined : readShadow(fields.value("shadow")),
     functions: fields.list("functions").map((each) => {
       const released = new Fields("function", each);
       const [name, version, inputs] = [
@@ -90,6 +93,7 @@ export function releaseFacts(release: ReleaseView, environment: Readonly<Record<
     ["description", release.description],
     ["url", release.url],
     ["canary", release.canary && canaryLine(release.canary)],
+    ["shadow", release.shadow && shadowLine(release.shadow)],
     ["  calls", release.canary?.figures && figuresLine(release.canary.figures)],
     ...release.functions.map(({ name, version }): [string, string] => {
       const names = environment[name] ?? [];

@@ -176,6 +176,7 @@ export async function startControl(changed: Partial<ControlParts> = {}): Promise
       figuresOf: async () => ({ calls: 0, errors: 0 }),
       figuresOfRelease: async () => ({ calls: 0, errors: 0, functions: [] }),
     },
+    shadows: { find: async () => undefined, forget: async () => undefined },
     hostLoad: newHostLoad(),
     layers: store.layers,
     schedules: store.schedules,

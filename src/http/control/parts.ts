@@ -17,6 +17,7 @@ import type { HostLoad } from "../../records/host-load.ts";
 import type { MetricReader } from "../../records/metrics/metrics.ts";
 import type { Recordings } from "../../records/recordings/recordings.ts";
 import type { Records } from "../../records/records.ts";
+import type { ShadowReports } from "../../records/shadow-reports.ts";
 import type { CanaryKeeper } from "../../registry/canary-keeper.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { ProjectBook } from "../../registry/projects.ts";
@@ -57,6 +58,7 @@ export interface ControlParts {
   ): Promise<Replayed>;
   readonly metrics: MetricReader;
   readonly canaries: Pick<CanaryKeeper, "figuresOf" | "figuresOfRelease">;
+  readonly shadows: Pick<ShadowReports, "find" | "forget">;
   readonly hostLoad: HostLoad;
   readonly layers: Layers;
   readonly projects: {

@@ -40,7 +40,11 @@ export async function callFunction(parts: ServingParts, exchange: Exchange): Pro
   const isFilter = target.version.config.entry.kind === "filter";
   const sink = isFilter ? undefined : new StreamedResponse(response, reply);
   const held = sink && exchange.isBuffered ? new BufferedResponse() : undefined;
-  const { outcome } = await invoke(parts, exchange, { input, sink: held ?? sink });
+  const { outcome } = await invoke(parts, exchange, {
+    input,
+    sink: held ?? sink,
+    method: exchange.request.method,
+  });
   if (response.destroyed) return;
   // A server may answer without having read all of a streamed body.
   discardRest(exchange.request);
@@ -117,6 +121,7 @@ interface Wanted {
   readonly sink: ResponseSink | undefined;
   readonly wantsTail?: boolean;
   readonly clientContext?: string | undefined;
+  readonly method?: string | undefined;
 }
 
 function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promise<InvocationResult> {
@@ -133,6 +138,7 @@ function invoke(parts: ServingParts, exchange: Exchange, wanted: Wanted): Promis
       clientContext: wanted.clientContext,
       wantsTail: wanted.wantsTail ?? false,
       sink: wanted.sink,
+      method: wanted.method,
     },
     { signal },
   );

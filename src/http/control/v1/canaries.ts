@@ -53,22 +53,23 @@ export function checkCanary(
   known: FunctionRecord | undefined,
 ): void {
   if (!settings.canary) return;
+  const what = settings.canary.shadow ? "shadow" : "canary";
   if (!known) {
     throw new PlatformError(
       "InvalidRequest",
-      `canary: "${name}" does not exist, so there is nothing that would take the other calls; deploy it without first`,
+      `${what}: "${name}" does not exist, so there is nothing for it to be tried beside; deploy it without first`,
     );
   }
   if (known.membership) {
     throw new PlatformError(
       "ResourceConflict",
-      `canary: "${name}" belongs to project "${known.membership.project}" and is tried with that: lambda deploy --canary in the project's folder`,
+      `${what}: "${name}" belongs to project "${known.membership.project}" and is tried with that: lambda deploy --${what} in the project's folder`,
     );
   }
   if (settings.concurrencyMax !== undefined || settings.concurrencyMin !== undefined) {
     throw new PlatformError(
       "InvalidRequest",
-      "canary: concurrencyMax and concurrencyMin belong to the function and not to a version; set them apart from it",
+      `${what}: concurrencyMax and concurrencyMin belong to the function and not to a version; set them apart from it`,
     );
   }
 }
@@ -134,7 +135,7 @@ async function endByHand(parts: ControlParts, name: FunctionName, outcome: Canar
 }
 
 async function canaryReply({ canaries }: ControlParts, record: FunctionRecord): Promise<Reply> {
-  const [latest, ...earlier] = record.canaries ?? [];
+  const [latest, ...earlier] = (record.canaries ?? []).filter(({ shadow }) => !shadow);
   if (!latest) {
     throw new PlatformError(
       "ResourceNotFound",

@@ -20,6 +20,7 @@ import { nameOf } from "./functions.ts";
 import { chooseLayers } from "./layers.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import { keepInstances } from "./min-instances.ts";
+import { shadowShape } from "./shadows.ts";
 import { functionShape } from "./shapes.ts";
 import { startProblem } from "./start-problem.ts";
 import { tryOut } from "./try-out.ts";
@@ -167,7 +168,7 @@ async function deployCanary(
     ...started,
     ...(settings.warnings.length > 0 && { warnings: settings.warnings }),
     url: parts.urls.ofFunction(name),
-    canary: canary && canaryShape(canary),
+    ...(canary && (canary.shadow ? { shadow: shadowShape(canary) } : { canary: canaryShape(canary) })),
     function: functionShape(record, parts),
   });
   return { version, ...started };

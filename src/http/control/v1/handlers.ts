@@ -20,6 +20,7 @@ import { projectHandlers } from "./projects.ts";
 import { recordingHandlers } from "./recordings.ts";
 import type { V1Name } from "./routes.ts";
 import type { ScheduleOperation } from "./schedules.ts";
+import { getShadow, stopShadow } from "./shadows.ts";
 import { keyShape } from "./shapes.ts";
 import type { SourceOperation } from "./sources.ts";
 import { getFunctionStats, getStats } from "./stats.ts";
@@ -53,6 +54,8 @@ export function v1Handlers(
     getCanary: withParts(getCanary),
     promoteCanary: withParts(promoteCanary),
     abortCanary: withParts(abortCanary),
+    getShadow: withParts(getShadow),
+    stopShadow: withParts(stopShadow),
     listVersions: withParts(functions.listVersions),
     deleteVersion: withParts(functions.deleteVersion),
     listAliases: withParts(functions.listAliases),

@@ -37,6 +37,7 @@ const BODIES: Partial<Record<V1Name, keyof typeof SCHEMAS>> = {
   switchRelease: "SwitchRelease",
   promoteReleaseCanary: "EndCanary",
   abortReleaseCanary: "EndCanary",
+  stopReleaseShadow: "EndCanary",
   refreshImages: "RefreshImages",
   createHook: "CreateHook",
   rotateHook: "RotateHook",

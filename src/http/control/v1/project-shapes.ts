@@ -6,6 +6,7 @@ import type { HookNews } from "../../../registry/hook-releases.ts";
 import type { ReleaseDifference, ReleasePlan } from "../../../registry/projects.ts";
 import type { ControlParts } from "../parts.ts";
 import { canaryShape } from "./canaries.ts";
+import { shadowShape } from "./shadows.ts";
 
 export function projectShape(project: ProjectRecord): Record<string, unknown> {
   const { name, createdAt, liveRelease, nextRelease, switches } = project;
@@ -18,11 +19,13 @@ export function releaseShape(
   parts: Pick<ControlParts, "urls">,
 ): Record<string, unknown> {
   const { number, functions, schedules } = release;
-  const canary = project?.canaries?.find((each) => each.release === number);
+  const trials = (project?.canaries ?? []).filter((each) => each.release === number);
+  const canary = trials.find(({ shadow }) => !shadow);
+  const shadow = trials.find(({ shadow }) => shadow);
   return {
     project: release.project,
     number,
-    state: project ? stateOf(number, project, canary) : "preview",
+    state: project ? stateOf(number, project, trials[0]) : "preview",
     url: parts.urls.ofRelease(release),
     functions,
     schedules: schedules.map(({ name, functionName, timing, isPaused }) => ({
@@ -59,19 +62,20 @@ export function releaseShape(
     commit: release.commit,
     description: release.description,
     canary: canary && canaryShape(canary),
+    shadow: shadow && shadowShape(shadow),
   };
 }
 
 function stateOf(
   number: number,
   { liveRelease, switches }: Pick<ProjectRecord, "liveRelease" | "switches">,
-  canary: ReleaseCanary | undefined,
+  trial: ReleaseCanary | undefined,
 ): string {
   if (liveRelease === number) return "live";
-  if (canary && !canary.decision) return "canary";
+  if (trial && !trial.decision) return trial.shadow ? "shadow" : "canary";
   if (switches.some(({ to }) => to === number)) return "earlier";
-  // What was tried and did not go live: aborted, or superseded.
-  return canary?.decision?.outcome ?? "preview";
+  // What took calls and did not go live: aborted, or superseded. A shadow took none.
+  return trial?.shadow ? "preview" : (trial?.decision?.outcome ?? "preview");
 }
 
 export function planShape(plan: ReleasePlan, parts: Pick<ControlParts, "urls">): Record<string, unknown> {

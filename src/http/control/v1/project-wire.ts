@@ -22,10 +22,11 @@ import { CreateSource, parseCreateSource } from "./source-wire.ts";
 import {
   CanaryOptions,
   type ConfigurationSettings,
-  canaryPlanOf,
   configuration,
   configurationOf,
   parse,
+  ShadowOptions,
+  trialPlanOf,
   Variables,
 } from "./wire.ts";
 
@@ -63,6 +64,8 @@ export const MakeRelease = z.strictObject({
   isPreview: z.boolean().default(false),
   /** Only a share of the calls goes to it at first. */
   canary: CanaryOptions.optional(),
+  /** Only copies of a share of the calls go to it. */
+  shadow: ShadowOptions.optional(),
   isDryRun: z.boolean().default(false),
   adopt: z.boolean().default(false),
   prune: z.boolean().default(false),
@@ -118,10 +121,11 @@ export function releaseNumberOf(text: string | undefined): number {
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */
 export async function parseMakeRelease(request: ControlRequest): Promise<ReleaseOrder> {
   const given = parse(MakeRelease, request.json, "body");
-  if (given.canary && given.isPreview) {
+  const canary = trialPlanOf(given);
+  if (canary && given.isPreview) {
     throw new PlatformError(
       "InvalidRequest",
-      "canary: a preview takes no share of the calls; send one of canary and isPreview",
+      "canary, shadow: a preview takes no share of the calls; send one of them and isPreview",
     );
   }
   return {
@@ -140,7 +144,7 @@ export async function parseMakeRelease(request: ControlRequest): Promise<Release
     description: given.description,
     by: callerName(request, given.by),
     isPreview: given.isPreview,
-    canary: given.canary && canaryPlanOf(given.canary),
+    canary,
     isDryRun: given.isDryRun,
     adopts: given.adopt,
     mayRemove: given.prune,

@@ -13,6 +13,7 @@ import { differenceShape, hookNewsShape, projectShape, releaseShape } from "./pr
 import { parseSwitchRelease, projectOf, releaseNumberOf } from "./project-wire.ts";
 import { endReleaseCanary, getReleaseCanary } from "./release-canaries.ts";
 import { makeRelease, refuseOthers } from "./releases.ts";
+import { getReleaseShadow, stopReleaseShadow } from "./shadows.ts";
 import { BuildOptions, optionsOf, parse, parsePage, prepareOf, wholeNumber } from "./wire.ts";
 
 export type ProjectOperation =
@@ -27,7 +28,9 @@ export type ProjectOperation =
   | "switchRelease"
   | "getReleaseCanary"
   | "promoteReleaseCanary"
-  | "abortReleaseCanary";
+  | "abortReleaseCanary"
+  | "getReleaseShadow"
+  | "stopReleaseShadow";
 
 export function projectHandlers(
   parts: ControlParts,
@@ -57,6 +60,7 @@ export function projectHandlers(
       const name = projectOf(request);
       await refuseOthersOf(book, request);
       const deleted = await book.remove(name);
+      await parts.shadows.forget(`@${name}`);
       for (const functionName of deleted) {
         await parts.ledger.cancelAll(functionName, FUNCTION_DELETED);
         await parts.records.forget(functionName);
@@ -101,6 +105,8 @@ export function projectHandlers(
     getReleaseCanary: (request) => getReleaseCanary(parts, book, request),
     promoteReleaseCanary: (request) => endReleaseCanary(parts, book, request, "promoted"),
     abortReleaseCanary: (request) => endReleaseCanary(parts, book, request, "aborted"),
+    getReleaseShadow: (request) => getReleaseShadow(parts, book, request),
+    stopReleaseShadow: (request) => stopReleaseShadow(parts, book, request),
     async switchRelease(request) {
       const name = projectOf(request);
       const { to, by } = parseSwitchRelease(request);

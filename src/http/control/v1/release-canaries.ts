@@ -29,13 +29,13 @@ export async function endReleaseCanary(
   const project = await book.get(projectOf(request));
   const { by } = parseEndCanary(request);
   const running = runningReleaseCanary(project);
-  if (!running) {
+  if (!running || running.shadow) {
     throw new PlatformError(
       "ResourceConflict",
       `project "${project.name}" has no canary that runs, so there is nothing to end`,
     );
   }
-  await refuseOthersOf(book, project, running.release, request);
+  await refuseOthersOfTrial(book, project, running.release, request);
   const figures = await parts.canaries.figuresOfRelease(project.name, running);
   const reason = `asked for${by === "" ? "" : ` by ${by}`} after ${calls(figures.calls)}`;
   const decision = { outcome, at: parts.clock.now(), reason, figures };
@@ -43,7 +43,7 @@ export async function endReleaseCanary(
 }
 
 /** A key must be good for all functions that it changes. */
-async function refuseOthersOf(
+export async function refuseOthersOfTrial(
   book: ProjectBook,
   { name, liveRelease }: ProjectRecord,
   tried: number,
@@ -57,7 +57,7 @@ async function refuseOthersOf(
 }
 
 async function reply({ canaries }: Parts, project: ProjectRecord): Promise<Reply> {
-  const [latest, ...earlier] = project.canaries ?? [];
+  const [latest, ...earlier] = (project.canaries ?? []).filter(({ shadow }) => !shadow);
   if (!latest) {
     throw new PlatformError(
       "ResourceNotFound",

@@ -24,6 +24,7 @@ import { checkMayInvoke } from "./may-invoke.ts";
 import type { ProjectBuilds } from "./project-builds.ts";
 import { hookNewsShape, planShape } from "./project-shapes.ts";
 import { type FunctionOfRelease, parseMakeRelease, projectOf, type ReleaseOrder } from "./project-wire.ts";
+import { shadowShape } from "./shadows.ts";
 import { startProblem } from "./start-problem.ts";
 
 /** More than any start may take; a deploy must end even if whoever starts instances does not say so. */
@@ -99,8 +100,9 @@ async function carryOut(
   });
   const hooks = made.hookNews.map((news) => hookNewsShape(news, parts));
   const { canaries } = await book.get(project);
-  const canary = canaries?.find(({ release, decision }) => release === made.release.number && !decision);
-  return { ...planShape(made, parts), hooks, readyMs: ready, canary: canary && canaryShape(canary) };
+  const trial = canaries?.find(({ release, decision }) => release === made.release.number && !decision);
+  const tried = trial && (trial.shadow ? { shadow: shadowShape(trial) } : { canary: canaryShape(trial) });
+  return { ...planShape(made, parts), hooks, readyMs: ready, ...tried };
 }
 
 /** The daemon connects to them from where it stands: those that the project does not have yet need an admin. */

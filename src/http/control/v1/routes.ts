@@ -63,6 +63,8 @@ export const V1_ROWS = [
   row("getCanary", `GET ${F}/canary`, "read", "The latest canary, its figures and what was decided."),
   row("promoteCanary", `POST ${F}/canary/promote`, "deploy", "Makes the canary live at once.", JSON_BODY),
   row("abortCanary", `POST ${F}/canary/abort`, "deploy", "Ends the canary; what is live stays.", JSON_BODY),
+  row("getShadow", `GET ${F}/shadow`, "read", "The latest shadow, and how its answers differ."),
+  row("stopShadow", `POST ${F}/shadow/stop`, "deploy", "Copies no more calls.", JSON_BODY),
   row("listVersions", `GET ${F}/versions`, "read", "Published versions, ascending."),
   row(
     "deleteVersion",
@@ -177,6 +179,8 @@ export const V1_ROWS = [
     "Ends the canary; the live release stays.",
     JSON_BODY,
   ),
+  row("getReleaseShadow", `GET ${P}/shadow`, "read", "The release that is given copies, and what differs."),
+  row("stopReleaseShadow", `POST ${P}/shadow/stop`, "deploy", "Copies no more calls to it.", JSON_BODY),
   row("listImages", "GET /v1/images", "read", "Images that versions run, with what they were built on."),
   row(
     "refreshImages",

@@ -5,9 +5,12 @@ import type { KeyRecord } from "../../../store/store.ts";
 import type { ControlParts } from "../parts.ts";
 import { canaryShape } from "./canaries.ts";
 import { keptInstances } from "./min-instances.ts";
+import { shadowShape } from "./shadows.ts";
 
 export function functionShape(record: FunctionRecord, parts: ControlParts): Record<string, unknown> {
-  const { latest } = record;
+  const { latest, canaries = [] } = record;
+  const canary = canaries.find(({ shadow }) => !shadow);
+  const shadow = canaries.find(({ shadow }) => shadow);
   return {
     name: record.name,
     url: parts.urls.ofFunction(record.name),
@@ -22,7 +25,8 @@ export function functionShape(record: FunctionRecord, parts: ControlParts): Reco
     aliases: record.aliases.map(aliasShape),
     concurrencyMax: record.concurrencyMax,
     concurrencyMin: keptInstances(record),
-    canary: record.canaries?.[0] && canaryShape(record.canaries[0]),
+    canary: canary && canaryShape(canary),
+    shadow: shadow && shadowShape(shadow),
     recording: record.settings.recording,
     tags: record.tags,
     project: record.membership?.project,

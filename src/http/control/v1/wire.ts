@@ -28,6 +28,7 @@ import {
   TIMEOUT_MS_MAX,
   TMP_MIB_MAX,
 } from "../../../core/limits.ts";
+import { parseShadowMethods, SHADOW_METHODS_DEFAULT, SHADOW_MS_DEFAULT } from "../../../core/shadow.ts";
 import { checkEnvironment } from "../environment-rules.ts";
 import type { NewKey } from "../keys.ts";
 import type { PrepareSettings } from "../parts.ts";
@@ -107,8 +108,21 @@ export const CanaryOptions = z.strictObject({
   sticky: CanaryText.optional(),
 });
 
+export const ShadowOptions = z.strictObject({
+  share: z.number().gt(0).max(1),
+  forMs: z.int().min(CANARY_MS_MIN).max(CANARY_MS_MAX).default(SHADOW_MS_DEFAULT),
+  methods: z.array(CanaryText).default([...SHADOW_METHODS_DEFAULT]),
+});
+
 const DeployOptions = z
-  .strictObject({ ...settings, ...source, layers, environment: Variables, canary: CanaryOptions })
+  .strictObject({
+    ...settings,
+    ...source,
+    layers,
+    environment: Variables,
+    canary: CanaryOptions,
+    shadow: ShadowOptions,
+  })
   .partial();
 
 export const BuildOptions = z.strictObject({ ...entry, ...source }).partial();
@@ -220,7 +234,7 @@ export interface DeploySettings extends Settings {
   readonly image: string | undefined;
   readonly fileName: string | undefined;
   readonly environment: Readonly<Record<string, string>> | undefined;
-  /** Only a share of the calls goes to the new version, for a while. */
+  /** Only a share of the calls goes to the new version, for a while, or copies of them. */
   readonly canary?: CanaryPlan | undefined;
 }
 
@@ -238,12 +252,28 @@ export function parseDeployOptions(text: string | null): DeploySettings {
     fileName: options.fileName,
     image: options.image,
     environment: options.environment && checkEnvironment(options.environment),
-    canary: options.canary && canaryPlanOf(options.canary),
+    canary: trialPlanOf(options),
   };
 }
 
-/** @throws PlatformError `InvalidRequest` for a condition or a key that cannot be read. */
-export function canaryPlanOf({
+/** @throws PlatformError `InvalidRequest` for both, or for what cannot be read. */
+export function trialPlanOf({
+  canary,
+  shadow,
+}: {
+  readonly canary?: z.output<typeof CanaryOptions> | undefined;
+  readonly shadow?: z.output<typeof ShadowOptions> | undefined;
+}): CanaryPlan | undefined {
+  if (canary && shadow) {
+    throw new PlatformError("InvalidRequest", "canary, shadow: one is tried at a time; send one of them");
+  }
+  if (canary) return canaryPlanOf(canary);
+  if (!shadow) return undefined;
+  const { share, forMs } = shadow;
+  return { share, forMs, abortOn: [], callsMin: 1, shadow: { methods: parseShadowMethods(shadow.methods) } };
+}
+
+function canaryPlanOf({
   share,
   forMs,
   abortOn,
