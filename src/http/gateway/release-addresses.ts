@@ -15,7 +15,10 @@ export interface ReleaseAddress {
 }
 
 export interface ReleaseAddresses extends AsyncDisposable {
-  /** Makes sure that the release has an address. Undefined where this host has only one loopback address. */
+  /**
+   * Makes sure that the release has an address. Undefined where this host has only one loopback address, and once all are
+   * closed: one that was opened then would keep the daemon from ending.
+   */
   open(release: ReleaseRef): Promise<ReleaseAddress | undefined>;
   /** The address is worth nothing any more. */
   close(release: ReleaseRef): void;
@@ -43,6 +46,7 @@ export function newReleaseAddresses(parts: {
   const { port, isOnAll, listenOn } = parts;
   const opened = new Map<string, Promise<Opened | undefined>>();
   const byAddress = new Map<string, ReleaseRef>();
+  let isClosed = false;
 
   async function openOne(release: ReleaseRef): Promise<Opened | undefined> {
     if (process.platform !== "linux") return undefined;
@@ -81,6 +85,7 @@ export function newReleaseAddresses(parts: {
 
   return {
     open(release) {
+      if (isClosed) return Promise.resolve(undefined);
       const key = formatRelease(release);
       const known = opened.get(key);
       if (known !== undefined) return known;
@@ -100,6 +105,7 @@ export function newReleaseAddresses(parts: {
       return byAddress.get(localAddress.startsWith("::ffff:") ? localAddress.slice(7) : localAddress);
     },
     async [Symbol.asyncDispose]() {
+      isClosed = true;
       await Promise.all([...opened.values()].map(dispose));
     },
   };
