@@ -20,6 +20,7 @@ const PARTS: Readonly<Record<string, () => Promise<Found>>> = {
   peers: async () => (await import("./peers.ts")).measurePeers(),
   deploy: async () => ({ rows: await (await import("./deploy.ts")).measureDeploy() }),
   dev: async () => ({ rows: await (await import("./dev.ts")).measureDev() }),
+  release: async () => ({ rows: await (await import("./release.ts")).measureReleases() }),
   start: async () => ({ rows: await (await import("./start.ts")).measureStart() }),
   idle: async () => ({ rows: await (await import("./idle.ts")).measureIdle() }),
   events: async () => ({ rows: await (await import("./events.ts")).measureEvents() }),
