@@ -135,7 +135,8 @@ export interface Deployment {
 const HOOK_NAME = /^[0-9A-Za-z_.-]{1,64}$/;
 
 /** The grammar in words, for error messages. */
-export const HOOK_NAME_RULE = "1 to 64 characters of A-Z, a-z, 0-9, -, _ and ., with a letter or digit";
+export const HOOK_NAME_RULE =
+  "1 to 64 characters of A-Z, a-z, 0-9, -, _ and ., with a letter or digit, not beginning with hk_";
 
 /** One without letters and digits would be a dot segment in a path; one that looks like an id could be taken for one. */
 export function isHookName(text: string): boolean {

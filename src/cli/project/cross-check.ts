@@ -1,7 +1,11 @@
 /** What no schema can say of a lambda.yaml: whether names that are mentioned are there, and settings go together. */
+import { ROUTE_METHODS } from "../../core/route.ts";
+import { parseExpression } from "../../core/schedule-expression.ts";
 import { parseQueueArn } from "../../core/source.ts";
+import { messageOf } from "../settings.ts";
 import { nearest } from "./nearest.ts";
 import type { ProjectSections } from "./project-schema.ts";
+import { expressionOf } from "./release-order.ts";
 import type { Problem } from "./schema-problems.ts";
 
 /** `secret` is set if all that is wrong is that it is not set. */
@@ -34,7 +38,11 @@ export function* crossCheck(sections: ProjectSections, variables: Variables): Ge
     yield* checkFunction(called, ["schedules", name, "function"], names);
     if ([cron, rate, at].filter((time) => time !== undefined).length !== 1) {
       yield { path: ["schedules", name], message: "give one of cron, rate and at", isKey: true };
+      continue;
     }
+    const problem = expressionProblem(expressionOf({ cron, rate, at }));
+    const key = cron !== undefined ? "cron" : rate !== undefined ? "rate" : "at";
+    if (problem !== undefined) yield { path: ["schedules", name, key], message: problem, isKey: false };
   }
   yield* checkRoutes(sections, names);
   yield* checkHooks(sections, names);
@@ -55,9 +63,25 @@ function* checkSecret(secret: string, path: Path, variables: Variables): Generat
   yield { path, message, isKey: false, secret };
 }
 
+function expressionProblem(expression: string): string | undefined {
+  try {
+    parseExpression(expression);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
 function* checkRoutes({ routes = {} }: ProjectSections, names: readonly string[]): Generator<CrossProblem> {
   for (const [key, { function: called, response }] of Object.entries(routes)) {
     const path = ["routes", key];
+    const method = key.split(" ")[0]?.toUpperCase() ?? "";
+    if (!ROUTE_METHODS.some((each) => each === method)) {
+      const guess = nearest(method, ROUTE_METHODS);
+      const hint = guess === undefined ? "" : `; did you mean ${guess}?`;
+      const message = `expected a method of ${ROUTE_METHODS.join(", ")}, got ${JSON.stringify(method)}${hint}`;
+      yield { path, message, isKey: true };
+    }
     if (called !== undefined) yield* checkFunction(called, [...path, "function"], names);
     if ((called === undefined) === (response === undefined)) {
       yield { path, message: "give either a function or a response", isKey: true };

@@ -33,6 +33,14 @@ const span = (description: string) =>
 
 const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected letters, digits and _");
 
+/** What was written instead may be a secret. */
+const SecretName = z
+  .string()
+  .regex(
+    /^[A-Za-z_][A-Za-z0-9_]*$/,
+    "expected the name of the variable that has the secret: letters, digits and _; what it got is not shown",
+  );
+
 const Variables = z
   .record(VariableName, z.union([z.string(), z.number(), z.boolean()]).transform(String))
   .describe(
@@ -40,7 +48,7 @@ const Variables = z
   );
 
 const Secrets = z
-  .array(VariableName)
+  .array(SecretName)
   .describe(
     "Names of variables whose values are taken from the environment of whoever deploys, or from --env-file.",
   );
@@ -187,7 +195,7 @@ const HeaderName = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, "expected the name o
 
 const HookSection = z
   .strictObject({
-    secret: VariableName.describe(
+    secret: SecretName.describe(
       "Name of the variable that has the secret. Default: made at the first deploy and shown once; Stripe and Slack make theirs.",
     ),
     signature: z
@@ -224,7 +232,7 @@ const SourceSection = z
     from: z.enum(["first", "new"]).describe("Where it begins, if the consumer is made here."),
     attempts: z.int().min(1).max(1_000).describe("When a message of NATS is given up. Default: never."),
     user: z.string().min(1).describe("User of NATS; without one the secret is a token or credentials."),
-    secret: VariableName.describe("Name of the variable that has the password, or the secret access key."),
+    secret: SecretName.describe("Name of the variable that has the password, or the secret access key."),
     batch: z.int().min(1).max(10_000).describe("Most messages of one call. Default: 10."),
     window: span("How long a batch waits for more"),
     concurrency: z.int().min(1).max(1_000).describe("Most batches at the same time."),

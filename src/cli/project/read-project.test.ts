@@ -191,6 +191,43 @@ sources:
     ]);
   });
 
+  it("is complained about where a value cannot be, without telling what may be a secret", async () => {
+    const found = await complaints(`project: shop
+environment: { A: "\${env:}" }
+functions: { a: {} }
+schedules:
+  n: { function: a, cron: x y z }
+routes:
+  GETT /x: { function: a }
+`);
+    assert.equal(found.length, 3, found.join("\n"));
+    assert.match(
+      found[0] ?? "",
+      /^lambda\.yaml:2:19: expected \$\{env:NAME\} or \$\{env:NAME:-default\}, got /,
+    );
+    assert.match(found[1] ?? "", /^lambda\.yaml:5:27: expected five fields/);
+    assert.match(
+      found[2] ?? "",
+      /^lambda\.yaml:7:3: expected a method of .*, got "GETT"; did you mean GET\?$/,
+    );
+    const others = await complaints(`project: shop
+secrets: [whsec_abc==]
+functions:
+  a:
+hooks:
+  hk_x: { function: a, provider: github, secret: "ghp-token" }
+`);
+    assert.deepEqual(
+      others.map((each) => each.replace(/: expected.*: letters/, ": … letters")),
+      [
+        "lambda.yaml:2:11: … letters, digits and _; what it got is not shown",
+        "lambda.yaml:4:3: expected a map, got nothing; {} is an empty one",
+        'lambda.yaml:6:3: "hk_x": expected 1 to 64 characters of A-Z, a-z, 0-9, -, _ and ., with a letter or digit, not beginning with hk_',
+        "lambda.yaml:6:50: … letters, digits and _; what it got is not shown",
+      ],
+    );
+  });
+
   it("asks for secrets once each, if nothing else is wrong", async () => {
     await writeFile(
       join(folder, "lambda.yaml"),

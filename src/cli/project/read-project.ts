@@ -96,12 +96,17 @@ export async function readProject(
       at.range?.[0],
       `\${env:${name}}: ${name} is not set; set it, or give a default: \${env:${name}:-value}`,
     );
+  const malformed = (at: Node) =>
+    problems.add(
+      at.range?.[0],
+      `expected \${env:NAME} or \${env:NAME:-default}, got ${JSON.stringify(Object(at).value)}`,
+    );
   if (isMap(root)) {
     for (const { key, value } of root.items) {
-      if (String(key) !== "environments") interpolate(value, variables, missing);
+      if (String(key) !== "environments") interpolate(value, variables, missing, malformed);
     }
   }
-  interpolate(overlay, variables, missing);
+  interpolate(overlay, variables, missing, malformed);
 
   const whole = plainOf(document, problems);
   const { environments: overrides, ...base } = Object(whole);

@@ -86,7 +86,12 @@ export function sourceOrder(section: SourceSections, { variables }: Project): Re
   });
 }
 
-function expressionOf({ cron, rate, at = "" }: ScheduleSections): string {
+/** As the API has it. */
+export function expressionOf({
+  cron,
+  rate,
+  at = "",
+}: Pick<ScheduleSections, "cron" | "rate" | "at">): string {
   if (cron !== undefined) return cron;
   if (rate !== undefined) return rate.startsWith("rate(") ? rate : `rate(${rate})`;
   return at.startsWith("at(") ? at : `at(${at})`;

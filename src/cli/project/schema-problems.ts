@@ -33,6 +33,8 @@ export function problemsOf(
         const message = path.length === 1 ? `"${name}:" is missing` : `${name} is missing`;
         return [{ path, message, isKey: true }];
       }
+      if (got === "null" && KIND[issue.expected] === "a map")
+        return [{ path, message: "expected a map, got nothing; {} is an empty one", isKey: true }];
       return [
         { path, message: `expected ${KIND[issue.expected] ?? issue.expected}, got ${got}`, isKey: false },
       ];
