@@ -64,6 +64,7 @@ describe("readConfig", () => {
       concurrencyMax: undefined,
       unreservedMin: 0,
       requestsPerSecondMax: undefined,
+      streamBytesMax: 200 * 1_048_576,
       urlPermissions: "off",
       imageVersionsMax: 20,
       imageDiskBytesMax: 50 * 2 ** 30,

@@ -8,6 +8,7 @@ import { type Address, isLoopback, parseAddress, parseHttpOrigin } from "./core/
 import { PlatformError } from "./core/errors.ts";
 import { type Fault, parseFault } from "./core/fault.ts";
 import { IMAGE_KEYS, type ImageSettings, imageSettings } from "./core/image-settings.ts";
+import { STREAMED_RESPONSE_MIB_DEFAULT } from "./core/limits.ts";
 import type { LogLevel } from "./core/log.ts";
 import { sourceUrl } from "./core/source-url.ts";
 
@@ -36,6 +37,8 @@ export interface Config extends ImageSettings {
   readonly freezeAfterMs: number | undefined;
   /** What sandboxes kept ready may take together; 0 keeps none. */
   readonly readyMibMax: number;
+  /** Of a response that is passed on while it is made. */
+  readonly streamBytesMax: number;
   /** How many sets of modules Python functions are forked with; 0 forks all without. */
   readonly importSetsMax: number;
   readonly eventResultsMs: number;
@@ -189,6 +192,12 @@ export const CONFIG_KEYS = [
     "N",
     "0",
     "Calls of the AWS API in a second, but those that invoke, up to 100000; 0 sets no limit. AWS allows about 15.",
+  ),
+  key(
+    "stream-max",
+    "MIB",
+    "200",
+    "How large a response may be that a handler streams, 1 to 1048576. AWS allows 200.",
   ),
   key(
     "url-permissions",
@@ -442,6 +451,7 @@ function toConfig(
     concurrencyMax: number("concurrency-max", 0, 0, 1_000_000) || undefined,
     unreservedMin: number("unreserved-min", 0, 0, 1_000_000),
     requestsPerSecondMax: number("request-rate", 0, 0, 100_000) || undefined,
+    streamBytesMax: number("stream-max", STREAMED_RESPONSE_MIB_DEFAULT, 1, 1_048_576) * MIB,
     ...imageSettings({ given, complain, number, problems }),
     urlPermissions: oneOf("url-permissions", ["off", "required", "both"], "off"),
   };

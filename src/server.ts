@@ -151,6 +151,7 @@ export async function startServer(parts: {
         clock,
         log,
         readyMibMax: config.readyMibMax,
+        streamBytesMax: config.streamBytesMax,
         resolveRuntime,
         adapterOf,
         grants: newGrants({

@@ -7,7 +7,9 @@ export const PAYLOAD_BYTES_MAX = 6 * MIB;
 /** Lambda lets a response be a hundred bytes larger than a request. */
 export const RESPONSE_BYTES_MAX = 6 * MIB + 100;
 export const EVENT_PAYLOAD_BYTES_MAX = 1 * MIB;
-export const STREAMED_RESPONSE_BYTES_MAX = 200 * MIB;
+/** Of a response that is passed on while it is made; `stream-max` sets another. */
+export const STREAMED_RESPONSE_MIB_DEFAULT = 200;
+export const STREAMED_RESPONSE_BYTES_MAX = STREAMED_RESPONSE_MIB_DEFAULT * MIB;
 
 export const TIMEOUT_MS_DEFAULT = 3_000;
 export const TIMEOUT_MS_MAX = 900_000;

@@ -29,6 +29,8 @@ export interface InvokerParts extends StarterParts {
   readonly policy: KeepAlivePolicy;
   /** What sandboxes that are ready for any function may take together; none are kept without it. */
   readonly readyMibMax?: number | undefined;
+  /** How much a response may have that is passed on while it is made; AWS's 200 MiB without it. */
+  readonly streamBytesMax?: number | undefined;
   /** Without it no function may call this server. */
   readonly grants?: Grants | undefined;
   /** Told when the last instance of a release was let go. */
@@ -82,6 +84,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     });
     this.#runs = {
       identity: parts.identity,
+      streamBytesMax: parts.streamBytesMax,
       failedStart: (target, request, failure) => this.#recordFailedStart(target, request, failure),
       left: (target, meter) => this.#leave(target, meter),
     };

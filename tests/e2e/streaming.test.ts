@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { it } from "node:test";
-import { makeFolder, startDaemon } from "./daemon.fake.ts";
+import { makeFolder, startDaemon, type TestDaemon } from "./daemon.fake.ts";
 
 const STREAMER = `
 const chunk = Buffer.alloc(256 * 1024, "x");
@@ -26,24 +26,7 @@ it("a long streamed response takes no more memory than a short one, however slow
   using folder = makeFolder({ "index.mjs": STREAMER });
   await daemon.deploy(folder.path, "stream", "--timeout", "120");
 
-  async function read(mib: number, seen: () => void): Promise<number> {
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const options = { host: "127.0.0.1", port: daemon.gatewayPort, path: `/?mib=${mib}`, agent: false };
-    const sent = request({ ...options, headers: { host: "stream.localhost" } }, async (answer) => {
-      let bytes = 0;
-      for await (const chunk of answer) {
-        bytes += chunk.byteLength;
-        seen();
-        // Slower than it is written: what is not read must wait where it is made.
-        if (bytes % 16 === 0) await new Promise((again) => setImmediate(again));
-      }
-      resolve(bytes);
-    });
-    sent.on("error", reject);
-    sent.end();
-    return promise;
-  }
-
+  const read = (mib: number, seen: () => void) => readStream(daemon, mib, seen);
   await read(32, () => undefined);
   const before = residentMib(daemon.pid);
   let most = before;
@@ -53,3 +36,35 @@ it("a long streamed response takes no more memory than a short one, however slow
   assert.equal(bytes, STREAMED_MIB * 1_048_576);
   assert.ok(most - before < SWING_MIB_MAX, `${before} MiB became ${most} MiB`);
 });
+
+it("a streamed response may be as large as the setting says, and no larger", async () => {
+  await using daemon = await startDaemon({ flags: ["--stream-max", "3"] });
+  using folder = makeFolder({ "index.mjs": STREAMER });
+  await daemon.deploy(folder.path, "stream", "--timeout", "120");
+  assert.equal(await readStream(daemon, 3), 3 * 1_048_576);
+  await assert.rejects(readStream(daemon, 4), /aborted/);
+  assert.match((await daemon.lambda("logs", "stream")).stdout, /Function\.ResponseSizeTooLarge/);
+});
+
+/** How many bytes came; rejects for a response that is cut off. */
+function readStream(daemon: TestDaemon, mib: number, seen: () => void = () => undefined): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const options = { host: "127.0.0.1", port: daemon.gatewayPort, path: `/?mib=${mib}`, agent: false };
+  const sent = request({ ...options, headers: { host: "stream.localhost" } }, async (answer) => {
+    try {
+      let bytes = 0;
+      for await (const chunk of answer) {
+        bytes += chunk.byteLength;
+        seen();
+        // Slower than it is written: what is not read must wait where it is made.
+        if (bytes % 16 === 0) await new Promise((again) => setImmediate(again));
+      }
+      resolve(bytes);
+    } catch (error) {
+      reject(error);
+    }
+  });
+  sent.on("error", reject);
+  sent.end();
+  return promise;
+}

@@ -1,4 +1,4 @@
-import type { InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
+import type { Call, InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { FRAME, type Frame, FrameError } from "./frames.ts";
 
@@ -20,6 +20,7 @@ export interface AnswerOwner {
  */
 export class Answer {
   readonly sink: ResponseSink | undefined;
+  readonly #bytesMax: number;
   readonly #owner: AnswerOwner;
   /** A stream that nobody reads while it is made; copied, since a million tiny pieces would cost more than their bytes. */
   #collected = NOTHING;
@@ -28,8 +29,9 @@ export class Answer {
   #state: "waiting" | "streaming" | "answered" | "over" = "waiting";
   #isSettled = false;
 
-  constructor(sink: ResponseSink | undefined, owner: AnswerOwner) {
+  constructor({ sink, streamBytesMax }: Pick<Call, "sink" | "streamBytesMax">, owner: AnswerOwner) {
     this.sink = sink;
+    this.#bytesMax = sink ? (streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX) : RESPONSE_BYTES_MAX;
     this.#owner = owner;
   }
 
@@ -98,9 +100,8 @@ export class Answer {
   #addChunk(body: Buffer): boolean {
     if (this.#isSettled) return true;
     this.#bytes += body.length;
-    const bytesMax = this.sink ? STREAMED_RESPONSE_BYTES_MAX : RESPONSE_BYTES_MAX;
-    if (this.#bytes > bytesMax) {
-      this.#tooLarge(bytesMax);
+    if (this.#bytes > this.#bytesMax) {
+      this.#tooLarge(this.#bytesMax);
       return true;
     }
     if (this.sink) return body.length === 0 || this.sink.write(body);

@@ -35,7 +35,7 @@ export class HandedCall {
     this.invocationId = call.invocationId;
     this.keeper = keeper;
     this.#outcomes = outcomes;
-    this.answer = new Answer(call.sink, this);
+    this.answer = new Answer(call, this);
   }
 
   /** From its answer: an outcome is known. */

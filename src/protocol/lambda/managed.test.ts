@@ -256,6 +256,30 @@ describe("a managed channel", () => {
     assert.equal(bytes, STREAMED_RESPONSE_BYTES_MAX);
   });
 
+  it("cuts a stream where it is told to", async () => {
+    let bytes = 0;
+    const sink = {
+      start: () => undefined,
+      write: (chunk: Uint8Array) => {
+        bytes += chunk.length;
+        return true;
+      },
+      drained: () => Promise.resolve(),
+    };
+    const { puppet, outcome } = await startCalledPuppet({ sink, streamBytesMax: 1_000 });
+    await using _ = puppet;
+    puppet.send(FRAME.streamHead, 1, "text/plain");
+    puppet.send(FRAME.streamChunk, 1, "", Buffer.alloc(1_000));
+    puppet.send(FRAME.streamChunk, 1, "", Buffer.alloc(1));
+    assert.deepEqual(shape(await outcome), {
+      kind: "threw",
+      errorType: "Function.ResponseSizeTooLarge",
+      isStreamed: true,
+      message: "Response payload size exceeded maximum allowed payload size (1000 bytes).",
+    });
+    assert.equal(bytes, 1_000);
+  });
+
   it("stops waiting when the signal aborts, with its reason", async () => {
     await using puppet = await startPuppet();
     puppet.send(FRAME.ready, 0);

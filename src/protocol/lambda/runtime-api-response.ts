@@ -34,7 +34,8 @@ export function streamHead(request: IncomingMessage): ResponseHead | undefined {
 
 /** A stream goes on to the caller if the caller takes one; all else is collected. */
 export function receiverFor(call: Call, head: ResponseHead | undefined, signal: AbortSignal): Receiver {
-  return head && call.sink ? passOn(call.sink, head, signal) : collect(head);
+  if (!head || !call.sink) return collect(head);
+  return { ...passOn(call.sink, head, signal), bytesMax: call.streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX };
 }
 
 function collect(head: ResponseHead | undefined): Receiver {
@@ -53,14 +54,13 @@ function collect(head: ResponseHead | undefined): Receiver {
   };
 }
 
-function passOn(sink: ResponseSink, head: ResponseHead, signal: AbortSignal): Receiver {
+function passOn(sink: ResponseSink, head: ResponseHead, signal: AbortSignal): Omit<Receiver, "bytesMax"> {
   let hasStarted = false;
   const start = () => {
     if (!hasStarted) sink.start(head);
     hasStarted = true;
   };
   return {
-    bytesMax: STREAMED_RESPONSE_BYTES_MAX,
     async take(chunk) {
       // A caller that has given up must not be written to any more.
       if (signal.aborted) return;

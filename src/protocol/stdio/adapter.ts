@@ -68,7 +68,7 @@ class StdioChannel implements Channel {
     this.#isUsed = true;
     const stderr = new Tail(sandbox.stderr);
     feed(sandbox.stdin, input.payload);
-    const output = await untilAborted(receiveOutput(sandbox.stdout, call.sink, signal), signal);
+    const output = await untilAborted(receiveOutput(sandbox.stdout, call, signal), signal);
     if (output.end === "too-large") return output.outcome;
     const exit = await untilAborted(sandbox.exited, signal);
     return judge(exit, output.outcome, exit.exitCode === 0 ? "" : await stderr.last());

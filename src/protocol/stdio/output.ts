@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
+import type { Call, InvocationOutcome, ResponseHead } from "../../core/invocation.ts";
 import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 
 export interface Output {
@@ -13,10 +13,10 @@ const HEAD: ResponseHead = { kind: "raw", contentType: "application/octet-stream
 /** Reads all that the program writes: to the sink as fast as that takes it, or into memory up to the limit. */
 export async function receiveOutput(
   stdout: Readable,
-  sink: ResponseSink | undefined,
+  { sink, streamBytesMax = STREAMED_RESPONSE_BYTES_MAX }: Pick<Call, "sink" | "streamBytesMax">,
   signal: AbortSignal,
 ): Promise<Output> {
-  const bytesMax = sink ? STREAMED_RESPONSE_BYTES_MAX : RESPONSE_BYTES_MAX;
+  const bytesMax = sink ? streamBytesMax : RESPONSE_BYTES_MAX;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
