@@ -27,6 +27,9 @@ const WITHOUT_TYPE: ReadonlySet<string> = new Set([
   "CodeSigningConfigNotFoundException",
 ]);
 
+/** As recorded; which limit it was, the reason says. */
+const CALLS_THROTTLED = "Rate Exceeded.";
+
 /** The answer to an error; what must not leave the house is logged and becomes "internal error". */
 export function awsErrorReply(
   error: unknown,
@@ -34,7 +37,9 @@ export function awsErrorReply(
 ): AwsErrorReply {
   const answer = explainError(error, facts);
   const { awsName, awsStatus, status, fault } = errorFacts(answer.code);
-  const message = { [CAPITAL_MESSAGE.has(awsName) ? "Message" : "message"]: answer.message };
+  const isOfCalls = /ConcurrentInvocationLimitExceeded$/.test(answer.reason ?? "");
+  const text = isOfCalls ? CALLS_THROTTLED : answer.message;
+  const message = { [CAPITAL_MESSAGE.has(awsName) ? "Message" : "message"]: text };
   const type = WITHOUT_TYPE.has(awsName) ? {} : { Type: fault === "platform" ? "Service" : "User" };
   const headers = ["x-amzn-ErrorType", awsName];
   if (answer.retryAfterS !== undefined) headers.push("Retry-After", String(answer.retryAfterS));

@@ -167,7 +167,7 @@ describe("Invoke", () => {
 
   it("passes a throttle on as AWS does", async () => {
     control.answer = async () => {
-      throw new PlatformError("TooManyInvocations", "Rate Exceeded.", {
+      throw new PlatformError("TooManyInvocations", "greet runs 2 calls already and may run 2; try again", {
         reason: "ReservedFunctionConcurrentInvocationLimitExceeded",
       });
     };
