@@ -215,7 +215,8 @@ secrets: [whsec_abc==]
 functions:
   a:
 hooks:
-  hk_x: { function: a, provider: github, secret: "ghp-token" }
+  hk_x: { function: a, provider: github }
+  push: { function: a, provider: github, secret: "ghp-token" }
 `);
     assert.deepEqual(
       others.map((each) => each.replace(/: expected.*: letters/, ": … letters")),
@@ -223,7 +224,7 @@ hooks:
         "lambda.yaml:2:11: … letters, digits and _; what it got is not shown",
         "lambda.yaml:4:3: expected a map, got nothing; {} is an empty one",
         'lambda.yaml:6:3: "hk_x": expected 1 to 64 characters of A-Z, a-z, 0-9, -, _ and ., with a letter or digit, not beginning with hk_',
-        "lambda.yaml:6:50: … letters, digits and _; what it got is not shown",
+        "lambda.yaml:7:50: … letters, digits and _; what it got is not shown",
       ],
     );
   });
