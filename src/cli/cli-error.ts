@@ -3,7 +3,7 @@ import { ERROR_CODES, errorFacts } from "../core/errors.ts";
 /** How a command can end; docs/cli.md has the same table. */
 export const EXIT = {
   ok: 0,
-  /** The function itself threw or crashed; for doctor: functions cannot run here. */
+  /** The function itself threw or crashed; for doctor: functions cannot run here; for replay: outcomes differ. */
   functionFailed: 1,
   usage: 2,
   notFound: 3,
@@ -83,6 +83,7 @@ const HINTS: Readonly<Partial<Record<string, string>>> = {
   ResourceNotFoundException: "lambda list shows what there is",
   InvalidRequestContentException: 'handlers take JSON: --data \'{"name":"World"}\'',
   TooManyRequestsException: "try again, or raise the limit with lambda deploy --max",
+  RecordingNotFound: "lambda recordings list NAME shows what there is",
   VersionNotFound: "lambda versions NAME shows what there is",
   AliasNotFound: "lambda alias list NAME shows what there is",
   Unauthenticated:

@@ -25,6 +25,7 @@ import type { Host } from "./host.ts";
 import { addImages, addImageUpkeep } from "./image-program.ts";
 import { addLayers } from "./layer-program.ts";
 import { addProjects, type ProjectOptions } from "./project-program.ts";
+import { addRecordings } from "./recording-program.ts";
 import { addRoutes } from "./route-program.ts";
 import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
@@ -97,6 +98,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addWriting(program, run);
   addImages(program, run);
   addRunning(program, run);
+  addRecordings(program, run);
   addEvents(program, run);
   addSchedules(program, run);
   addHooks(program, run);
