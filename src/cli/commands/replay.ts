@@ -65,7 +65,7 @@ export async function replay(
   const body = { ignore, ...(version !== undefined && { version }) };
   const api = await command.client();
   const chosen = await choose(api, ids, options);
-  const showsAll = options.diff === true || (ids.length === 1 && options.function === undefined);
+  const showsAll = options.diff === true || ids.length === 1;
   const results: Result[] = [];
   const rest = chosen.values();
   const replayInTurn = async () => {
