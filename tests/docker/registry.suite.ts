@@ -101,22 +101,6 @@ export function describeRegistry(getEngine: () => TestEngine): void {
       assert.equal(labels["org.opencontainers.image.base.digest"], Object(renewed?.base).digest);
     });
 
-    it("stay on a base that is pinned by digest, and are shown so", async () => {
-      const base = await pushBase("pinned");
-      const [image] = await imagesOf("app");
-      const pinned = `${base}@${Object(image?.base).digest}`;
-      const dir = await sourceOf("pinned", `FROM ${pinned}\nCMD ["app.pinned"]\n`);
-      await done("deploy", dir, "--name", "pinned");
-      const [built] = await imagesOf("pinned");
-      assert.deepEqual([Object(built?.base).name, Object(built?.base).state], [pinned, "pinned"]);
-      assert.match(await done("images", "pinned"), /base:1 \(pinned\) /);
-      assert.match(
-        await done("images", "refresh", "pinned"),
-        /^pinned: left as it is: it stays on .* by digest/,
-      );
-      await done("delete", "pinned", "--yes");
-    });
-
     it("are pushed there, one tag per version, and got back when the engine has lost them", async () => {
       assert.ok(await until(async () => (await tagsThere("app")).join() === "1,2"), "pushed in time");
       const [live] = await imagesOf("app");
@@ -136,6 +120,22 @@ export function describeRegistry(getEngine: () => TestEngine): void {
       const nowhere = await daemon.lambda("deploy", "--image", `${registry.place}/nothing:1`, "--name", "x");
       assert.match(nowhere.stderr, /nothing:1 cannot be had: .*(unknown|not found)/i);
       await done("delete", "taken", "--yes");
+    });
+
+    it("stay on a base that is pinned by digest, and are shown so", async () => {
+      const base = await pushBase("pinned");
+      const [image] = await imagesOf("app");
+      const pinned = `${base}@${Object(image?.base).digest}`;
+      const dir = await sourceOf("pinned", `FROM ${pinned}\nCMD ["app.pinned"]\n`);
+      await done("deploy", dir, "--name", "pinned");
+      const [built] = await imagesOf("pinned");
+      assert.deepEqual([Object(built?.base).name, Object(built?.base).state], [pinned, "pinned"]);
+      assert.match(await done("images", "pinned"), /base:1 \(pinned\) /);
+      assert.match(
+        await done("images", "refresh", "pinned"),
+        /^pinned: left as it is: it stays on .* by digest/,
+      );
+      await done("delete", "pinned", "--yes");
     });
 
     it("stay as many as are configured, and those that something needs", async () => {
