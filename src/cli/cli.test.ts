@@ -228,7 +228,10 @@ describe("lambda", () => {
     [["rollback", "greet", "--to", "last"], /--to: expected a whole number from 1 up, got "last"/],
     [["logs", "greet", "--since", "soon"], /--since: expected a span back from now/],
     [["logs", "greet", "-f", "--until", "1h"], /--follow and --until/],
-    [["keys", "create", "--scopes", "all"], /--scopes: expected some of invoke,read,deploy,admin, got "all"/],
+    [
+      ["keys", "create", "--scopes", "all"],
+      /--scopes: expected some of invoke,read,replay,deploy,admin, got "all"/,
+    ],
     [["keys", "create", "--expires", "2020-01-01"], /--expires: "2020-01-01" is not in the future/],
     [["keys", "create", "--secret-from-stdin"], /name its id with --id/],
     [["keys", "revoke", "../x"], /key id "..\/x"/],
