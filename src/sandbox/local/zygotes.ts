@@ -14,6 +14,8 @@ const SPECIAL_AFTER_FAILURE_MS = 3_600_000;
 const KINDS_MAX = 8;
 /** Of those that have loaded more, whatever they are asked to be; who is asked for seldom makes room. */
 const SPECIAL_KINDS_MAX = 16;
+/** As long as a daemon keeps sets of modules for which nothing is started, and a little more. */
+const SPECIAL_QUIET_MS = 900_000;
 
 interface Kind {
   current: Zygote | undefined;
@@ -93,14 +95,18 @@ export class Zygotes {
     return kind;
   }
 
+  /** Before another comes: those that nobody asks for any more go, and of too many the one that was asked for longest ago. */
   #makeRoom(): void {
-    if (this.#special.size < SPECIAL_KINDS_MAX) return;
-    const [key, kind] = [...this.#special].reduce((a, b) => (a[1].askedAt <= b[1].askedAt ? a : b));
-    this.#special.delete(key);
-    this.#retire(kind.current);
-    kind.current = undefined;
-    // One that is being started goes when it is there.
-    kind.notBefore = Number.POSITIVE_INFINITY;
+    const now = performance.now();
+    const byUse = [...this.#special].sort(([, a], [, b]) => b.askedAt - a.askedAt);
+    for (const [index, [key, kind]] of byUse.entries()) {
+      if (index < SPECIAL_KINDS_MAX - 1 && now - kind.askedAt < SPECIAL_QUIET_MS) continue;
+      this.#special.delete(key);
+      this.#retire(kind.current);
+      kind.current = undefined;
+      // One that is being started goes when it is there.
+      kind.notBefore = Number.POSITIVE_INFINITY;
+    }
   }
 
   #isOld({ bornAt }: Kind, { counts }: Zygote): boolean {
@@ -116,8 +122,9 @@ export class Zygotes {
   }
 
   async #start(kind: Kind, like: StartRequest): Promise<void> {
+    let own: ReturnType<ZygoteHooks["newParts"]>;
     try {
-      const own = this.#hooks.newParts();
+      own = this.#hooks.newParts();
       if (!own) return;
       const zygote = await Zygote.start(own.parts, own.jail, like);
       this.#retire(kind.current);
@@ -135,6 +142,7 @@ export class Zygotes {
       kind.bornAt = performance.now();
       if (this.#isClosing) await zygote[Symbol.asyncDispose]();
     } catch (error) {
+      this.#hooks.ended(own?.jail.user.kind === "host" ? own.jail.user.uid : null);
       this.#hooks.failed(error);
       kind.notBefore = Math.max(
         kind.notBefore,
