@@ -96,8 +96,8 @@ export class ServedCall implements CallKeeper {
 
 /** Member by member, which costs a fraction of a spread. */
 function withSink(call: Call, sink: ResponseSink): Call {
-  const { invocationId, input, functionArn, deadlineAt, traceId, clientContext } = call;
-  return { invocationId, input, functionArn, deadlineAt, traceId, clientContext, sink };
+  const { invocationId, input, functionArn, deadlineAt, traceId, clientContext, streamBytesMax } = call;
+  return { invocationId, input, functionArn, deadlineAt, traceId, clientContext, sink, streamBytesMax };
 }
 
 /** Remembers whether a response has begun, and whether it goes on. */
