@@ -1,7 +1,7 @@
 /** Three functions that call each other while their releases change, and what became of the calls. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeFolder, type TestDaemon } from "./daemon.fake.ts";
+import { makeFolder, type TestDaemon, until } from "./daemon.fake.ts";
 
 export interface Switching {
   /** Chains that were answered by functions of one release, by its number. */
@@ -47,6 +47,7 @@ export const handler = async () => [process.env.MARK, await invoke("c")];
 const C = "export const handler = async () => process.env.MARK;\n";
 
 const IN_FLIGHT_MAX = 100;
+const LIVE_MS_MAX = 120_000;
 
 /** Deploys the project and switches releases `switches` times while at least `chains` calls are made, `perSecond` of them. */
 export async function switchUnderLoad(
@@ -103,8 +104,11 @@ export async function switchUnderLoad(
     const wanted = ((time + 1) * chains) / (switches + 1);
     while (made < wanted) await new Promise((resolve) => setTimeout(resolve, 5));
     // A new release every other time, an earlier one in between.
-    if (time % 2 === 0) await deploy(time + 3);
-    else {
+    if (time % 2 === 0) {
+      await deploy(time + 3);
+      // However long it took: it must have been live for somebody before the next switch.
+      await until(() => answered.has(`${time + 3}`) || failed.length > 0, LIVE_MS_MAX);
+    } else {
       const begunAt = performance.now();
       const answer = await daemon.control("POST", "/v1/projects/trio/switch", {});
       if (answer.status !== 200) throw new Error(answer.text);
