@@ -4,7 +4,8 @@
  */
 import { PlatformError } from "./errors.ts";
 import type { FunctionName } from "./ids.ts";
-import { formatRelease, type Membership, type ReleaseRef } from "./release.ts";
+import { formatRelease, type ReleaseRef } from "./project.ts";
+import type { Membership } from "./release.ts";
 import type { ShadowCounts, ShadowPlan } from "./shadow.ts";
 
 /** Of one function, newest first; those beyond are forgotten. */

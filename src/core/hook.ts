@@ -1,5 +1,5 @@
 import type { DeliveryId, EventId, FunctionName, HookId } from "./ids.ts";
-import type { TriggerOwner } from "./release.ts";
+import type { TriggerOwner } from "./project.ts";
 
 /** Whose way of signing a hook checks. */
 export const HOOK_PROVIDERS = ["github", "gitlab", "stripe", "slack", "hmac", "standard"] as const;

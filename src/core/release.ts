@@ -1,21 +1,12 @@
 import type { ReleaseCanary, StickyKey } from "./canary.ts";
 import type { Hook } from "./hook.ts";
 import type { FunctionName } from "./ids.ts";
+import type { ProjectName, ReleaseRef } from "./project.ts";
 import type { HttpRoute } from "./route.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timing } from "./schedule-times.ts";
 import type { ShadowPlan } from "./shadow.ts";
 import type { Source } from "./source.ts";
-
-/** The name of a project: 1 to 40 of `a-z 0-9 -`, with neither a dash at an end nor two in a row: it is part of host names. */
-export type ProjectName = string & { readonly __brand: "ProjectName" };
-
-/** One release of a project. */
-export interface ReleaseRef {
-  readonly project: ProjectName;
-  /** From 1, never used twice. */
-  readonly number: number;
-}
 
 /** What went live, or can, as a whole. Never changes. */
 export interface Release extends ReleaseRef {
@@ -77,20 +68,6 @@ export type ReleasedSource = Pick<
   readonly name: string;
 };
 
-/**
- * The project of a hook or a source. While the live release does not have it, it does nothing and is kept for those that
- * have: with its address and secrets, its place in the queue.
- */
-export interface TriggerOwner {
-  readonly project: ProjectName;
-  readonly isLive: boolean;
-}
-
-/** Whether the live release, if it is for releases to say, has it. */
-export function isOfLiveRelease({ owner }: { readonly owner: TriggerOwner | undefined }): boolean {
-  return owner?.isLive ?? true;
-}
-
 /** What is known of a project besides its releases. */
 export interface ProjectRecord {
   readonly name: ProjectName;
@@ -138,35 +115,3 @@ export interface TriedRelease {
 export const RELEASES_MAX = 500;
 export const SWITCHES_KEPT_MAX = 100;
 export const FUNCTIONS_PER_PROJECT_MAX = 200;
-
-const PROJECT_NAME = /^(?!.*--)[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
-const RELEASE_REF = /^([a-z0-9-]{1,40})@([1-9]\d{0,8})$/;
-const RELEASE_LABEL = /^r([1-9]\d{0,8})$/;
-
-/** The grammar in words, for error messages. */
-export const PROJECT_NAME_RULE =
-  "1 to 40 characters of a-z, 0-9 and -, with no - at an end and no two in a row";
-
-export function parseProjectName(text: string): ProjectName | undefined {
-  return PROJECT_NAME.test(text) ? (text as ProjectName) : undefined;
-}
-
-/**
- * `shop@12`. Stands where a qualifier does and can be neither alias nor version, so that whatever keeps a qualifier
- * (an event in the queue, say) keeps a release as well.
- */
-export function formatRelease({ project, number }: ReleaseRef): string {
-  return `${project}@${number}`;
-}
-
-export function parseRelease(text: string): ReleaseRef | undefined {
-  const [, name = "", number] = RELEASE_REF.exec(text) ?? [];
-  const project = parseProjectName(name);
-  return project && { project, number: Number(number) };
-}
-
-/** The number of `r12`, as hosts name a release. */
-export function parseReleaseLabel(text: string): number | undefined {
-  const [, number] = RELEASE_LABEL.exec(text) ?? [];
-  return number === undefined ? undefined : Number(number);
-}

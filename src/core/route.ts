@@ -1,6 +1,6 @@
 import type { FunctionName, RouteId } from "./ids.ts";
 import type { Json } from "./json.ts";
-import type { ProjectName } from "./release.ts";
+import type { ProjectName } from "./project.ts";
 
 /** Methods that a route may name; `ANY` stands for all. */
 export const ROUTE_METHODS = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] as const;

@@ -1,5 +1,5 @@
 import type { FunctionName } from "./ids.ts";
-import type { ProjectName } from "./release.ts";
+import type { ProjectName } from "./project.ts";
 import type { Timing } from "./schedule-times.ts";
 
 /** What happens at an instant while an event of an earlier one has not ended. */

@@ -1,6 +1,6 @@
 import type { Destination } from "./event.ts";
 import type { FunctionName, SourceId } from "./ids.ts";
-import type { TriggerOwner } from "./release.ts";
+import type { TriggerOwner } from "./project.ts";
 
 /**
  * A queue that a function is called for, with batches of its messages: an event source mapping, in AWS's words. Its

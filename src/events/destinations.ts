@@ -7,7 +7,7 @@
 import type { Destination, EventFacts, EventInvokeConfig, EventWork, NewEvent } from "../core/event.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import { newInvocationId } from "../core/ids.ts";
-import { formatRelease, parseRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, parseRelease, type ReleaseRef } from "../core/project.ts";
 import type { Verdict } from "./call-attempt.ts";
 
 /** Whose functions these are; part of every ARN. */

@@ -5,7 +5,7 @@ import type { Attempt, AttemptOutcome, EndCondition, EndState, EventFacts, NewEv
 import type { FunctionRecord } from "../core/function.ts";
 import { EVENT_DEPTH_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import {
   afterFunctionError,
   afterSetback,

@@ -4,7 +4,7 @@ import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName, SourceId } from "../core/ids.ts";
 import { SOURCE_BATCHES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
-import { isOfLiveRelease } from "../core/release.ts";
+import { isOfLiveRelease } from "../core/project.ts";
 import type { Source, SourceStatus } from "../core/source.ts";
 import type { Invocations } from "../invoker/invocations.ts";
 import type { Functions } from "../registry/functions.ts";

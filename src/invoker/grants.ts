@@ -1,5 +1,5 @@
 import type { Version } from "../core/function.ts";
-import type { ReleaseRef } from "../core/release.ts";
+import type { ReleaseRef } from "../core/project.ts";
 
 /** Gives an instance what it needs to call this server, if its function may. */
 export interface Grants {

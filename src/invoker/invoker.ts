@@ -5,7 +5,7 @@ import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import { inBackground, Scope } from "../core/scope.ts";
 import type { CallMeter, CallMeters } from "../records/metrics/metrics.ts";
 import type { Functions } from "../registry/functions.ts";

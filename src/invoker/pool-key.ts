@@ -1,4 +1,4 @@
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import type { Target } from "../registry/target.ts";
 
 /**

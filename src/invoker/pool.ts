@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { PlatformError } from "../core/errors.ts";
 import type { Version } from "../core/function.ts";
 import { WAITING_CALLS_MAX } from "../core/limits.ts";
-import type { ReleaseRef } from "../core/release.ts";
+import type { ReleaseRef } from "../core/project.ts";
 import { Estimate } from "./estimate.ts";
 import type { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";

@@ -1,4 +1,4 @@
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 
 /** Counts the calls that run in each release, to know when a release that was let go is needed no more. */
 export class ReleasesInUse {

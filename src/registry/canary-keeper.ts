@@ -12,7 +12,7 @@ import { errorFacts, isPlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Log } from "../core/log.ts";
-import type { ProjectName, ReleaseRef } from "../core/release.ts";
+import type { ProjectName, ReleaseRef } from "../core/project.ts";
 import { inBackground } from "../core/scope.ts";
 import { NO_SHADOW_COUNTS, type ShadowCounts, shadowSummary } from "../core/shadow.ts";
 import { type CanaryMetrics, figuresOfRelease, figuresOfVersion, isByFiles } from "./canary-figures.ts";

@@ -7,7 +7,7 @@ import type { EventInvokeConfig } from "../core/event.ts";
 import type { Alias, FunctionRecord, FunctionUrl, Version } from "../core/function.ts";
 import { type FunctionSettings, withoutQualifier } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { ProjectName } from "../core/release.ts";
+import type { ProjectName } from "../core/project.ts";
 import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
 import { ALIASES_MAX, checkAlias, findAlias, requireAlias } from "./alias-rules.ts";

@@ -11,7 +11,8 @@ import type {
 } from "../core/function.ts";
 import type { FunctionSettings } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { ProjectName, Release } from "../core/release.ts";
+import type { ProjectName } from "../core/project.ts";
+import type { Release } from "../core/release.ts";
 import type { Stamp, Step } from "./function-states.ts";
 import type { Target } from "./target.ts";
 

@@ -2,7 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { DeployRule, Hook, HookDelivery, HookProvider } from "../core/hook.ts";
 import { type DeliveryId, newHookId, newInvocationId, parseHookId } from "../core/ids.ts";
-import { isOfLiveRelease } from "../core/release.ts";
+import { isOfLiveRelease } from "../core/project.ts";
 import type { EventLedger } from "../store/event-queue.ts";
 import { type Hooks, type NewDelivery, NO_MARKS } from "../store/hooks.ts";
 import type { Functions } from "./functions.ts";

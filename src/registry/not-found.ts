@@ -1,7 +1,7 @@
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { ReleaseRef } from "../core/release.ts";
+import type { ReleaseRef } from "../core/project.ts";
 
 export function functionNotFound(name: FunctionName): PlatformError {
   return new PlatformError(

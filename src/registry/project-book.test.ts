@@ -3,12 +3,8 @@ import { describe, it } from "node:test";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError } from "../core/errors.ts";
 import type { FunctionConfig } from "../core/function.ts";
-import {
-  formatRelease,
-  type ReleasedRoute,
-  type ReleasedSchedule,
-  type ReleaseRef,
-} from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
+import type { ReleasedRoute, ReleasedSchedule } from "../core/release.ts";
 import { sampleAction, sampleRoute } from "../core/route-samples.fake.ts";
 import { sampleProjectName } from "../store/project-samples.fake.ts";
 import type { Projects } from "../store/projects.ts";

@@ -1,14 +1,8 @@
 import type { CanaryDecision, CanaryPlan } from "../core/canary.ts";
 import type { CodeRef, FunctionConfig } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type {
-  ProjectName,
-  ProjectRecord,
-  Release,
-  ReleasedRoute,
-  ReleasedSchedule,
-  ReleaseRef,
-} from "../core/release.ts";
+import type { ProjectName, ReleaseRef } from "../core/project.ts";
+import type { ProjectRecord, Release, ReleasedRoute, ReleasedSchedule } from "../core/release.ts";
 import type { HookNews, WantedHook } from "./hook-releases.ts";
 import type { WantedSource } from "./source-releases.ts";
 import type { Target } from "./target.ts";

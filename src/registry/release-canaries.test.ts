@@ -5,7 +5,7 @@ import { fakeClock } from "../core/clock.fake.ts";
 import { isPlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import { silentLog } from "../core/log.ts";
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import { Tally } from "../records/metrics/tally.ts";
 import { sampleProjectName } from "../store/project-samples.fake.ts";
 import type { Projects } from "../store/projects.ts";

@@ -4,9 +4,9 @@ import type { CanaryDecision, CanaryPlan, ReleaseCanary } from "../core/canary.t
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
+import type { ProjectName } from "../core/project.ts";
 import {
   FUNCTIONS_PER_PROJECT_MAX,
-  type ProjectName,
   type ProjectRecord,
   type Release,
   type ReleasedFunction,

@@ -1,6 +1,7 @@
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import type { ProjectName, Release, ReleaseRef } from "../core/release.ts";
+import type { ProjectName, ReleaseRef } from "../core/project.ts";
+import type { Release } from "../core/release.ts";
 import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
 import { aliasNotFound, functionNotFound, notInRelease, notLive, versionNotFound } from "./not-found.ts";

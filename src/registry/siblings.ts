@@ -1,6 +1,6 @@
 import { isPlatformError } from "../core/errors.ts";
 import type { FunctionName } from "../core/ids.ts";
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import type { Functions } from "./functions.ts";
 import type { Target } from "./target.ts";
 

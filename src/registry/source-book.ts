@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import { type FunctionName, newSourceId, type SourceId } from "../core/ids.ts";
-import { isOfLiveRelease } from "../core/release.ts";
+import { isOfLiveRelease } from "../core/project.ts";
 import type { NatsOrigin, OriginFacts, Source, SqsOrigin } from "../core/source.ts";
 import type { Sources } from "../store/sources.ts";
 import type { Functions } from "./functions.ts";

@@ -1,6 +1,6 @@
 import type { StickyKey } from "../core/canary.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
-import { formatRelease, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import type { ShadowPlan } from "../core/shadow.ts";
 
 /** What an invocation runs: a function, the version that name and qualifier led to, and how the caller named it. */

@@ -1,7 +1,8 @@
 /** What becomes of all that calls the functions of a project when a release of it is made or goes live. */
 import type { Clock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
-import type { ProjectName, Release, ReleasedSchedule } from "../core/release.ts";
+import type { ProjectName } from "../core/project.ts";
+import type { Release, ReleasedSchedule } from "../core/release.ts";
 import type { ScheduleRecord } from "../core/schedule.ts";
 import type { ProjectChange } from "../store/projects.ts";
 import type { Schedules } from "../store/schedules.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type ProjectName, parseProjectName, type Release } from "../core/release.ts";
+import { type ProjectName, parseProjectName } from "../core/project.ts";
+import type { Release } from "../core/release.ts";
 import { sampleName } from "./samples.fake.ts";
 
 export function sampleProjectName(text: string): ProjectName {

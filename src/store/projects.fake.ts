@@ -1,5 +1,6 @@
 import { PlatformError } from "../core/errors.ts";
-import { type ProjectName, type ProjectRecord, RELEASES_MAX, type Release } from "../core/release.ts";
+import type { ProjectName } from "../core/project.ts";
+import { type ProjectRecord, RELEASES_MAX, type Release } from "../core/release.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Projects } from "./projects.ts";
 import type { Routes } from "./routes.ts";

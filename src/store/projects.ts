@@ -1,7 +1,8 @@
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { Hook } from "../core/hook.ts";
 import type { RouteId } from "../core/ids.ts";
-import type { ProjectName, ProjectRecord, Release } from "../core/release.ts";
+import type { ProjectName } from "../core/project.ts";
+import type { ProjectRecord, Release } from "../core/release.ts";
 import type { HttpRoute } from "../core/route.ts";
 import type { ScheduleRecord } from "../core/schedule.ts";
 import type { Source } from "../core/source.ts";

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import type { FunctionName, HookId } from "../core/ids.ts";
-import type { ReleaseRef } from "../core/release.ts";
+import type { ReleaseRef } from "../core/project.ts";
 
 /** The addresses under which functions are told to be, in the first of the gateway's domains. */
 export function functionUrls(config: Config, gatewayPort: number) {

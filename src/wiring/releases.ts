@@ -1,4 +1,5 @@
-import { formatRelease, type Release, type ReleaseRef } from "../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../core/project.ts";
+import type { Release } from "../core/release.ts";
 import type { ReleaseDoors } from "../http/control/grants.ts";
 import type { Gateway } from "../http/gateway/gateway.ts";
 import type { ReleaseListener } from "../registry/projects.ts";

@@ -1,6 +1,6 @@
 import { constants, copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { parseProjectName } from "../../core/release.ts";
+import { parseProjectName } from "../../core/project.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { question } from "../confirm.ts";

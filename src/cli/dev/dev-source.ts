@@ -5,7 +5,7 @@ import { detectEntry } from "../../code/detect.ts";
 import { isPlatformError } from "../../core/errors.ts";
 import type { Entry } from "../../core/function.ts";
 import { IGNORE_FILE, type IgnoreRules, parseIgnoreRules } from "../../core/ignore.ts";
-import { parseProjectName } from "../../core/release.ts";
+import { parseProjectName } from "../../core/project.ts";
 import { isReservedVariable } from "../../core/reserved-variables.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import { type DeployOptions, readDeploySettings } from "../commands/deploy.ts";

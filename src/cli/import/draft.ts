@@ -1,5 +1,5 @@
 import { parseFunctionName } from "../../core/ids.ts";
-import { parseProjectName } from "../../core/release.ts";
+import { parseProjectName } from "../../core/project.ts";
 import { parseQueueArn } from "../../core/source.ts";
 import { nameFromPath } from "../names.ts";
 

@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { HMAC_ALGORITHMS, HOOK_NAME_RULE, HOOK_PROVIDERS, isHookName } from "../../core/hook.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../core/ids.ts";
-import { PROJECT_NAME_RULE, parseProjectName } from "../../core/release.ts";
+import { PROJECT_NAME_RULE, parseProjectName } from "../../core/project.ts";
 import { isScheduleName, OVERLAPS, SCHEDULE_NAME_RULE } from "../../core/schedule.ts";
 import { isSourceName, SOURCE_NAME_RULE } from "../../core/source.ts";
 import { CliError } from "../cli-error.ts";

@@ -4,7 +4,7 @@
  * instance takes calls. They are never stored, and no key of a person is ever among them (decision 0007).
  */
 import type { Version } from "../../core/function.ts";
-import { formatRelease, type ReleaseRef } from "../../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../../core/project.ts";
 import type { Grant, Grants } from "../../invoker/grants.ts";
 import type { KeyRing } from "./keys.ts";
 

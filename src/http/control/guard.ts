@@ -13,7 +13,7 @@ import type { Clock } from "../../core/clock.ts";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import { FUNCTION_NAME_RULE, newInvocationId, parseFunctionName } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
-import type { ReleaseRef } from "../../core/release.ts";
+import type { ReleaseRef } from "../../core/project.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { KeyRecord } from "../../store/store.ts";
 import { discardRest } from "../discard-rest.ts";

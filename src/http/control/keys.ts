@@ -19,7 +19,7 @@ import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { type KeyId, newKeyId, parseKeyId } from "../../core/ids.ts";
-import type { ReleaseRef } from "../../core/release.ts";
+import type { ReleaseRef } from "../../core/project.ts";
 import type { KeyRecord, KeyStore, Scope } from "../../store/store.ts";
 
 export const SCOPES: readonly Scope[] = ["invoke", "read", "replay", "deploy", "admin"];

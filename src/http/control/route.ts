@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { PlatformError } from "../../core/errors.ts";
 import type { InvocationId } from "../../core/ids.ts";
-import type { ReleaseRef } from "../../core/release.ts";
+import type { ReleaseRef } from "../../core/project.ts";
 import type { KeyRecord, Scope } from "../../store/store.ts";
 import type { FunctionReference } from "./aws/names.ts";
 

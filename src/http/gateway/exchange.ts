@@ -1,7 +1,8 @@
 import { PlatformError } from "../../core/errors.ts";
 import type { InvocationId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
-import type { Release, ReleaseRef } from "../../core/release.ts";
+import type { ReleaseRef } from "../../core/project.ts";
+import type { Release } from "../../core/release.ts";
 import type { Invocations } from "../../invoker/invocations.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { RoutesByHost } from "../../registry/route-table.ts";

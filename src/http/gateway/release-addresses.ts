@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { isPlatformError } from "../../core/errors.ts";
-import { formatRelease, type ReleaseRef } from "../../core/release.ts";
+import { formatRelease, type ReleaseRef } from "../../core/project.ts";
 import type { Listener } from "../listener.ts";
 
 export interface ReleaseAddress {

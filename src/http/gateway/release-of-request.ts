@@ -13,9 +13,9 @@ import {
   parseProjectName,
   parseRelease,
   parseReleaseLabel,
-  type Release,
   type ReleaseRef,
-} from "../../core/release.ts";
+} from "../../core/project.ts";
+import type { Release } from "../../core/release.ts";
 import type { Functions } from "../../registry/functions.ts";
 import { resolveWithin } from "../../registry/siblings.ts";
 import type { Target } from "../../registry/target.ts";

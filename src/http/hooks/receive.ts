@@ -12,7 +12,7 @@ import type { Hook, HookDelivery } from "../../core/hook.ts";
 import { type InvocationId, parseHookId } from "../../core/ids.ts";
 import { HOOK_BODY_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
-import { isOfLiveRelease } from "../../core/release.ts";
+import { isOfLiveRelease } from "../../core/project.ts";
 import type { Functions } from "../../registry/functions.ts";
 import { type SecretBox, usableSecrets } from "../../registry/hook-secrets.ts";
 import type { Target } from "../../registry/target.ts";

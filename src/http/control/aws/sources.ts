@@ -4,7 +4,7 @@
  */
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import { parseSourceId, type SourceId } from "../../../core/ids.ts";
-import { isOfLiveRelease } from "../../../core/release.ts";
+import { isOfLiveRelease } from "../../../core/project.ts";
 import { originArn, type Source, type SourceStatus } from "../../../core/source.ts";
 import type { SourceBook } from "../../../registry/source-book.ts";
 import type { ControlParts } from "../parts.ts";

@@ -2,7 +2,7 @@
 import { PlatformError } from "../../../core/errors.ts";
 import type { Hook, HookDelivery } from "../../../core/hook.ts";
 import { parseDeliveryId } from "../../../core/ids.ts";
-import { isOfLiveRelease } from "../../../core/release.ts";
+import { isOfLiveRelease } from "../../../core/project.ts";
 import { parseRepoAddress } from "../../../core/repo-address.ts";
 import { type HookBook, openHookBook } from "../../../registry/hook-book.ts";
 import { activeSecrets, HOOK_SECRETS } from "../../../registry/hook-secrets.ts";

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { PlatformError } from "../../../core/errors.ts";
 import type { FunctionName } from "../../../core/ids.ts";
-import type { ProjectName } from "../../../core/release.ts";
+import type { ProjectName } from "../../../core/project.ts";
 import type { PreparedCode } from "../parts.ts";
 
 export interface ProjectBuilds {

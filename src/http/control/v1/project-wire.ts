@@ -3,13 +3,8 @@ import * as z from "zod";
 import type { CanaryPlan } from "../../../core/canary.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import { FUNCTION_NAME_RULE, type FunctionName, parseFunctionName } from "../../../core/ids.ts";
-import {
-  PROJECT_NAME_RULE,
-  type ProjectName,
-  parseProjectName,
-  type ReleasedRoute,
-  type ReleasedSchedule,
-} from "../../../core/release.ts";
+import { PROJECT_NAME_RULE, type ProjectName, parseProjectName } from "../../../core/project.ts";
+import type { ReleasedRoute, ReleasedSchedule } from "../../../core/release.ts";
 import { isSourceName, SOURCE_NAME_RULE } from "../../../core/source.ts";
 import type { WantedHook } from "../../../registry/hook-releases.ts";
 import type { WantedSource } from "../../../registry/source-releases.ts";

@@ -8,7 +8,8 @@
 import { inParallel } from "../../../code/in-parallel.ts";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionName } from "../../../core/ids.ts";
-import { formatRelease, type ProjectName, type Release } from "../../../core/release.ts";
+import { formatRelease, type ProjectName } from "../../../core/project.ts";
+import type { Release } from "../../../core/release.ts";
 import type { SourceOrigin } from "../../../core/source.ts";
 import type { ProjectBook, ReleasePlan, WantedFunction } from "../../../registry/projects.ts";
 import type { NewOrigin } from "../../../registry/source-book.ts";

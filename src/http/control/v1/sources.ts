@@ -2,7 +2,7 @@
 import { PlatformError } from "../../../core/errors.ts";
 import type { Destination } from "../../../core/event.ts";
 import { parseSourceId } from "../../../core/ids.ts";
-import { isOfLiveRelease } from "../../../core/release.ts";
+import { isOfLiveRelease } from "../../../core/project.ts";
 import { originArn, type Source, type SourceStatus } from "../../../core/source.ts";
 import type { SourceBook } from "../../../registry/source-book.ts";
 import { allowsScope } from "../keys.ts";
