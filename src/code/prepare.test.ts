@@ -277,7 +277,6 @@ describe("prepareCode with TypeScript", () => {
         "};",
       ].join("\n"),
       "src/greet.ts":
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: source code that is built
         "export interface Greeting { message: string }\nexport const greet = (name: string): Greeting => ({ message: `Hello, ${name}!` });",
     });
     assert.deepEqual(entry, { kind: "handler", handler: "src/index.handler" });

@@ -22,7 +22,6 @@ const JAVASCRIPT: readonly (readonly [string, readonly string[]])[] = [
   ["/* exports.handler = 1 */", []],
   ["const text = 'exports.handler = 1';", []],
   ["const text = `\nexport const handler = 1\n`;", []],
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: source code that is read
   ["const text = `a ${ {b: `export const no = 1`} } exports.handler = 1`; export const run = 1", ["run"]],
   ["const a = /[/]exports.handler = /; export const run = 1", ["run"]],
   ["const half = a / b; export const run = 1; // /", ["run"]],
@@ -65,7 +64,6 @@ describe("readJavaScript", () => {
   });
 
   const large: readonly (readonly [string, string])[] = [
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: source code that is read
     ["minified code", 'function a(b){return b?"x":`y${b}`/2}'.repeat(100_000)],
     ["export lists that never close", "export {a,".repeat(400_000)],
     ["objects that never close", "module.exports = {a:[(".repeat(100_000)],

@@ -235,7 +235,10 @@ hooks:
       "project: a\nsecrets: [KEY]\nfunctions: { a: { secrets: [KEY, B] } }\n",
     );
     const asked: string[] = [];
-    const ask = async (secret: string) => (asked.push(secret), `value of ${secret}`);
+    const ask = async (secret: string) => {
+      asked.push(secret);
+      return `value of ${secret}`;
+    };
     const { variables } = await readProject(folder, undefined, {}, ask);
     assert.deepEqual([asked, variables], [["KEY", "B"], { KEY: "value of KEY", B: "value of B" }]);
     await writeFile(
