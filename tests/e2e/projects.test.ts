@@ -18,7 +18,7 @@ const HANDLER = (answer: string) => `export const handler = async () => ${JSON.s
 const FILE = `project: shop
 functions:
   orders: { calls: [prices] }
-  prices: {}
+  prices: { calls: [orders, prices] }
 schedules:
   nightly: { function: orders, cron: "0 3 * * *" }
 `;
@@ -93,13 +93,16 @@ describe("a project on a real daemon", () => {
     write("prices/index.mjs", HANDLER("prices 1"));
   });
 
-  it("leaves everything as it is when one function cannot be built", async () => {
-    write("prices/package.json", '{"dependencies":{"left-pad":"not a version"}}');
-    const failed = await deploy();
-    assert.notEqual(failed.code, 0);
-    assert.match(failed.stderr, /prices: /);
-    assert.equal(await answer("orders"), "orders 2");
-    rmSync(join(folder.path, "prices/package.json"));
+  it("refuses a file with aliases that go round, and says which way", async () => {
+    write("lambda.yaml", `${FILE.replace("nightly: {", "nightly: &n { input: { again: *n },")}`);
+    const refused = await deploy();
+    assert.deepEqual([refused.code, refused.stdout], [2, ""], refused.stderr);
+    assert.match(
+      refused.stderr,
+      /lambda\.yaml:6:33: \*n stands for what it is in: nightly → input → again → nightly;/,
+    );
+    assert.deepEqual([await answer("orders"), await answer("prices")], ["orders 2", "prices 1"]);
+    write("lambda.yaml", FILE);
   });
 
   it("asks before it takes a function out", async () => {
@@ -134,6 +137,66 @@ describe("a project on a real daemon", () => {
     const nowhere = await run(join(ROOT, "bin/lambda"), ["rollback"], { cwd: single.path });
     assert.deepEqual([nowhere.code, /which project/.test(nowhere.stderr)], [2, true], nowhere.stderr);
   });
+});
+
+/** TypeScript that does not parse, and a package that no registry has: what each of the tools says of it. */
+const UNBUILDABLE = [
+  [
+    "code",
+    { "index.ts": "export const handler = async (: string) => 1;\n" },
+    /Unexpected ":"[\s\S]*index\.ts:1:30/,
+  ],
+  [
+    "packages",
+    {
+      "index.mjs": HANDLER("prices 2"),
+      "package.json": '{"dependencies":{"no-such-package":"1.0.0"}}',
+      ".npmrc": "registry=http://127.0.0.1:1/\nfetch-retries=0\n",
+    },
+    /no-such-package/,
+  ],
+] as const;
+
+describe("a build that fails halfway", () => {
+  for (const [what, files, said] of UNBUILDABLE) {
+    it(`leaves nothing of the release behind: ${what}`, async () => {
+      await using daemon = await startDaemon();
+      const names = ["orders", "prices", "stock"];
+      using folder = makeFolder({
+        "lambda.yaml": `project: shop\nfunctions: { ${names.join(": {}, ")}: {} }\n`,
+      });
+      const write = (name: string, content: Readonly<Record<string, string>>) => {
+        rmSync(join(folder.path, name), { recursive: true, force: true });
+        mkdirSync(join(folder.path, name));
+        for (const [file, text] of Object.entries(content))
+          writeFileSync(join(folder.path, name, file), text);
+      };
+      const state = async () => ({
+        answers: await Promise.all(names.map(async (name) => (await daemon.call(name)).text)),
+        versions: await Promise.all(
+          names.map(async (name) => (await daemon.control("GET", `/v1/functions/${name}/versions`)).text),
+        ),
+        releases: (await daemon.control("GET", "/v1/projects/shop/releases")).text,
+      });
+      for (const name of names) write(name, { "index.mjs": HANDLER(`${name} 1`) });
+      deployed(await daemon.lambda("deploy", folder.path));
+      const before = await state();
+      assert.deepEqual(before.answers, ["orders 1", "prices 1", "stock 1"]);
+
+      for (const name of names) write(name, { "index.mjs": HANDLER(`${name} 2`) });
+      write("prices", files);
+      const failed = await daemon.lambda("deploy", folder.path);
+      assert.deepEqual([failed.code, failed.stdout], [7, ""], failed.stderr);
+      assert.match(failed.stderr, /^error: prices: (esbuild|npm install) failed with exit status 1:$/m);
+      assert.match(failed.stderr, said);
+      assert.match(failed.stderr, /nothing has changed; deploy again when it is mended/);
+      assert.deepEqual(await state(), before);
+
+      write("prices", { "index.mjs": HANDLER("prices 2") });
+      assert.match(deployed(await daemon.lambda("deploy", folder.path)).stdout, /shop: release 2 is live/);
+      assert.deepEqual((await state()).answers, ["orders 2", "prices 2", "stock 2"]);
+    });
+  }
 });
 
 const CALLER = `

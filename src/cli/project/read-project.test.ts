@@ -51,6 +51,14 @@ environments:
 `;
 
 describe("lambda.yaml", () => {
+  it("may have functions that call each other, and what is written once used again", async () => {
+    const { functions } = await read(
+      "project: shop\nfunctions:\n  a: &both { calls: [a, b], memory: 256 }\n  b: *both\n",
+    );
+    assert.deepEqual(functions.b, { calls: ["a", "b"], memory: 256 });
+    assert.deepEqual(functions.a, functions.b);
+  });
+
   it("is read in the units that the API has", async () => {
     const { functions, environment, schedules } = await read(SHOP);
     assert.deepEqual(environment, { STAGE: "dev", RETRIES: "3", VERBOSE: "true" });
@@ -260,7 +268,26 @@ hooks:
     ["an empty map of functions", "project: shop\nfunctions: {}", /at least one function/],
     ["what is no YAML", "project: shop\nfunctions: [", /lambda.yaml:2:/],
     ["a key twice", "project: a\nproject: b\nfunctions: { a: {} }", /2:1: Map keys must be unique/],
-    ["aliases that go round", "project: shop\nfunctions: &x { a: *x }", /lambda.yaml:/],
+    [
+      "an alias that goes round",
+      "project: shop\nfunctions: &x { a: *x }",
+      /^lambda.yaml:2:20: \*x stands for what it is in: functions → a → functions; write out what is meant$/,
+    ],
+    [
+      "aliases that go round over two corners, in what takes anything",
+      "project: shop\nfunctions: { a: {} }\nschedules:\n  n: { function: a, rate: 1 hour, input: &i { more: [&m { again: *i, own: *m }] } }",
+      /^lambda.yaml:4:66: \*i .*: input → more → again → input; .*\nlambda.yaml:4:75: \*m .*: .* → own → .*$/,
+    ],
+    [
+      "an alias that goes round in an environment",
+      "project: shop\nfunctions: &f { a: { environment: &e { A: b } } }\nenvironments: { prod: &p { functions: *f, environment: *e, schedules: *p } }",
+      /^lambda.yaml:3:71: \*p .*: prod → schedules → prod; write/,
+    ],
+    [
+      "an alias of nothing",
+      "project: shop\nfunctions: { a: &small { memory: 128 }, b: *smal }",
+      /^lambda.yaml:2:44: there is no &smal above; did you mean \*small\?$/,
+    ],
     [
       "a function that cannot be called that",
       "project: shop\nfunctions: { a b: {} }",

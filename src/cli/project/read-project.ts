@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from "yaml";
 import { CliError, usageError } from "../cli-error.ts";
 import { messageOf } from "../settings.ts";
+import { checkAliases } from "./alias-checks.ts";
 import { crossCheck } from "./cross-check.ts";
 import { interpolate } from "./interpolate.ts";
 import { nearest } from "./nearest.ts";
@@ -79,6 +80,8 @@ export async function readProject(
     problems.add(0, 'expected "project:" and "functions:"; docs/projects.md has an example');
     problems.throwIfAny();
   }
+  checkAliases(document, (at, message) => problems.add(at.range?.[0], message));
+  problems.throwIfAny();
 
   const environments = document.get("environments");
   const overlay =
@@ -139,7 +142,7 @@ export async function readProject(
   };
 }
 
-/** Aliases may go round, or stand for more than anybody meant. */
+/** Aliases may stand for more than anybody meant. */
 function plainOf(document: Pick<Document, "toJS">, problems: Problems): unknown {
   try {
     return document.toJS();
