@@ -1,6 +1,5 @@
 """The loop of a managed runtime: a call comes in, the handler runs, its result goes out, and the next is asked for."""
 
-import os
 import sys
 
 from . import logs
@@ -8,6 +7,7 @@ from .connection import ERROR, IDLE, RESPONSE, frame
 from .context import LambdaContext
 from .faults import Fault, describe
 from .payload import dumps, loads
+from .trace import set_trace
 
 
 def serve(connection, handler, sink, specialisation):
@@ -18,7 +18,7 @@ def serve(connection, handler, sink, specialisation):
         _, call_id, label, body = connection.receive()
         head = loads(label)
         logs.request_id = head["requestId"]
-        _set_trace(head.get("traceId"))
+        set_trace(head.get("traceId"))
         try:
             event = _read_event(body, head["contentType"])
             label, payload = _write_result(handler(event, LambdaContext(head, sink)), escapes_unicode)
@@ -57,13 +57,6 @@ def _too_large(call_id, bytes_max):
     message = f"Response payload size exceeded maximum allowed payload size ({bytes_max} bytes)."
     payload = dumps({"errorType": kind, "errorMessage": message}, True).encode()
     return frame(ERROR, call_id, kind.encode(), payload)
-
-
-def _set_trace(trace_id):
-    if trace_id is not None:
-        os.environ["_X_AMZN_TRACE_ID"] = trace_id
-    else:
-        os.environ.pop("_X_AMZN_TRACE_ID", None)
 
 
 def _flush():

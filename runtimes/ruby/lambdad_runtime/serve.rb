@@ -10,6 +10,7 @@ module LambdadRuntime
       @connection = connection
       @handler = handler
       @response_bytes_max = response_bytes_max
+      @trace = Trace.new
     end
 
     # Runs until the daemon has gone, or until an error of the handler ends the process.
@@ -18,8 +19,7 @@ module LambdadRuntime
         _, call_id, label, body = @connection.receive
         head = JSON.parse(label)
         LambdadRuntime.request_id = head["requestId"]
-        # nil takes it away.
-        ENV["_X_AMZN_TRACE_ID"] = head["traceId"]
+        @trace.set(head["traceId"])
         serve(call_id, head, body)
       end
     end

@@ -7,6 +7,7 @@ require_relative "failure"
 require_relative "handler"
 require_relative "logs"
 require_relative "serve"
+require_relative "trace"
 
 # From a generic process to a function that is ready, and then the loop of calls.
 module LambdadRuntime

@@ -125,6 +125,39 @@ describe("a Python handler", { skip }, () => {
     assert.deepEqual(await own.result(0, { input }), ["bytes", 3]);
   });
 
+  it("has the trace of each call in its environment, whose values are not kept", async () => {
+    const code = `import os, subprocess, sys
+NAME = "_X_AMZN_TRACE_ID"
+def pages():
+  return int(open("/proc/self/statm").read().split()[1])
+def seen():
+  child = subprocess.run(["printenv", NAME], capture_output=True, text=True).stdout.strip()
+  return [os.environ.get(NAME), os.getenv(NAME), child]
+def handler(event, context):
+  if "calls" in event:
+    set_trace = sys._getframe(1).f_globals["set_trace"]
+    for _ in range(100):
+      set_trace("first")
+    before = pages()
+    for n in range(event["calls"]):
+      set_trace("Root=1-00000000-%024d" % n)
+    return (pages() - before) * os.sysconf("SC_PAGE_SIZE") < 4_000_000
+  called = seen()
+  os.environ[NAME] = "mine"
+  os.environ["OTHER"] = "1"
+  mine = seen()
+  del os.environ[NAME]
+  return [called, mine, seen(), os.environ["OTHER"]]`;
+    await using own = await startFunction(python(code));
+    const all = (value: string | null) => [value, value, value ?? ""];
+    const wanted = (trace: string | null) => [all(trace), all("mine"), all(null), "1"];
+    const traceId = `Root=1-2-3;Lineage=${"x".repeat(5_000)}`;
+    assert.deepEqual(await own.result({}, callWith({}, { traceId })), wanted(traceId));
+    assert.equal(await own.result({ calls: 200_000 }), true);
+    assert.deepEqual(await own.result({}, callWith({}, { traceId })), wanted(traceId));
+    assert.deepEqual(await own.result({}, callWith({}, { traceId: undefined })), wanted(null));
+  });
+
   it("has a complete context and environment", async () => {
     const code = `import os, sys
 def handler(event, c):

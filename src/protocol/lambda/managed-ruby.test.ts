@@ -104,6 +104,41 @@ ${handlerOf('event["kind"]')}`;
     assert.equal(await resultOf(ruby(code)), "nosj/noitacilppa");
   });
 
+  it("has the trace of each call in its environment, whose values are not kept", async () => {
+    const code = `NAME = "_X_AMZN_TRACE_ID"
+def bytes = File.read("/proc/self/statm").split[1].to_i * 4096
+def seen = [ENV[NAME], ENV.to_h[NAME], \`printenv #{NAME}\`.strip]
+def handler(event:, context:)
+  if event["calls"]
+    trace = LambdadRuntime::Trace.new
+    100.times { trace.set("first") }
+    before = bytes
+    event["calls"].times { |n| trace.set("Root=1-00000000-%024d" % n) }
+    GC.start
+    return bytes - before < 8_000_000
+  end
+  if event["more"]
+    trace = ObjectSpace.each_object(LambdadRuntime::Trace).first
+    100.times { |n| trace.set("t#{n}") }
+    return ENV[NAME]
+  end
+  called = seen
+  ENV[NAME] = "mine"
+  mine = seen
+  ENV.delete(NAME)
+  [called, mine, seen]
+end`;
+    await using own = await startFunction(ruby(code));
+    const all = (value: string | null) => [value, value, value ?? ""];
+    const wanted = (trace: string | null) => [all(trace), all("mine"), all(null)];
+    const traceId = `Root=1-2-3;Lineage=${"x".repeat(5_000)}`;
+    assert.deepEqual(await own.result({}, callWith({}, { traceId })), wanted(traceId));
+    assert.equal(await own.result({ calls: 200_000 }), true);
+    assert.equal(await own.result({ more: true }), "t99");
+    assert.deepEqual(await own.result({}, callWith({}, { traceId })), wanted(traceId));
+    assert.deepEqual(await own.result({}, callWith({}, { traceId: undefined })), wanted(null));
+  });
+
   it("has a complete context and environment", async () => {
     const code = `def handler(event:, context:)
   names = %w[aws_request_id log_group_name log_stream_name function_name memory_limit_in_mb function_version
