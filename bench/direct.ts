@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { newInvocationId } from "../src/core/ids.ts";
+import { STREAMED_RESPONSE_BYTES_MAX } from "../src/core/limits.ts";
 import { silentLog } from "../src/core/log.ts";
 import { managedAdapter } from "../src/protocol/lambda/managed.ts";
 import { startTestSandbox, testVersion } from "../src/protocol/test-sandbox.fake.ts";
@@ -33,6 +34,7 @@ for (let count = 0; count < Number(calls) + warmUp; count += 1) {
       traceId: undefined,
       clientContext: undefined,
       sink: undefined,
+      streamBytesMax: STREAMED_RESPONSE_BYTES_MAX,
     },
     { signal },
   );

@@ -34,8 +34,8 @@ export interface Call {
   readonly clientContext: string | undefined;
   /** Where a response may go while it is being made; without one it is collected. */
   readonly sink: ResponseSink | undefined;
-  /** How much may go to the sink; AWS's 200 MiB where it is left out. */
-  readonly streamBytesMax?: number | undefined;
+  /** How much may go to the sink. Never left out, so that the compiler finds who copies a call without it. */
+  readonly streamBytesMax: number;
 }
 
 /** What a response begins with. `raw` is a handler's stream of bytes, `http` comes from a server. */

@@ -22,7 +22,7 @@ const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
 /** What one needs of the invoker that it belongs to. */
 export interface RunOwner {
   readonly identity: Identity;
-  readonly streamBytesMax: number | undefined;
+  readonly streamBytesMax: number;
   failedStart(target: Target, request: InvocationRequest, failure: StartFailed): InvocationResult;
   /** It is over. */
   left(target: Target, meter: CallMeter | undefined): void;

@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import { INSTANCES_PER_FUNCTION_DEFAULT } from "../core/limits.ts";
+import { INSTANCES_PER_FUNCTION_DEFAULT, STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import { inBackground, Scope } from "../core/scope.ts";
@@ -84,7 +84,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     });
     this.#runs = {
       identity: parts.identity,
-      streamBytesMax: parts.streamBytesMax,
+      streamBytesMax: parts.streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX,
       failedStart: (target, request, failure) => this.#recordFailedStart(target, request, failure),
       left: (target, meter) => this.#leave(target, meter),
     };

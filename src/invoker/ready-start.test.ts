@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import { systemClock } from "../core/clock.ts";
 import type { FunctionConfig } from "../core/function.ts";
 import { newInvocationId } from "../core/ids.ts";
+import { STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
 import { silentLog } from "../core/log.ts";
 import { managedAdapter } from "../protocol/lambda/managed.ts";
 import { Runtimes } from "../protocol/runtimes.ts";
@@ -138,6 +139,7 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
           traceId: undefined,
           clientContext: undefined,
           sink: undefined,
+          streamBytesMax: STREAMED_RESPONSE_BYTES_MAX,
         },
         { signal: NEVER },
       );

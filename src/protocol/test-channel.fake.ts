@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { Entry } from "../core/function.ts";
 import { newInvocationId } from "../core/ids.ts";
 import type { Call, CallInput, InvocationOutcome, ResponseHead, ResponseSink } from "../core/invocation.ts";
+import { STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
 import type { Channel, ProtocolAdapter, ResolvedRuntime } from "./protocol.ts";
 import { startTestSandbox, testVersion } from "./test-sandbox.fake.ts";
@@ -107,6 +108,7 @@ export function newCall(entry: Entry, given: string | Uint8Array | Partial<Call>
     traceId: undefined,
     clientContext: undefined,
     sink: undefined,
+    streamBytesMax: STREAMED_RESPONSE_BYTES_MAX,
     ...(!isPayload && given),
   };
 }

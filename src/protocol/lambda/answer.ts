@@ -1,5 +1,5 @@
 import type { Call, InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
-import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
+import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { FRAME, type Frame, FrameError } from "./frames.ts";
 
 /** Lambda's answer to a response over its limit (Runtime API facts: 413, `Function.ResponseSizeTooLarge`). */
@@ -31,7 +31,7 @@ export class Answer {
 
   constructor({ sink, streamBytesMax }: Pick<Call, "sink" | "streamBytesMax">, owner: AnswerOwner) {
     this.sink = sink;
-    this.#bytesMax = sink ? (streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX) : RESPONSE_BYTES_MAX;
+    this.#bytesMax = sink ? streamBytesMax : RESPONSE_BYTES_MAX;
     this.#owner = owner;
   }
 

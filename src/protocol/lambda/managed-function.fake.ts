@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { newInvocationId } from "../../core/ids.ts";
 import type { Call, InvocationOutcome } from "../../core/invocation.ts";
+import { STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { silentLog } from "../../core/log.ts";
 import type { Sandbox, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { Channel } from "../protocol.ts";
@@ -134,6 +135,7 @@ export function callWith(event: unknown, call: Partial<Call> = {}): Call {
     traceId: undefined,
     clientContext: undefined,
     sink: undefined,
+    streamBytesMax: STREAMED_RESPONSE_BYTES_MAX,
     ...call,
   };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Call, InvocationOutcome, ResponseHead, ResponseSink } from "../../core/invocation.ts";
-import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
+import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import {
   HEADER,
   INTEGRATION_RESPONSE,
@@ -35,7 +35,7 @@ export function streamHead(request: IncomingMessage): ResponseHead | undefined {
 /** A stream goes on to the caller if the caller takes one; all else is collected. */
 export function receiverFor(call: Call, head: ResponseHead | undefined, signal: AbortSignal): Receiver {
   if (!head || !call.sink) return collect(head);
-  return { ...passOn(call.sink, head, signal), bytesMax: call.streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX };
+  return { ...passOn(call.sink, head, signal), bytesMax: call.streamBytesMax };
 }
 
 function collect(head: ResponseHead | undefined): Receiver {

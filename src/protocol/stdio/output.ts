@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Call, InvocationOutcome, ResponseHead } from "../../core/invocation.ts";
-import { RESPONSE_BYTES_MAX, STREAMED_RESPONSE_BYTES_MAX } from "../../core/limits.ts";
+import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 
 export interface Output {
   readonly end: "whole" | "too-large";
@@ -13,7 +13,7 @@ const HEAD: ResponseHead = { kind: "raw", contentType: "application/octet-stream
 /** Reads all that the program writes: to the sink as fast as that takes it, or into memory up to the limit. */
 export async function receiveOutput(
   stdout: Readable,
-  { sink, streamBytesMax = STREAMED_RESPONSE_BYTES_MAX }: Pick<Call, "sink" | "streamBytesMax">,
+  { sink, streamBytesMax }: Pick<Call, "sink" | "streamBytesMax">,
   signal: AbortSignal,
 ): Promise<Output> {
   const bytesMax = sink ? streamBytesMax : RESPONSE_BYTES_MAX;
