@@ -127,7 +127,7 @@ describe("the official SDK", () => {
     const get = () => send(daemon.gatewayPort, "/", { headers: { host } });
     assert.equal((await get()).status, 200);
     await call("UpdateFunctionUrlConfig", { ...F, AuthType: "AWS_IAM" });
-    assert.equal((await get()).status, 401);
+    assert.equal((await get()).status, 403);
     assert.equal((await call("GetFunctionUrlConfig", F)).AuthType, "AWS_IAM");
     assert.equal(Object((await call("ListFunctionUrlConfigs", F)).FunctionUrlConfigs).length, 1);
     await call("DeleteFunctionUrlConfig", F);

@@ -7,6 +7,7 @@ import type { Permission } from "../../core/permission.ts";
 import { type FakeFunction, returned } from "../../invoker/invocations.fake.ts";
 import type { UrlPermissions } from "./exchange.ts";
 import { type CallFacts, call, startGateway, type TestGatewayFacts } from "./gateway.fake.ts";
+import { URL_FORBIDDEN } from "./url-refusal.ts";
 
 const URL_ID = "abc123";
 const HOST = `${URL_ID}.lambda-url.us-east-1.localhost`;
@@ -43,6 +44,13 @@ async function callUrl(of: FunctionUrl, path: string, facts: CallFacts = {}, par
   return { answer, calls: gateway.invocations.calls };
 }
 
+const FORBIDDEN = [403, "AccessDeniedException", { Message: URL_FORBIDDEN }];
+const NOT_THERE = [403, "AccessDeniedException", { Message: null }];
+
+function refusalIn({ status, headers, text }: Awaited<ReturnType<typeof call>>): unknown[] {
+  return [status, headers["x-amzn-errortype"], JSON.parse(text)];
+}
+
 describe("a function URL", () => {
   it("reaches its function and says so in the event", async () => {
     const { answer, calls } = await callUrl(url({ qualifier: "live" }), "/a?b=c");
@@ -64,11 +72,11 @@ describe("a function URL", () => {
 
   it("is not found under another id", async () => {
     const { answer } = await callUrl(url(), "/", { host: HOST.replace("abc", "xyz") });
-    assert.deepEqual([answer.status, JSON.parse(answer.text).error.code], [404, "FunctionNotFound"]);
+    assert.deepEqual(refusalIn(answer), NOT_THERE);
   });
 
   it("is not found if its alias is gone", async () => {
-    assert.equal((await callUrl(url({ qualifier: "gone" }), "/")).answer.status, 404);
+    assert.deepEqual(refusalIn((await callUrl(url({ qualifier: "gone" }), "/")).answer), NOT_THERE);
   });
 
   it("has no raw invoke", async () => {
@@ -159,10 +167,7 @@ describe("a function URL with AWS_IAM", () => {
 
   it("is closed while signatures cannot be checked", async () => {
     const { answer, calls } = await callUrl(iam, "/");
-    assert.deepEqual(
-      [answer.status, JSON.parse(answer.text).error.code, calls.length],
-      [403, "Forbidden", 0],
-    );
+    assert.deepEqual([refusalIn(answer), calls.length], [FORBIDDEN, 0]);
   });
 
   it("checks the signature over the body, names the caller, and hides the signature", async () => {
@@ -214,7 +219,29 @@ describe("a function URL with AWS_IAM", () => {
       {},
       { verifySignature: () => Promise.reject(new PlatformError("SignatureInvalid", "no")) },
     );
-    assert.deepEqual([answer.status, calls.length], [403, 0]);
+    assert.deepEqual(
+      [refusalIn(answer), calls.length],
+      [[403, "InvalidSignatureException", { message: "no" }], 0],
+    );
+  });
+
+  for (const code of ["Unauthenticated", "Forbidden"] as const) {
+    it(`answers as AWS does who is ${code}, with the headers of CORS`, async () => {
+      const { answer, calls } = await callUrl(
+        { ...iam, cors: { AllowOrigins: ["http://app.example"] } },
+        "/",
+        { method: "POST", body: "x".repeat(100_000), headers: { Origin: "http://app.example" } },
+        { verifySignature: () => Promise.reject(new PlatformError(code, "key AK may not")) },
+      );
+      assert.deepEqual([refusalIn(answer), calls.length], [FORBIDDEN, 0]);
+      assert.equal(answer.headers["access-control-allow-origin"], "http://app.example");
+      assert.match(String(answer.headers["x-amzn-requestid"]), /^[0-9a-f-]{36}$/);
+    });
+  }
+
+  it("leaves the shape of errors as it is at the function's own addresses", async () => {
+    const { answer } = await callUrl(iam, "/nobody/x", { host: "localhost" });
+    assert.deepEqual([answer.status, JSON.parse(answer.text).error.code], [404, "FunctionNotFound"]);
   });
 });
 

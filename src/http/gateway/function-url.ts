@@ -10,6 +10,7 @@ import type { CorsRules } from "../../core/route.ts";
 import type { Functions } from "../../registry/functions.ts";
 import type { Target } from "../../registry/target.ts";
 import type { UrlPermissions } from "./exchange.ts";
+import { URL_FORBIDDEN } from "./url-refusal.ts";
 
 export interface UrlTarget {
   readonly target: Target;
@@ -41,10 +42,7 @@ export function checkOpenUrl(permissions: UrlPermissions, { record, qualifier }:
     (permissions === "required" ||
       isPermitted(policies, qualifier, { ...asked, action: "lambda:InvokeFunction" }));
   if (isOpen) return;
-  throw new PlatformError(
-    "Forbidden",
-    "Forbidden. For troubleshooting Function URL authorization issues, see: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html",
-  );
+  throw new PlatformError("Forbidden", URL_FORBIDDEN);
 }
 
 const parsed = new WeakMap<FunctionUrl, CorsRules>();

@@ -11,7 +11,7 @@ import { PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX } from "../../core/limits.ts";
 import type { Release } from "../../core/release.ts";
 import type { Target } from "../../registry/target.ts";
 import { discardRest } from "../discard-rest.ts";
-import { sendError, sendText } from "../error-response.ts";
+import { sendError, sendErrorBody, sendText } from "../error-response.ts";
 import { answerHealth } from "../health.ts";
 import { ignoreFurther, type Listener, listen } from "../listener.ts";
 import type { HttpRequest, HttpResponse } from "../message.ts";
@@ -38,6 +38,7 @@ import { headOf } from "./request-headers.ts";
 import type { ReplyHeaders } from "./response-headers.ts";
 import { type DirectRoute, newRouter, type Router, routeByPath } from "./routing.ts";
 import { serveUpgrade } from "./upgrade.ts";
+import { urlRefusalOf } from "./url-refusal.ts";
 
 export interface GatewayParts extends GatewayPorts {
   readonly host: string;
@@ -177,6 +178,20 @@ function callAddressed(
 }
 
 async function serveUrl(parts: ServingParts, arrival: Arrival, route: AddressOf<"url">): Promise<void> {
+  const { request, response, added } = arrival;
+  try {
+    await callUrl(parts, arrival, route);
+  } catch (error) {
+    const refusal = urlRefusalOf(error);
+    if (!refusal) throw error;
+    if (response.destroyed || request.socket.destroyed) return;
+    discardRest(request);
+    const headers = [...added, "x-amzn-errortype", refusal.errorType];
+    sendErrorBody(response, refusal.status, refusal.body, headers);
+  }
+}
+
+async function callUrl(parts: ServingParts, arrival: Arrival, route: AddressOf<"url">): Promise<void> {
   const { request, response, head, added } = arrival;
   const { target, url } = await resolveUrl(parts.functions, route.urlId);
   const cors = corsOf(url);
