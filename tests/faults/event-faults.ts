@@ -350,7 +350,7 @@ async function startDaemon(dataDir: string, fault?: string): Promise<Daemon> {
   };
 }
 
-async function startRecorder(
+export async function startRecorder(
   file: string,
 ): Promise<{ readonly process: ChildProcess; readonly port: number }> {
   writeFileSync(file, "");
