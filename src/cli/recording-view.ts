@@ -1,4 +1,5 @@
-import { formatBytes, formatInstant, formatSpan } from "./units.ts";
+import { formatShare } from "./canary-view.ts";
+import { formatBytes, formatInstant, formatSpan, plural } from "./units.ts";
 import { Fields } from "./wire.ts";
 
 /** A recording without its payloads. */
@@ -34,6 +35,25 @@ export function readRecording(value: unknown): RecordingView {
     redacted: fields.number("redacted"),
     variables: fields.list("variables").map(String),
   };
+}
+
+/** `10% of its calls, kept for 7 days, as its release says`; undefined if it is not recorded. */
+export function recordingLine(value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  const fields = new Fields("recording", value);
+  if (!fields.truth("isOn")) return undefined;
+  const redact = fields.list("redact").map(String);
+  return [
+    `${formatShare(fields.number("share"))} of its calls`,
+    `kept for ${formatKeep(fields.number("keepMs"))}`,
+    ...(redact.length > 0 ? [`without ${redact.join(", ")}`] : []),
+    ...(fields.value("isOfRelease") === true ? ["as its release says"] : []),
+  ].join(", ");
+}
+
+export function formatKeep(keepMs: number): string {
+  const hours = keepMs / 3_600_000;
+  return hours % 24 === 0 ? plural(hours / 24, "day") : plural(Number(hours.toFixed(1)), "hour");
 }
 
 export const RECORDING_TITLES = [

@@ -45,6 +45,15 @@ export function countOption(option: string, text: string, min = 0): number {
   throw usageError(`${option}: expected a whole number from ${min} up, got ${JSON.stringify(text)}`);
 }
 
+/** `10%`, `100%`. @throws CliError `Usage` naming the option. */
+export function percentOption(option: string, text: string): number {
+  const [, amount] = /^(\d{1,3}(?:\.\d{1,4})?)\s*%$/.exec(text) ?? [];
+  if (amount !== undefined && Number(amount) > 0 && Number(amount) <= 100) return Number(amount) / 100;
+  throw usageError(
+    `${option}: expected more than 0% and at most 100%, like 10%, got ${JSON.stringify(text)}`,
+  );
+}
+
 /** `0.5`, `2`: whole CPUs and parts of one. @throws CliError `Usage` naming the option. */
 export function cpusOption(option: string, text: string): number {
   if (/^\d{1,3}(\.\d{1,3})?$/.test(text) && Number(text) > 0) return Number(text);

@@ -20,6 +20,8 @@ export interface FunctionView {
   readonly canary: unknown;
   /** The latest, for `readShadow`. */
   readonly shadow: unknown;
+  /** For `recordingLine`. */
+  readonly recording: unknown;
   readonly instances: { readonly idle: number; readonly busy: number; readonly starting: number };
 }
 
@@ -152,6 +154,7 @@ export function readFunction(value: unknown): FunctionView {
     config: readConfig(latest.object("config")),
     canary: fields.value("canary"),
     shadow: fields.value("shadow"),
+    recording: fields.value("recording"),
     instances: {
       idle: instances?.number("idle") ?? 0,
       busy: instances?.number("busy") ?? 0,

@@ -12,7 +12,12 @@ export interface RecordingSettings {
   readonly keepMs: number;
   /** Besides what is redacted anyway: names of headers and JSON members, or places (`body.card.number`). */
   readonly redact: readonly string[];
+  /** A release has set it, and one that has none switches it off. Left out where it was set by hand. */
+  readonly isOfRelease?: true;
 }
+
+/** What a release says of it; it is on then. */
+export type ReleasedRecording = Pick<RecordingSettings, "share" | "keepMs" | "redact">;
 
 export type RecordedInput = EventInput | QueuedRequest;
 

@@ -81,6 +81,17 @@ export function isPlace(text: string): boolean {
   return /^(body|headers)(?=[.[]|$)/.test(text);
 }
 
+/** The grammar in words, for error messages. */
+export const REDACTABLE_RULE =
+  "the name of a header or JSON member, like ssn, or a place like body.card.number or headers.x-internal";
+
+/** Whether it names something that can be redacted. */
+export function isRedactable(text: string): boolean {
+  const isName = /^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$/.test(text) && !isPlace(text);
+  const place = isPlace(text) ? parsePattern(text) : undefined;
+  return isName || text === "body" || (place !== undefined && place.steps.length > 1);
+}
+
 abstract class Walk implements JsonVisitor {
   readonly removed = REDACTED;
   abstract removes(path: readonly Step[]): boolean;

@@ -2,6 +2,7 @@ import type { ReleaseCanary, StickyKey } from "./canary.ts";
 import type { Hook } from "./hook.ts";
 import type { FunctionName } from "./ids.ts";
 import type { ProjectName, ReleaseRef } from "./project.ts";
+import type { ReleasedRecording } from "./recording.ts";
 import type { HttpRoute } from "./route.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Timing } from "./schedule-times.ts";
@@ -34,6 +35,8 @@ export interface ReleasedFunction {
   readonly concurrencyMax: number | undefined;
   /** Instances that are kept started. */
   readonly concurrencyMin: number;
+  /** How its calls are recorded while the release is live; left out where the release does not say. */
+  readonly recording?: ReleasedRecording;
 }
 
 /** A schedule as it is written: what it waits for is decided when the release goes live. */

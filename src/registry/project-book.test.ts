@@ -346,6 +346,65 @@ describe("a switch back", () => {
     assert.equal(nextRelease, 3);
   });
 
+  it("restores how calls are recorded, and leaves alone what was switched by hand", async () => {
+    const { make, book, functions } = await open();
+    const recorded = (share: number) => {
+      const release = wanted({ a: "1", b: "1" });
+      const recording = { share, keepMs: 3_600_000, redact: ["ssn"] };
+      return {
+        ...release,
+        functions: release.functions.map((each) => (each.name === a ? { ...each, recording } : each)),
+      };
+    };
+    const state = async (name = a) => {
+      const { settings } = await functions.get(name);
+      return (
+        settings.recording && [
+          settings.recording.isOn,
+          settings.recording.share,
+          settings.recording.isOfRelease,
+        ]
+      );
+    };
+    const byHand = (isOn: boolean) =>
+      functions.changeSettings(b, ({ settings }) => ({
+        ...settings,
+        recording: { isOn, share: 1, keepMs: 3_600_000, redact: [] },
+      }));
+    await make(wanted({ a: "1", b: "1" }));
+    await byHand(true);
+    assert.equal(await state(), undefined);
+    await make({ ...recorded(0.5), isPreview: true });
+    assert.equal(await state(), undefined, "a preview records nothing");
+    const made = await make(recorded(0.5));
+    assert.deepEqual(
+      made.difference.functions.map(({ name, from, to, members }) => [name, from, to, members]),
+      [["a", 1, 1, ["recording"]]],
+    );
+    assert.deepEqual(await state(), [true, 0.5, true]);
+    assert.equal((await make(recorded(0.5))).isLive, true);
+    await make(recorded(0.1));
+    assert.deepEqual(await state(), [true, 0.1, true]);
+    await book.switchTo(shop, 1, "me");
+    assert.deepEqual(
+      [await state(), await state(b)],
+      [
+        [false, 0.1, true],
+        [true, 1, undefined],
+      ],
+    );
+    await book.switchTo(shop, 2, "me");
+    assert.deepEqual(
+      [await state(), await state(b)],
+      [
+        [true, 0.5, true],
+        [true, 1, undefined],
+      ],
+    );
+    await make(wanted({ b: "1" }), { mayRemove: true });
+    assert.deepEqual(await state(), [false, 0.5, true]);
+  });
+
   it("passes over previews, and says when there is nothing before", async () => {
     const { make, book } = await open();
     await make(wanted({ a: "1" }));

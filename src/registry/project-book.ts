@@ -268,14 +268,21 @@ class Book implements ProjectBook {
     const published = new Set<FunctionName>();
     const functions: ReleasedFunction[] = [];
     for (const each of byName(wanted.functions)) {
-      const { name, inputs, concurrencyMax, concurrencyMin } = each;
+      const { name, inputs, concurrencyMax, concurrencyMin, recording } = each;
       const record = await this.#findOwn(wanted, name);
       const known = await this.#sameVersion(name, each, [live, newest]);
       const version = known ?? newVersion(each, record?.nextVersion ?? 1, clock.now());
       if (!known) published.add(name);
       records.set(name, record ?? newRecord(each, clock.now()));
       versions.set(name, version);
-      functions.push({ name, version: Number(version.label), inputs, concurrencyMax, concurrencyMin });
+      functions.push({
+        name,
+        version: Number(version.label),
+        inputs,
+        concurrencyMax,
+        concurrencyMin,
+        ...(recording && { recording }),
+      });
     }
     const releases = [live, newest].filter((release) => release !== undefined);
     const adopts = wanted.adopts && !wanted.isPreview && !wanted.canary;

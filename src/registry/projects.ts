@@ -2,6 +2,7 @@ import type { CanaryDecision, CanaryPlan } from "../core/canary.ts";
 import type { CodeRef, FunctionConfig } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { ProjectName, ReleaseRef } from "../core/project.ts";
+import type { ReleasedRecording } from "../core/recording.ts";
 import type { ProjectRecord, Release, ReleasedRoute, ReleasedSchedule } from "../core/release.ts";
 import type { HookNews, WantedHook } from "./hook-releases.ts";
 import type { WantedSource } from "./source-releases.ts";
@@ -90,6 +91,7 @@ export interface WantedFunction {
   readonly inputs: string;
   readonly concurrencyMax: number | undefined;
   readonly concurrencyMin: number;
+  readonly recording?: ReleasedRecording | undefined;
 }
 
 export interface ReleasePlan {
@@ -115,7 +117,7 @@ export interface ReleaseDifference {
     readonly from: number | undefined;
     readonly to: number | undefined;
     /** What is otherwise in it. */
-    readonly members: readonly (VersionMember | "concurrency")[];
+    readonly members: readonly (VersionMember | "concurrency" | "recording")[];
   }[];
   readonly schedules: readonly NamedChange[];
   readonly routes: readonly NamedChange[];

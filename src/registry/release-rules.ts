@@ -4,6 +4,7 @@ import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionSettings } from "../core/function-settings.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { ProjectName } from "../core/project.ts";
+import type { ReleasedRecording } from "../core/recording.ts";
 import type { Release, ReleasedFunction, ReleasedRoute } from "../core/release.ts";
 import { routeText } from "../core/route.ts";
 import type { Registry } from "../store/store.ts";
@@ -55,6 +56,7 @@ export async function compareReleases(
     const members = [
       ...(old && young ? changedMembers(old, young) : []),
       ...(isDeepStrictEqual(concurrencyOf(from), concurrencyOf(to)) ? [] : (["concurrency"] as const)),
+      ...(isDeepStrictEqual(from.recording, to.recording) ? [] : (["recording"] as const)),
     ];
     if (members.length > 0 || from.version !== to.version)
       functions.push({ ...common, change: "changed", members });
@@ -107,13 +109,14 @@ export function goLive(
   },
   stamp: Stamp,
 ): Step {
-  const { concurrencyMax, concurrencyMin } = released;
+  const { concurrencyMax, concurrencyMin, recording } = released;
+  const settings = withInstancesMin(record.settings, concurrencyMin, stamp.now);
   return changeRecord(record, {
     latest: { ...version, label: "$LATEST", revisionId: stamp.newRevision(), modifiedAt: stamp.now },
     liveVersion: released.version,
     nextVersion: Math.max(record.nextVersion, released.version + 1),
     concurrencyMax,
-    settings: withInstancesMin(record.settings, concurrencyMin, stamp.now),
+    settings: withRecording(settings, recording),
     membership: { project, release },
   });
 }
@@ -122,7 +125,7 @@ export function goLive(
 export function goDormant(record: FunctionRecord, project: ProjectName, stamp: Stamp): Step {
   return changeRecord(record, {
     liveVersion: undefined,
-    settings: withInstancesMin(record.settings, 0, stamp.now),
+    settings: withRecording(withInstancesMin(record.settings, 0, stamp.now), undefined),
     membership: { project, release: undefined },
   });
 }
@@ -134,6 +137,13 @@ function withInstancesMin(settings: FunctionSettings, instances: number, now: nu
   const others = settings.provisioned.filter((each) => each !== known);
   const wanted = instances > 0 ? [{ qualifier: "$LATEST", instances, modifiedAt: now }] : [];
   return { ...settings, provisioned: [...others, ...wanted] };
+}
+
+/** What was switched by hand stays as it is where a release does not say. */
+function withRecording(settings: FunctionSettings, wanted: ReleasedRecording | undefined): FunctionSettings {
+  if (wanted) return { ...settings, recording: { ...wanted, isOn: true, isOfRelease: true } };
+  const { recording } = settings;
+  return recording?.isOfRelease ? { ...settings, recording: { ...recording, isOn: false } } : settings;
 }
 
 export function byName<T extends { readonly name: string }>(list: readonly T[]): T[] {

@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,6 +71,41 @@ function allText(folder: string): string {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((each) => each.isFile());
   return files.map((file) => readFileSync(join(file.parentPath, file.name), "utf8")).join("");
 }
+
+it("records as a project's release says, and no more when one without is live", async () => {
+  await using daemon = await startDaemon();
+  using one = handler("one");
+  using folder = makeFolder();
+  cpSync(one.path, join(folder.path, "f"), { recursive: true });
+  const deploy = async (recording: string) => {
+    writeFileSync(join(folder.path, "lambda.yaml"), `project: shop\nfunctions: { f: { ${recording} } }\n`);
+    const ran = await daemon.lambda("deploy", folder.path);
+    assert.equal(ran.code, 0, ran.stderr);
+    return ran.stdout;
+  };
+  await deploy("");
+  await invoke(daemon, "f", { n: 0 });
+  assert.match(await deploy("recording: { keep: 2d, redact: [ssn] }"), /^~ f +version 1 \(recording\)\n/);
+  const id = await invoke(daemon, "f", { n: 1, ssn: "123-45-6789" });
+  await until(async () => (await idsOf(daemon, "f")).length === 1, WAIT_MS);
+  const shown = await daemon.lambda("recordings", "show", id);
+  assert.match(shown.stdout, /__redacted__/);
+  assert.doesNotMatch(shown.stdout, /123-45-6789/);
+  const info = await daemon.lambda("info", "f");
+  assert.match(
+    info.stdout,
+    /Recorded: +100% of its calls, kept for 2 days, without ssn, as its release says\n/,
+  );
+  assert.equal((await daemon.lambda("replay", id, "--ignore", "body")).code, 0);
+
+  assert.equal((await daemon.lambda("rollback", "--project", "shop")).code, 0);
+  assert.equal((await statusOf(daemon, "f")).isOn, false);
+  await invoke(daemon, "f", { n: 2 });
+  assert.deepEqual(await idsOf(daemon, "f"), [id], "what was kept stays, and no more comes");
+  assert.doesNotMatch((await daemon.lambda("info", "f")).stdout, /Recorded/);
+  assert.equal((await daemon.lambda("releases", "promote", "2", "--project", "shop")).code, 0);
+  assert.equal((await statusOf(daemon, "f")).isOn, true);
+});
 
 describe("recording and replay", () => {
   it("run what a handler was called with on another version, and show what differs", async () => {

@@ -1,6 +1,7 @@
 import { canaryLine, readCanary } from "../canary-view.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
+import { recordingLine } from "../recording-view.ts";
 import { readShadow, shadowLine } from "../shadow-view.ts";
 import { formatFacts } from "../table.ts";
 import { formatBytes, formatInstant, formatSpan } from "../units.ts";
@@ -26,6 +27,7 @@ function formatFunction(view: FunctionView): string {
     ],
     ["Shadow", view.shadow === undefined ? undefined : shadowLine(readShadow(view.shadow))],
     ["Canary", view.canary === undefined ? undefined : canaryLine(readCanary(view.canary))],
+    ["Recorded", recordingLine(view.recording)],
     ["Versions", String(view.versions)],
     ["Aliases", view.aliases.map((alias) => `${alias.name} → ${alias.version}`).join(", ")],
     ["Runtime", config.runtime],

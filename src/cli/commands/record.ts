@@ -2,8 +2,9 @@ import { formatShare } from "../canary-view.ts";
 import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
+import { formatKeep } from "../recording-view.ts";
 import { formatFacts } from "../table.ts";
-import { formatBytes, formatInstant, plural, spanOption } from "../units.ts";
+import { formatBytes, formatInstant, percentOption, plural, spanOption } from "../units.ts";
 import { Fields } from "../wire.ts";
 
 export interface RecordOptions {
@@ -17,7 +18,7 @@ export async function recordOn(command: Command, name: string, options: RecordOp
   const { redact, redactNothingElse } = options;
   if (redact && redactNothingElse) throw usageError("--redact and --redact-nothing-else: give one of them");
   const body = {
-    ...(options.sample !== undefined && { share: shareOf(options.sample) }),
+    ...(options.sample !== undefined && { share: percentOption("--sample", options.sample) }),
     ...(options.keep !== undefined && { keepMs: spanOption("--keep", options.keep) }),
     ...(redact && { redact }),
     ...(redactNothingElse && { redact: [] }),
@@ -59,13 +60,6 @@ function pathOf(name: string): string {
   return functionPath(functionName(name), "/recording");
 }
 
-/** `10%`, `100%`. @throws CliError `Usage` */
-function shareOf(text: string): number {
-  const [, amount] = /^(\d{1,3}(?:\.\d{1,4})?)\s*%$/.exec(text) ?? [];
-  if (amount !== undefined && Number(amount) > 0 && Number(amount) <= 100) return Number(amount) / 100;
-  throw usageError(`--sample: expected more than 0% and at most 100%, like 10%, got ${JSON.stringify(text)}`);
-}
-
 const REASONS: readonly (readonly [member: string, words: string])[] = [
   ["tooLarge", "input too large"],
   ["unread", "input not read to its end"],
@@ -94,9 +88,4 @@ function statusFacts(fields: Fields): readonly (readonly [string, string | undef
     ["Dropped", reasons.length === 0 ? "none" : reasons.join(", ")],
     ["Damaged", damaged === 0 ? undefined : `${damaged} (cut by a crash, or changed); passed over`],
   ];
-}
-
-function formatKeep(keepMs: number): string {
-  const hours = keepMs / 3_600_000;
-  return hours % 24 === 0 ? plural(hours / 24, "day") : plural(Number(hours.toFixed(1)), "hour");
 }

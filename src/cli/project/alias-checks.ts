@@ -19,7 +19,7 @@ export function checkAliases(document: Document, problem: (at: Node, message: st
         problem(alias, `there is no &${alias.source} above; ${hint}`);
         return;
       }
-      const from = path.findIndex((each) => each === target);
+      const from = path.indexOf(target);
       if (from < 0) return;
       const nameOf = (index: number): string => {
         const holder = path[index - 1];

@@ -5,11 +5,13 @@
 import * as z from "zod";
 import { HMAC_ALGORITHMS, HOOK_NAME_RULE, HOOK_PROVIDERS, isHookName } from "../../core/hook.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../core/ids.ts";
+import { RECORDING_KEEP_MS_MAX, RECORDING_KEEP_MS_MIN, RECORDING_REDACT_MAX } from "../../core/limits.ts";
 import { PROJECT_NAME_RULE, parseProjectName } from "../../core/project.ts";
+import { isRedactable, REDACTABLE_RULE } from "../../core/redaction.ts";
 import { isScheduleName, OVERLAPS, SCHEDULE_NAME_RULE } from "../../core/schedule.ts";
 import { isSourceName, SOURCE_NAME_RULE } from "../../core/source.ts";
-import { CliError } from "../cli-error.ts";
-import { mibOption, spanOption } from "../units.ts";
+import { CliError, usageError } from "../cli-error.ts";
+import { mibOption, percentOption, spanOption } from "../units.ts";
 
 /** A number or text that `read` understands; it throws a CliError that says what it expected. */
 function quantity(read: (name: string, text: string) => number, description: string) {
@@ -30,6 +32,12 @@ function quantity(read: (name: string, text: string) => number, description: str
 const size = (description: string) => quantity(mibOption, `${description}: MiB, or 256M, 1G.`);
 const span = (description: string) =>
   quantity(spanOption, `${description}: seconds, or 500ms, 3s, 2m, 1h30m.`);
+
+function keepOption(name: string, text: string): number {
+  const keepMs = spanOption(name, text);
+  if (keepMs >= RECORDING_KEEP_MS_MIN && keepMs <= RECORDING_KEEP_MS_MAX) return keepMs;
+  throw usageError(`${name}: expected a span from 1h to 30d, got ${JSON.stringify(text)}`);
+}
 
 const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected letters, digits and _");
 
@@ -115,6 +123,17 @@ const FunctionSection = z
         "Functions that it may invoke by the AWS API: it finds endpoint and credentials in its environment.",
       ),
     description: z.string().max(256),
+    recording: z
+      .strictObject({
+        sample: quantity(percentOption, "Share of the calls: 10%. Default: 100%."),
+        keep: quantity(keepOption, "Recordings go after that: 1h to 30d. Default: 7d."),
+        redact: z
+          .array(z.string().refine(isRedactable, { error: `expected ${REDACTABLE_RULE}` }))
+          .max(RECORDING_REDACT_MAX)
+          .describe("Taken out besides the usual: names, or places like body.card.number."),
+      })
+      .partial()
+      .describe("Keeps inputs and outcomes of its calls, to be replayed; {} keeps all. Default: none."),
   })
   .partial();
 

@@ -51,6 +51,14 @@ environments:
 `;
 
 describe("lambda.yaml", () => {
+  it("says how calls are recorded", async () => {
+    const { functions } = await read(
+      "project: a\nfunctions:\n  a: { recording: { sample: 12.5%, keep: 2d, redact: [ssn, 'body.a[*].b'] } }\n  b: { recording: {} }\n",
+    );
+    const recording = { sample: 0.125, keep: 172_800_000, redact: ["ssn", "body.a[*].b"] };
+    assert.deepEqual([functions.a, functions.b], [{ recording }, { recording: {} }]);
+  });
+
   it("may have functions that call each other, and what is written once used again", async () => {
     const { functions } = await read(
       "project: shop\nfunctions:\n  a: &both { calls: [a, b], memory: 256 }\n  b: *both\n",
@@ -294,6 +302,11 @@ hooks:
       /2:14: "a b": expected 1 to 64/,
     ],
     ["a variable with a bad name", "project: a\nenvironment: { 9x: 1 }\nfunctions: { a: {} }", /2:16: "9x"/],
+    [
+      "recording what cannot be",
+      "project: a\nfunctions:\n  a: { recording: { sample: 0%, keep: 40d, redact: [body.], every: 1 } }\n  b: { recording: }",
+      /^lambda.yaml:3:29: expected more than 0% and at most 100%, like 10%, got "0%"\nlambda.yaml:3:39: expected a span from 1h to 30d, got "40d"\nlambda.yaml:3:53: expected the name of a header .*, got "body."\nlambda.yaml:3:61: unknown key "every"; .*\nlambda.yaml:4:8: expected a map, got nothing/,
+    ],
     [
       "too many slots",
       "project: a\nfunctions: { a: { slots: 1001 } }",

@@ -27,8 +27,17 @@ export function functionOrder(
     concurrencyMin: section.concurrency?.min,
     mayInvoke: section.calls,
     description: section.description,
+    recording: section.recording && recordingOrder(section.recording),
     environment: { ...sections.environment, ...section.environment, ...Object.fromEntries(secrets) },
   });
+}
+
+function recordingOrder({
+  sample,
+  keep,
+  redact,
+}: NonNullable<FunctionSections["recording"]>): Record<string, unknown> {
+  return given({ share: sample, keepMs: keep, redact });
 }
 
 export function scheduleOrder(section: ScheduleSections): Record<string, unknown> {

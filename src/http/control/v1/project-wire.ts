@@ -4,6 +4,7 @@ import type { CanaryPlan } from "../../../core/canary.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import { FUNCTION_NAME_RULE, type FunctionName, parseFunctionName } from "../../../core/ids.ts";
 import { PROJECT_NAME_RULE, type ProjectName, parseProjectName } from "../../../core/project.ts";
+import type { ReleasedRecording } from "../../../core/recording.ts";
 import type { ReleasedRoute, ReleasedSchedule } from "../../../core/release.ts";
 import { isSourceName, SOURCE_NAME_RULE } from "../../../core/source.ts";
 import type { WantedHook } from "../../../registry/hook-releases.ts";
@@ -12,6 +13,7 @@ import { checkEnvironment } from "../environment-rules.ts";
 import type { ControlRequest } from "../route.ts";
 import { CreateHook, parseCreateHook } from "./hook-wire.ts";
 import { CreateRoute, parseCreateRoute } from "./http-route-wire.ts";
+import { PutRecording, recordingOf } from "./recording-wire.ts";
 import { PutSchedule, scheduleOf } from "./schedule-wire.ts";
 import { CreateSource, parseCreateSource } from "./source-wire.ts";
 import {
@@ -31,6 +33,8 @@ const ReleasedFunction = z
     environment: Variables,
     /** Of an earlier request for a build. */
     build: z.string().max(64),
+    /** On while the release is live. */
+    recording: PutRecording,
   })
   .partial()
   .extend({
@@ -79,6 +83,7 @@ export interface FunctionOfRelease extends ConfigurationSettings {
   readonly inputs: string;
   readonly build: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
+  readonly recording: ReleasedRecording | undefined;
 }
 
 export interface ReleaseOrder {
@@ -130,6 +135,10 @@ export async function parseMakeRelease(request: ControlRequest): Promise<Release
       inputs: released.inputs,
       build: released.build,
       environment: checkEnvironment(released.environment ?? {}),
+      recording: about(
+        `function ${name}`,
+        () => released.recording && recordingOf(released.recording, undefined),
+      ),
     })),
     schedules: Object.entries(given.schedules).map(([name, schedule]) => scheduleOf(name, schedule)),
     routes: await Promise.all(given.routes.map((route) => parseCreateRoute(route, refuseSecret))),

@@ -7,8 +7,8 @@ import {
   RECORDING_KEEP_MS_MIN,
   RECORDING_REDACT_MAX,
 } from "../../../core/limits.ts";
-import type { RecordingSettings } from "../../../core/recording.ts";
-import { isPlace } from "../../../core/redaction.ts";
+import type { RecordingSettings, ReleasedRecording } from "../../../core/recording.ts";
+import { isRedactable, REDACTABLE_RULE } from "../../../core/redaction.ts";
 import { type PathPattern, parsePattern } from "../../../core/value-path.ts";
 import type { RecordingQuery } from "../../../records/recordings/recordings.ts";
 import { parse, wholeNumber } from "./wire.ts";
@@ -32,10 +32,16 @@ export const Replay = z.strictObject({
 
 /** @throws PlatformError `InvalidRequest`. */
 export function parsePutRecording(body: unknown, before: RecordingSettings | undefined): RecordingSettings {
-  const given = parse(PutRecording, body, "body");
+  return { isOn: true, ...recordingOf(parse(PutRecording, body, "body"), before) };
+}
+
+/** @throws PlatformError `InvalidRequest`. */
+export function recordingOf(
+  given: z.output<typeof PutRecording>,
+  before: RecordingSettings | undefined,
+): ReleasedRecording {
   for (const text of given.redact ?? []) checkRedact(text);
   return {
-    isOn: true,
     share: given.share ?? before?.share ?? 1,
     keepMs: given.keepMs ?? before?.keepMs ?? RECORDING_KEEP_MS_DEFAULT,
     redact: given.redact ?? before?.redact ?? [],
@@ -98,11 +104,9 @@ function outcomeIn(query: URLSearchParams): RecordingQuery["outcome"] {
 const OUTCOMES = ["returned", "threw", "timed-out", "crashed"] as const;
 
 function checkRedact(text: string): void {
-  const isName = /^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$/.test(text) && !isPlace(text);
-  const place = isPlace(text) ? parsePattern(text) : undefined;
-  if (isName || text === "body" || (place && place.steps.length > 1)) return;
+  if (isRedactable(text)) return;
   throw new PlatformError(
     "InvalidRequest",
-    `redact: expected the name of a header or JSON member, like ssn, or a place like body.card.number or headers.x-internal, got ${JSON.stringify(text)}`,
+    `redact: expected ${REDACTABLE_RULE}, got ${JSON.stringify(text)}`,
   );
 }

@@ -172,6 +172,7 @@ async function wantedFunction(
     config,
     concurrencyMax: given.concurrencyMax ?? undefined,
     concurrencyMin: given.concurrencyMin ?? 0,
+    recording: given.recording,
   };
 }
 
