@@ -18,9 +18,13 @@ export function refuseMember({ name, membership }: FunctionRecord): void {
 /** @throws PlatformError `ResourceConflict` for a version that an alias points at, or that is tried. */
 export function refuseUsed(record: FunctionRecord, number: number): void {
   const { name } = record;
-  const alias = record.aliases.find((candidate) => pointsAt(candidate, number));
-  if (alias) {
-    throw conflict(`version ${number} of "${name}" is used by alias "${alias.name}"; move the alias first`);
+  const aliases = record.aliases.filter((candidate) => pointsAt(candidate, number));
+  if (aliases.length > 0) {
+    const names = aliases.map((alias) => alias.name).join(", ");
+    // The first half is AWS's text, which tools look for.
+    throw conflict(
+      `Unable to delete version because the following aliases reference it: [${names}]; move the aliases away from version ${number} of "${name}" first`,
+    );
   }
   const tried = runningTrial(record);
   if (tried?.version !== number) return;

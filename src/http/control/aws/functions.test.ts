@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import {
+  CreateAliasCommand,
   CreateFunctionCommand,
   DeleteFunctionCommand,
   GetFunctionCommand,
@@ -9,6 +10,7 @@ import {
   ListFunctionsCommand,
   PreconditionFailedException,
   PublishVersionCommand,
+  ResourceConflictException,
   ResourceNotFoundException,
   UpdateFunctionCodeCommand,
   UpdateFunctionConfigurationCommand,
@@ -248,6 +250,26 @@ describe("DeleteFunction", () => {
       sdk.send(new DeleteFunctionCommand({ FunctionName: "gone" })),
       ResourceNotFoundException,
     );
+  });
+
+  it("leaves a version that aliases point at, and names them as AWS does", async () => {
+    await makeFunction(control, "aliased");
+    await sdk.send(new PublishVersionCommand({ FunctionName: "aliased" }));
+    for (const Name of ["live", "next"])
+      await sdk.send(new CreateAliasCommand({ FunctionName: "aliased", Name, FunctionVersion: "1" }));
+    await assert.rejects(
+      sdk.send(new DeleteFunctionCommand({ FunctionName: "aliased", Qualifier: "1" })),
+      (error: unknown) => {
+        assert.ok(error instanceof ResourceConflictException);
+        assert.equal(error.$metadata.httpStatusCode, 409);
+        assert.match(
+          error.message,
+          /^Unable to delete version because the following aliases reference it: \[live, next\]/,
+        );
+        return true;
+      },
+    );
+    assert.equal((await control.functions.listVersions(named("aliased"), { after: 0, limit: 9 })).length, 1);
   });
 
   it("removes one version, never $LATEST alone, and takes a missing version as removed", async () => {
