@@ -29,6 +29,9 @@ export interface InstanceParts {
 /** After a program has gone, what it had sent may still be on its way to us through its socket. */
 const LAST_WORDS_MS = 25;
 
+/** From this duration on, asking the system what a call has used costs nothing beside the call (7 µs). */
+const EXACT_PEAK_FROM_MS = 100;
+
 /**
  * A sandbox that serves one version, and the calls it has now. Decides how each call ends: by its answer, its timeout or
  * the exit of the program, whichever is first. A call that timed out or crashed ends the instance too: nothing that was
@@ -335,7 +338,9 @@ export class Instance implements AsyncDisposable {
     const { outcome, durationMs, initMs } = result;
     if (outcome.kind === "timed-out")
       recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
-    const memoryPeakMib = this.#parts.sandbox.memoryPeakMib();
+    // Behind a start, what was known of a sandbox that waited for its function says nothing.
+    const isExact = initMs !== undefined || durationMs >= EXACT_PEAK_FROM_MS;
+    const memoryPeakMib = this.#parts.sandbox.memoryPeakMib(isExact ? "now" : undefined);
     recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
     this.#telemetry.reported(call, { outcome, durationMs, initMs, memoryPeakMib });
     this.#calls.leave(served);

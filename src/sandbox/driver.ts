@@ -170,8 +170,11 @@ export interface Sandbox extends AsyncDisposable {
   readonly exited: Promise<SandboxExit>;
   /** Stops the program where it stands, until it is let go on. Undefined where the host cannot. */
   readonly freezer?: SandboxFreezer | undefined;
-  /** The most memory it has used so far, as far as known; 0 where the host cannot tell. Cheap: no system call. */
-  memoryPeakMib(): number;
+  /**
+   * The most memory it has used so far, as far as known; 0 where the host cannot tell. It may be a second old unless it is
+   * asked for as of `now`, which costs system calls each time.
+   */
+  memoryPeakMib(of?: "now"): number;
   /**
    * Connects to the program's port, or to another one on which something inside listens. Rejects while nothing does, and
    * where what listens on a shared loopback is not of this sandbox.

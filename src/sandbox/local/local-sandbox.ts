@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { connect as connectTo, type Server } from "node:net";
 import { join } from "node:path";
 import type { Duplex, Readable, Writable } from "node:stream";
@@ -7,6 +7,7 @@ import type { SandboxId } from "../../core/ids.ts";
 import type { SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxFreezer, SandboxPlaces } from "../driver.ts";
 import { SOCKET_FOLDER } from "./bubblewrap.ts";
+import { readPeakMib } from "./cgroups.ts";
 import type { FileWrite, Freezer, Tracks } from "./messages.ts";
 import { type OutputPipe, openInput, openOutput } from "./pipes.ts";
 
@@ -29,7 +30,6 @@ export interface LocalSandboxParts {
   readonly connectInside: ((port: number) => Promise<Duplex>) | undefined;
 }
 
-const MIB = 1024 * 1024;
 const SAMPLE_MS = 1_000;
 const FIRST_SAMPLE_MS = 300;
 
@@ -69,11 +69,12 @@ export class LocalSandbox implements Sandbox {
       ? freezerOf(parts.tracks.freezer, parts.hasCompressedSwap)
       : undefined;
     this.exited = this.#exit.promise;
-    this.#firstSample = setTimeout(() => void this.#sample(), FIRST_SAMPLE_MS).unref();
+    this.#firstSample = setTimeout(() => this.#sample(), FIRST_SAMPLE_MS).unref();
   }
 
-  memoryPeakMib(): number {
-    if (!this.#hasEnded && performance.now() - this.#sampledAt > SAMPLE_MS) void this.#sample();
+  memoryPeakMib(of?: "now"): number {
+    const isDue = of === "now" || performance.now() - this.#sampledAt > SAMPLE_MS;
+    if (isDue && !this.#hasEnded) this.#sample();
     return this.#peakMib;
   }
 
@@ -118,13 +119,13 @@ export class LocalSandbox implements Sandbox {
     this.#released.resolve();
   }
 
-  async #sample(): Promise<void> {
+  /** Not by a thread of the pool: what comes back only then is said of the next call. */
+  #sample(): void {
     const file = this.#parts.tracks.memoryPeakFile;
     if (file === null) return;
     this.#sampledAt = performance.now();
     // The group is gone with the sandbox; its last value comes with the exit.
-    const bytes = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10);
-    if (Number.isFinite(bytes)) this.#peakMib = Math.max(this.#peakMib, Math.ceil(bytes / MIB));
+    this.#peakMib = Math.max(this.#peakMib, readPeakMib(file));
   }
 }
 

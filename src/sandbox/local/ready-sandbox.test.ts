@@ -86,6 +86,19 @@ describe("a ready sandbox", { skip: LACKING }, () => {
     await sandbox[Symbol.asyncDispose]();
   });
 
+  it("says what it has used by now, not what it used while it was waiting", async () => {
+    await using test = await openTestDriver();
+    const { ready, sandbox, say } = await startReady(test);
+    const waiting = sandbox.memoryPeakMib("now");
+    assert.ok(waiting > 0 && waiting < 30, `${waiting} MiB`);
+    await give(test, ready);
+    await say("head -c 50000000 /dev/zero | tail -c 40000000 | wc -c");
+    const used = sandbox.memoryPeakMib("now");
+    assert.ok(used >= 38, `${used} MiB`);
+    assert.equal(sandbox.memoryPeakMib(), used);
+    await sandbox[Symbol.asyncDispose]();
+  });
+
   it("takes code once", async () => {
     await using test = await openTestDriver();
     const { ready, sandbox } = await startReady(test);
