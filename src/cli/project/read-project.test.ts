@@ -124,6 +124,54 @@ environments:
     });
   });
 
+  it("takes values as they are, and what is no reference to one", async () => {
+    const text = `
+project: shop
+functions: { a: { command: 'serve --port \${PORT} \${HOST:-::} \${ENV} \${#x} \${' } }
+environment:
+  LITERAL: $\${env:A} and $\${ev:B}
+  NESTED: "<\${env:A}>"
+  PRICE: 5$
+`;
+    const { functions, environment } = await read(text, undefined, { A: "${env:B} $${ ${ev:B}", B: "b" });
+    assert.equal(functions.a?.command, "serve --port ${PORT} ${HOST:-::} ${ENV} ${#x} ${");
+    assert.deepEqual(environment, {
+      LITERAL: "${env:A} and ${ev:B}",
+      NESTED: "<${env:B} $${ ${ev:B}>",
+      PRICE: "5$",
+    });
+  });
+
+  it("is complained about where a reference is mistaken", async () => {
+    const found = await complaints(
+      `project: shop
+functions: { a: {} }
+environment:
+  A: x\${ev:X}
+  B: \${ENV:X}
+  C: \${env.HOME}
+  D: \${self:custom.stage}
+  E: \${env:X
+  F: "\${env:X:-\${env:Y}}"
+  G: \${enc:X:-5}
+  H: \${env:}
+`,
+      { X: "x" },
+    );
+    const expected = "expected ${env:NAME} or ${env:NAME:-default}, got";
+    const literal = "a literal ${ is written $${";
+    assert.deepEqual(found, [
+      `lambda.yaml:4:6: ${expected} "$\{ev:X}"; did you mean $\{env:X}?`,
+      `lambda.yaml:5:6: ${expected} "$\{ENV:X}"; did you mean $\{env:X}?`,
+      `lambda.yaml:6:6: ${expected} "$\{env.HOME}"; did you mean $\{env:HOME}?`,
+      `lambda.yaml:7:6: ${expected} "$\{self:custom.stage}"; ${literal}`,
+      `lambda.yaml:8:6: ${expected} "$\{env:X"; did you mean $\{env:X}?`,
+      `lambda.yaml:9:6: ${expected} "$\{env:X:-$\{env:Y}"; ${literal}`,
+      `lambda.yaml:10:6: ${expected} "$\{enc:X:-5}"; did you mean $\{env:X}?`,
+      `lambda.yaml:11:6: ${expected} "$\{env:}"; ${literal}`,
+    ]);
+  });
+
   it("is complained about all at once, each with its place and the nearest word", async () => {
     const found = await complaints(`project: Shop
 functions:
@@ -311,6 +359,11 @@ hooks:
       "too many slots",
       "project: a\nfunctions: { a: { slots: 1001 } }",
       /2:26: expected at most 1000, got 1001/,
+    ],
+    [
+      "what is too short or too long",
+      `project: a\nfunctions: { a: { path: "", command: [], description: ${"x".repeat(257)}, calls: [${"a,".repeat(21)}] } }`,
+      /:25: expected at least one character, got ""\n.*:29: expected at least one entry, got \[\]\n.*: expected at most 256 characters, got .*\n.*: expected at most 20 entries, got /,
     ],
     ["half a slot", "project: a\nfunctions: { a: { slots: 1.5 } }", /expected a whole number, got 1.5/],
   ] as const) {

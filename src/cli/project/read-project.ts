@@ -99,11 +99,7 @@ export async function readProject(
       at.range?.[0],
       `\${env:${name}}: ${name} is not set; set it, or give a default: \${env:${name}:-value}`,
     );
-  const malformed = (at: Node) =>
-    problems.add(
-      at.range?.[0],
-      `expected \${env:NAME} or \${env:NAME:-default}, got ${JSON.stringify(Object(at).value)}`,
-    );
+  const malformed = (message: string, at: Node) => problems.add(at.range?.[0], message);
   if (isMap(root)) {
     for (const { key, value } of root.items) {
       if (String(key) !== "environments") interpolate(value, variables, missing, malformed);

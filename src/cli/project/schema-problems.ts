@@ -94,9 +94,15 @@ function unionKinds(issue: Extract<Issue, { readonly code: "invalid_union" }>): 
 
 function boundOf(issue: Extract<Issue, { readonly code: "too_small" | "too_big" }>): string {
   const [bound, word] = issue.code === "too_small" ? [issue.minimum, "at least"] : [issue.maximum, "at most"];
-  const unit = issue.origin === "string" ? " characters" : issue.origin === "array" ? " of them" : "";
-  return `${word} ${bound}${unit}`;
+  const [one, many] = UNITS[issue.origin] ?? ["", ""];
+  if (word === "at least" && Number(bound) === 1 && one !== "") return `at least one ${one}`;
+  return `${word} ${bound} ${Number(bound) === 1 ? one : many}`.trim();
 }
+
+const UNITS: Readonly<Record<string, readonly [one: string, many: string]>> = {
+  string: ["character", "characters"],
+  array: ["entry", "entries"],
+};
 
 function valueAt(whole: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, key) => Object(at)[key], whole);
