@@ -73,7 +73,7 @@ export async function startDevDaemon(options: DevDaemonOptions): Promise<DevDaem
           },
         };
       // Somebody was quicker: the next round finds other ports.
-      if (!/in use/.test(running.words) || start === STARTS_MAX)
+      if (!isPortTaken(running.words) || start === STARTS_MAX)
         throw CliError.local(
           "ServerUnreachable",
           `lambdad does not start: ${running.words}`,
@@ -84,6 +84,11 @@ export async function startDevDaemon(options: DevDaemonOptions): Promise<DevDaem
     await remove();
     throw error;
   }
+}
+
+/** Whether lambdad's last words say that somebody else has one of its ports. */
+export function isPortTaken(words: string): boolean {
+  return /\bPortInUse\b/.test(words);
 }
 
 type Launched = Omit<DevDaemon, "dataDir" | "taken">;
