@@ -22,6 +22,11 @@ export function qualifiedName(text: string): QualifiedName {
   return { name: functionName(text.slice(0, colon)), qualifier };
 }
 
+/** A UUID, also where somebody has put `inv_` before it to say what it is. */
+export function invocationId(text: string): string {
+  return text.replace(/^inv_/i, "");
+}
+
 /** A function name made of a file or folder name. @throws CliError `Usage` if nothing of it is usable. */
 export function nameFromPath(base: string): string {
   const name = base

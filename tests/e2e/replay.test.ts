@@ -88,7 +88,7 @@ it("records as a project's release says, and no more when one without is live", 
   assert.match(await deploy("recording: { keep: 2d, redact: [ssn] }"), /^~ f +version 1 \(recording\)\n/);
   const id = await invoke(daemon, "f", { n: 1, ssn: "123-45-6789" });
   await until(async () => (await idsOf(daemon, "f")).length === 1, WAIT_MS);
-  const shown = await daemon.lambda("recordings", "show", id);
+  const shown = await daemon.lambda("recordings", "show", `inv_${id}`);
   assert.match(shown.stdout, /__redacted__/);
   assert.doesNotMatch(shown.stdout, /123-45-6789/);
   const info = await daemon.lambda("info", "f");
@@ -96,7 +96,9 @@ it("records as a project's release says, and no more when one without is live", 
     info.stdout,
     /Recorded: +100% of its calls, kept for 2 days, without ssn, as its release says\n/,
   );
-  assert.equal((await daemon.lambda("replay", id, "--ignore", "body")).code, 0);
+  assert.equal((await daemon.lambda("replay", `inv_${id}`, "--ignore", "body")).code, 0);
+  const logged = await daemon.lambda("logs", "f", "--id", `inv_${id}`);
+  assert.match(logged.stdout, new RegExp(`REPORT RequestId: ${id}`));
 
   assert.equal((await daemon.lambda("rollback", "--project", "shop")).code, 0);
   assert.equal((await statusOf(daemon, "f")).isOn, false);

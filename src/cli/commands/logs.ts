@@ -1,6 +1,6 @@
 import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
-import { functionName, functionPath } from "../names.ts";
+import { functionName, functionPath, invocationId } from "../names.ts";
 import type { Output, Style } from "../output.ts";
 import { countOption, instantOption } from "../units.ts";
 import { visible, visibleJson } from "../visible.ts";
@@ -36,7 +36,7 @@ export async function showLogs(
   const query = {
     since: options.since === undefined ? undefined : instantOption("--since", options.since, now),
     until: options.until === undefined ? undefined : instantOption("--until", options.until, now),
-    id: options.id,
+    id: options.id === undefined ? undefined : invocationId(options.id),
     version: options.version,
     grep: options.grep,
     last:

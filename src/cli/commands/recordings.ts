@@ -1,7 +1,7 @@
 import { usageError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
 import type { Command } from "../command.ts";
-import { functionName, functionPath } from "../names.ts";
+import { functionName, functionPath, invocationId } from "../names.ts";
 import {
   bytesWords,
   outcomeWords,
@@ -107,7 +107,8 @@ export async function deleteRecordings(
 
 /** @throws CliError `Usage` */
 export function recordingId(text: string): string {
-  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase();
+  const id = invocationId(text).toLowerCase();
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return id;
   throw usageError(
     `expected the id of an invocation, as x-amzn-requestid and lambda recordings list have it, got ${JSON.stringify(text)}`,
   );
