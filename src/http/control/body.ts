@@ -22,7 +22,7 @@ export interface ReceivedBody {
  * Reads a body up to its limit.
  *
  * @throws PlatformError `PayloadTooLarge` with `tooLarge(limit)`, `InvalidRequest` for an encoded body, `StorageFull`,
- * `CallerGone` if the connection ended before the body did.
+ * `StoreUnavailable`, `CallerGone` if the connection ended before the body did.
  */
 export async function receiveBody(
   request: IncomingMessage,
@@ -88,11 +88,11 @@ async function toFile(
   dir: string,
   signal: AbortSignal,
 ): Promise<{ readonly file: string; readonly bytes: number }> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
   const file = join(dir, `upload-${randomUUID()}`);
   const { pipeline } = await import("node:stream/promises");
   let bytes = 0;
   try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
     await pipeline(
       pieces,
       async function* count(source: AsyncIterable<Buffer>) {
@@ -105,11 +105,21 @@ async function toFile(
       { signal },
     );
   } catch (error) {
-    await rm(file, { force: true });
-    if (error instanceof Error && "code" in error && error.code === "ENOSPC") {
-      throw new PlatformError("StorageFull", `no space left in ${dir} for the upload`, { cause: error });
-    }
-    throw error;
+    // A disk that cannot be written to keeps what is there; why is in the error.
+    await rm(file, { force: true }).catch(() => undefined);
+    throw asUploadError(error, dir);
   }
   return { file, bytes };
+}
+
+function asUploadError(error: unknown, dir: string): unknown {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (["ENOSPC", "EDQUOT"].includes(code)) {
+    return new PlatformError("StorageFull", `no space left in ${dir} for the upload`, { cause: error });
+  }
+  if (["EROFS", "EIO"].includes(code)) {
+    const message = `cannot write the upload to ${dir} (${code}); check the disk of the data folder`;
+    return new PlatformError("StoreUnavailable", message, { cause: error });
+  }
+  return error;
 }
