@@ -1,10 +1,11 @@
 // Runs the test suite and ends with one plain line: `N passed, N failed` (and skipped ones, each with its reason).
 //
-//   node tests/run.mjs [--long] [--evidence | --evidence-only] [path …]     paths are files or folders
+//   node tests/run.mjs [--long] [--evidence | --evidence-only] [--folder=FOLDER] [path …]     paths are files or folders
 //
-// Without a path: everything but what has a name of its own (npm run test:docker …) and the long suites. With REQUIRE_ALL=1
-// the named ones too, and a test that lacks an optional tool fails instead of being skipped. With --long everything. With
-// --evidence, behind the rest, what proves that nothing accepted is lost, in a shorter form than npm run test:faults.
+// Without a path: what is in FOLDER; without that everything but what has a name of its own (npm run test:docker …) and the
+// long suites. With REQUIRE_ALL=1 the named ones too, and a test that lacks an optional tool fails instead of being skipped.
+// With --long everything. With --evidence, behind the rest, what proves that nothing accepted is lost, in a shorter form
+// than npm run test:faults.
 import { once } from "node:events";
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -32,7 +33,9 @@ const FILE_MS_MAX = 25 * 60_000;
 const args = process.argv.slice(2);
 const isLong = args.includes("--long");
 const isEvidenceOnly = args.includes("--evidence-only");
-const asked = args.filter((arg) => !arg.startsWith("--"));
+const folder = args.findLast((arg) => arg.startsWith("--folder="))?.slice("--folder=".length);
+const paths = args.filter((arg) => !arg.startsWith("--"));
+const asked = paths.length === 0 && folder ? [folder] : paths;
 
 const patterns =
   asked.length > 0
