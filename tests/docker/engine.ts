@@ -40,6 +40,22 @@ export function withoutEngine(): string | undefined {
   return undefined;
 }
 
+/** Removes the containers that there are behind everybody's back, also those that somebody is just removing. */
+export async function removeContainers({ docker }: Pick<TestEngine, "docker">): Promise<void> {
+  const there = async () => (await docker("ps", "-aq")).split("\n").filter((id) => id !== "");
+  const ids = await there();
+  const giveUpAt = performance.now() + 60_000;
+  for (let left = ids; left.length > 0; ) {
+    // Fails for one whose removal is under way; that it goes is seen below.
+    const problem = await docker("rm", "-f", ...left).catch((error: unknown) => error);
+    if (performance.now() > giveUpAt)
+      throw new Error(`containers stay: ${left.join(" ")}`, { cause: problem });
+    await sleepFor(100);
+    const now = await there();
+    left = ids.filter((id) => now.includes(id));
+  }
+}
+
 /** With `diskMib` all that it stores is on a disk of that size. */
 export async function startEngine(options: { readonly diskMib?: number } = {}): Promise<TestEngine> {
   // Short: containerd makes Unix sockets deep below it.

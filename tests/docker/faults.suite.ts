@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { type Daemon, startDaemon } from "./daemon.ts";
-import { census, startEngine, type TestEngine } from "./engine.ts";
+import { census, removeContainers, startEngine, type TestEngine } from "./engine.ts";
 import { importImages } from "./images.ts";
 
 /** No call may take longer, whatever the engine does. */
@@ -151,7 +151,7 @@ export function describeFaults(getEngine: () => TestEngine): void {
       await writeFile(join(dir, "Dockerfile"), 'FROM test/box:1\nCMD ["echo", "here"]\n');
       await done("deploy", dir, "--name", "own");
       const { images } = JSON.parse((await daemon.lambda("images", "--json")).stdout);
-      await getEngine().docker("rm", "-f", ...(await getEngine().docker("ps", "-aq")).trim().split("\n"));
+      await removeContainers(getEngine());
       await getEngine().docker("rmi", "-f", images[0].id);
       let answer = await call("own");
       for (let tries = 0; tries < 3 && !/no longer on the engine/.test(answer.text); tries += 1)

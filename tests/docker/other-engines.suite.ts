@@ -10,6 +10,7 @@ import { setTimeout as sleepFor } from "node:timers/promises";
 import type { DriverUnderTest } from "../../src/sandbox/driver.contract.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { describeDockerDriver } from "./driver.suite.ts";
+import { removeContainers } from "./engine.ts";
 import { importImages } from "./images.ts";
 import {
   type OtherEngine,
@@ -171,8 +172,7 @@ function describeFunctions(getEngine: () => OtherEngine): void {
     });
 
     it("go on when what keeps the engine's networks is gone, and when the engine was away", async () => {
-      const all = (await getEngine().docker("ps", "-aq")).split("\n").filter((id) => id !== "");
-      await getEngine().docker("rm", "-f", ...all);
+      await removeContainers(getEngine());
       assert.ok(await until(async () => (await post("aws", "4", RIE)).includes('"event":4')), "after rm -f");
       assert.ok(await until(async () => (await daemon.call("web", { path: "/hello" })).status === 200));
       await getEngine().stop();

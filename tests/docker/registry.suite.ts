@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { type Daemon, startDaemon } from "./daemon.ts";
-import { census, type TestEngine } from "./engine.ts";
+import { census, removeContainers, type TestEngine } from "./engine.ts";
 import { importImages } from "./images.ts";
 import { startRegistry, type TestRegistry } from "./registry.ts";
 
@@ -104,8 +104,7 @@ export function describeRegistry(getEngine: () => TestEngine): void {
     it("are pushed there, one tag per version, and got back when the engine has lost them", async () => {
       assert.ok(await until(async () => (await tagsThere("app")).join() === "1,2"), "pushed in time");
       const [live] = await imagesOf("app");
-      const ids = (await getEngine().docker("ps", "-q")).trim().split("\n");
-      await getEngine().docker("rm", "-f", ...ids);
+      await removeContainers(getEngine());
       await getEngine().docker("rmi", "-f", String(live?.id));
       await assert.rejects(getEngine().docker("image", "inspect", String(live?.id)));
       assert.ok(await until(async () => (await call("app")) === '{"handler":"app.handler","event":{}}'));
