@@ -14,8 +14,13 @@ const {
   writeFileSync,
 } = require("node:fs");
 const { join } = require("node:path");
+const { pathToFileURL } = require("node:url");
 
-const PROGRAMS = ["lambda", "lambdad"];
+/** What is bundled together: a program, and what it runs in threads and processes of its own. */
+const PROGRAMS = {
+  lambda: ["lambda"],
+  lambdad: ["lambdad", "store/sqlite/writer", "store/sqlite/page-checker", "sandbox/local/spawner"],
+};
 /**
  * Packages that go into the bundle, as far as they are used. Of zod that is a sixth: read whole, with its messages in fifty
  * languages, it costs 100 ms and 30 MB.
@@ -24,18 +29,23 @@ const BUNDLED_PACKAGES = ["zod"];
 /** Past the busy moment of a start. */
 const MAKE_AFTER_MS = 2_000;
 
-/** The bundled main of `program`, or undefined if there is none for the sources as they are. */
+/** The folder in which `program` is bundled, or undefined if it is not for the sources as they are. */
 function findBundle(root, cacheFolder, program) {
   const folder = join(cacheFolder, "bundle");
   try {
-    const { node, inputs } = JSON.parse(readFileSync(join(folder, `${program}.json`), "utf8"));
+    const made = JSON.parse(readFileSync(join(folder, `${program}.json`), "utf8"));
+    if (made.node !== process.version || made.root !== root) return undefined;
     // Joined by hand: hundreds of times `join` takes longer than to look at the files.
-    if (node !== process.version || !inputs.every(([file, ...known]) => isAs(`${root}/${file}`, known)))
-      return undefined;
-    return join(folder, `${program}.cjs`);
+    return made.inputs.every(([file, ...known]) => isAs(`${root}/${file}`, known)) ? folder : undefined;
   } catch {
     return undefined; // There is none yet, or a source of it is gone.
   }
+}
+
+/** A module of `src/` in a bundle, for a thread or a process of its own; undefined if it is not there (any more). */
+function bundledModule(folder, module) {
+  const file = join(folder, `${module}.cjs`);
+  return existsSync(file) ? file : undefined;
 }
 
 function isAs(file, [size, mtimeMs]) {
@@ -65,7 +75,7 @@ async function makeBundle(root, cacheFolder, esbuild) {
   const startedAt = Date.now();
   mkdirSync(making, { recursive: true });
   try {
-    for (const program of PROGRAMS) await bundleOne(root, making, esbuild, program, startedAt);
+    for (const program of Object.keys(PROGRAMS)) await bundleOne(root, making, esbuild, program, startedAt);
     rmSync(join(cacheFolder, "bundle"), { recursive: true, force: true });
     renameSync(making, join(cacheFolder, "bundle"));
   } finally {
@@ -76,8 +86,13 @@ async function makeBundle(root, cacheFolder, esbuild) {
 async function bundleOne(root, folder, esbuild, program, startedAt) {
   const metafile = join(folder, `${program}.json`);
   const args = [
-    `src/${program}.ts`,
+    ...PROGRAMS[program].map((module) => `src/${module}.ts`),
     "--bundle",
+    "--outbase=src",
+    `--outdir=${folder}`,
+    "--out-extension:.js=.cjs",
+    // Where the program's other files are cannot be seen from here.
+    `--banner:js=globalThis.lambdadSources??=${JSON.stringify(pathToFileURL(join(root, "src", "/")).href)};`,
     // Reading a built-in module as an ES module would load all of it, getters included.
     "--format=cjs",
     "--platform=node",
@@ -85,7 +100,6 @@ async function bundleOne(root, folder, esbuild, program, startedAt) {
     ...externalPackages(root),
     "--log-level=silent",
     `--metafile=${metafile}`,
-    `--outfile=${join(folder, `${program}.cjs`)}`,
   ];
   const child = spawn(esbuild, args, { cwd: root, stdio: "ignore" });
   child.unref();
@@ -101,7 +115,7 @@ async function bundleOne(root, folder, esbuild, program, startedAt) {
     if (mtimeMs >= startedAt) throw new Error(`${file} was changed meanwhile`);
     return [file, size, mtimeMs];
   });
-  writeFileSync(metafile, JSON.stringify({ node: process.version, inputs }));
+  writeFileSync(metafile, JSON.stringify({ node: process.version, root, inputs }));
 }
 
 function externalPackages(root) {
@@ -111,4 +125,4 @@ function externalPackages(root) {
     .map((name) => `--external:${name}`);
 }
 
-module.exports = { findBundle, makeBundleLater };
+module.exports = { bundledModule, findBundle, makeBundleLater };

@@ -6,7 +6,7 @@
  * never disagree about where a request ends.
  */
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import net, { type AddressInfo, type ListenOptions, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ErrorCode, PlatformError } from "../core/errors.ts";
 import { newInvocationId } from "../core/ids.ts";
@@ -327,7 +327,7 @@ async function bind(server: Server, parts: ListenParts): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen({ host, port }, () => {
+      server.listen(placeOf(host, port), () => {
         server.off("error", reject);
         resolve();
       });
@@ -348,6 +348,16 @@ async function bind(server: Server, parts: ListenParts): Promise<void> {
       { cause },
     );
   }
+}
+
+/**
+ * What to listen at. A host by name goes through the resolver, and node:net asks of all that comes back whether it is an IPv6
+ * address of the link: the expression for that takes 20 ms to compile, a fifth of the daemon's start.
+ */
+function placeOf(host: string, port: number): ListenOptions {
+  // Since Node 26.
+  if (net.BoundSocket === undefined || !net.isIPv4(host)) return { host, port };
+  return { handle: new net.BoundSocket({ host, port }) };
 }
 
 function addressOf(server: Server, host: string): Address {

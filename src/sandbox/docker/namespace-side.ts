@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { Server, Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import { PlatformError } from "../../core/errors.ts";
-import { MODULE_EXTENSION, sourceUrl } from "../../core/source-url.ts";
+import { moduleFile } from "../../core/source-url.ts";
 import type { BridgeSide, Endpoint } from "./bridge-side.ts";
 import type { FoundNamespace } from "./find-namespace.ts";
 import type { FromAgent, ToAgent } from "./namespace-messages.ts";
 
-const AGENT = fileURLToPath(sourceUrl(`sandbox/docker/namespace-agent.${MODULE_EXTENSION}`));
+const AGENT = moduleFile("sandbox/docker/namespace-agent");
 /** Users' paths lack what is for administrators, and the lock of this host's rules is root's. */
 const RULES_ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "XTABLES_LOCKFILE=/dev/null"];
 const ANSWER_MS_MAX = 10_000;

@@ -4,10 +4,9 @@ import { createRequire } from "node:module";
 import { Server, Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleepFor } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { PlatformError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import { MODULE_EXTENSION, sourceUrl } from "../../core/source-url.ts";
+import { moduleFile, sourceUrl } from "../../core/source-url.ts";
 import type { FromSpawner, HostAbilities, SpawnerSettings, ToSpawner } from "./messages.ts";
 
 export interface SpawnerHooks {
@@ -136,7 +135,7 @@ const BACKOFF_MS_MAX = 5_000;
 const WORDS_MAX = 4_096;
 
 function spawnChild(settings: SpawnerSettings): ChildProcess {
-  const program = fileURLToPath(sourceUrl(`sandbox/local/spawner.${MODULE_EXTENSION}`));
+  const program = moduleFile("sandbox/local/spawner");
   return spawn(bundledNode() ?? process.execPath, [...NODE_OPTIONS, program, JSON.stringify(settings)], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     env: { NODE_COMPILE_CACHE: join(settings.runDir, "cache") },

@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { Fault } from "../../core/fault.ts";
-import { MODULE_EXTENSION, sourceUrl } from "../../core/source-url.ts";
+import { moduleFile } from "../../core/source-url.ts";
 
 /** What a thread is given at its start. */
 export interface ThreadData {
@@ -11,7 +11,7 @@ export interface ThreadData {
 
 /** Starts a module of this folder, as source or compiled, in a thread of its own. */
 export function startThread(module: "writer" | "page-checker", data: ThreadData): Worker {
-  return new Worker(sourceUrl(`store/sqlite/${module}.${MODULE_EXTENSION}`), {
+  return new Worker(moduleFile(`store/sqlite/${module}`), {
     name: `store-${module}`,
     workerData: data,
     // What the process was started with (--test, --eval, …) is not meant for the thread and can keep it from starting.
