@@ -14,7 +14,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
 const NAMED = ["tests/docker/**", "tests/aws/**", "tests/sources/**", "tests/aws-runtimes/published/**"];
-const LONG = ["tests/faults/**", "tests/soak/**"];
+const LONG = ["tests/faults/**", "tests/soak/**", "tests/engines/**"];
 const EVIDENCE = [
   "events",
   "people-points",

@@ -35,8 +35,6 @@ describe("docker", { skip: skip ?? false }, () => {
 // One after another, and not beside the first: engines share the host's network rules.
 await describeOtherEngine("podman", { isWhole: true });
 await describeOtherEngine("rootless docker", { isWhole: true });
-// Of a driver's side it has nothing that neither of the two has.
-await describeOtherEngine("rootless podman", { isWhole: false });
 
 // On an engine of its own, when the other one has stopped.
 describe("docker, on a small disk", { skip: skip ?? false }, () => describeFullDisk());
