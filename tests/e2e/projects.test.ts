@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
@@ -197,6 +199,46 @@ describe("a build that fails halfway", () => {
       assert.deepEqual((await state()).answers, ["orders 2", "prices 2", "stock 2"]);
     });
   }
+});
+
+it("is as it was after a kill in the middle of a deploy, and the next one succeeds", async () => {
+  using data = makeFolder();
+  using folder = makeProject();
+  const write = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
+  // Says that the function is being started, and holds it there.
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  try {
+    await using killed = await startDaemon({ dataDir: data.path });
+    deployed(await killed.lambda("deploy", folder.path));
+    write("orders/index.mjs", HANDLER("orders 2"));
+    write("prices/index.mjs", `await fetch("http://127.0.0.1:${port}/");\n${HANDLER("prices 2")}`);
+    const deploying = killed.lambda("deploy", folder.path);
+    await Promise.race([
+      once(server, "request"),
+      deploying.then(({ stderr }): never => assert.fail(`it ended before it was killed: ${stderr}`)),
+    ]);
+    await killed.stop("SIGKILL");
+    const cut = await deploying;
+    assert.deepEqual([cut.code, cut.stdout], [6, ""], cut.stderr);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+  await using daemon = await startDaemon({ dataDir: data.path });
+  const answers = async () =>
+    await Promise.all(["orders", "prices"].map(async (name) => (await daemon.call(name)).text));
+  assert.deepEqual(await answers(), ["orders 1", "prices 1"]);
+  const { releases } = JSON.parse((await daemon.control("GET", "/v1/projects/shop/releases")).text);
+  assert.deepEqual(
+    releases.map(({ number, state }: { number: number; state: string }) => [number, state]),
+    [[1, "live"]],
+  );
+  write("prices/index.mjs", HANDLER("prices 2"));
+  assert.match(deployed(await daemon.lambda("deploy", folder.path)).stdout, /shop: release 2 is live/);
+  assert.deepEqual(await answers(), ["orders 2", "prices 2"]);
 });
 
 const CALLER = `
