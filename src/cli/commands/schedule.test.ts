@@ -139,7 +139,9 @@ describe("lambda schedule", () => {
     await using server = await startFakeControl();
     await using lambda = await openLambda(server.url);
     server.on("GET /v1/schedules/greet/next", { json: { instants: [NEXT_AT, NEXT_AT + 1_000] } });
+    server.on("GET /v1/schedules/greet", { json: schedule({ state: "paused" }) });
     const next = await lambda.run(["schedule", "next", "greet", "-n", "2"]);
+    assert.match(next.stderr, /greet is paused/);
     assert.equal(next.stdout, `${formatInstant(NEXT_AT)}\n${formatInstant(NEXT_AT + 1_000)}\n`);
     assert.deepEqual(server.requests[0]?.query, { count: "2" });
     server.on("GET /v1/schedules/greet/history", {

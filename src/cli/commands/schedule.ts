@@ -126,13 +126,16 @@ export async function showUpcoming(
   options: UpcomingOptions,
 ): Promise<void> {
   const count = options.count === undefined ? undefined : countOption("--count", options.count, 1);
-  const answer = await (await client()).json("GET", schedulePath(name, "/next"), { query: { count } });
+  const server = await client();
+  const answer = await server.json("GET", schedulePath(name, "/next"), { query: { count } });
   if (output.isJson) {
     await output.json(answer);
     return;
   }
   const instants = new Fields("next", answer).list("instants").map(Number);
+  const { state } = readSchedule(await server.json("GET", schedulePath(name)));
   if (instants.length === 0) output.note(`${name} does not come any more`);
+  else if (state === "paused") output.note(`${name} is paused: these are its times once it is resumed`);
   await output.write(instants.map((at) => `${formatInstant(at)}\n`).join(""));
 }
 
