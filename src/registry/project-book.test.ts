@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Clock } from "../core/clock.ts";
 import { type ErrorCode, isPlatformError } from "../core/errors.ts";
-import type { FunctionConfig } from "../core/function.ts";
 import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import type { ReleasedRoute, ReleasedSchedule } from "../core/release.ts";
 import { sampleAction, sampleRoute } from "../core/route-samples.fake.ts";
@@ -13,8 +12,8 @@ import { sampleSchedule } from "../store/schedule-samples.fake.ts";
 import { fakeStore } from "../store/store.fake.ts";
 import { openFunctions } from "./function-registry.ts";
 import { openProjectBook } from "./project-book.ts";
-import type { WantedFunction, WantedRelease } from "./projects.ts";
-import { newFunction } from "./registry.fake.ts";
+import type { WantedRelease } from "./projects.ts";
+import { newFunction, wantedRelease } from "./registry.fake.ts";
 import { triggersOf } from "./release-triggers.fake.ts";
 import { openRouteBook } from "./route-book.ts";
 import { resolveWithin } from "./siblings.ts";
@@ -22,31 +21,6 @@ import type { Target } from "./target.ts";
 
 const shop = sampleProjectName("shop");
 const [a, b, c] = [sampleName("a"), sampleName("b"), sampleName("c")];
-
-function wanted(
-  codes: Readonly<Record<string, string>>,
-  change: Partial<WantedRelease> & { readonly config?: Partial<FunctionConfig> } = {},
-): WantedRelease {
-  const { config, ...rest } = change;
-  const functions = Object.entries(codes).map(([name, code]): WantedFunction => {
-    const made = newFunction(name, code, config);
-    return { ...made, inputs: code.padEnd(64, "0"), concurrencyMax: undefined, concurrencyMin: 0 };
-  });
-  return {
-    project: shop,
-    functions,
-    schedules: [],
-    routes: [],
-    hooks: [],
-    sources: [],
-    by: "me",
-    commit: undefined,
-    description: "",
-    isPreview: false,
-    adopts: false,
-    ...rest,
-  };
-}
 
 function scheduled(name: string, change: Partial<ReleasedSchedule> = {}): ReleasedSchedule {
   const { owner: _, createdAt: __, modifiedAt: ___, ...schedule } = sampleSchedule(name, { functionName: a });
@@ -109,10 +83,10 @@ async function rejects(promise: Promise<unknown>, code: ErrorCode, message = /./
 describe("a release", () => {
   it("goes live as a whole", async () => {
     const { make, functions, live, told } = await open();
-    const plan = await make(wanted({ a: "1", b: "1" }));
+    const plan = await make(wantedRelease({ a: "1", b: "1" }));
     assert.deepEqual([plan.release.number, plan.isMade], [1, false]);
     assert.deepEqual(live(), ["1 of 1", "1 of 1", undefined]);
-    await make(wanted({ a: "2", b: "1" }));
+    await make(wantedRelease({ a: "2", b: "1" }));
     assert.deepEqual(live().slice(0, 2), ["2 of 2", "1 of 2"]);
     const record = await functions.get(a);
     assert.deepEqual(
@@ -124,8 +98,8 @@ describe("a release", () => {
 
   it("is the same one where nothing has changed", async () => {
     const { make, store, started } = await open();
-    await make(wanted({ a: "1", b: "1" }, { schedules: [scheduled("s")] }));
-    const again = await make(wanted({ b: "1", a: "1" }, { schedules: [scheduled("s")] }));
+    await make(wantedRelease({ a: "1", b: "1" }, { schedules: [scheduled("s")] }));
+    const again = await make(wantedRelease({ b: "1", a: "1" }, { schedules: [scheduled("s")] }));
     assert.deepEqual([again.release.number, again.isMade, again.isLive], [1, true, true]);
     assert.equal((await store.projects.listReleases(shop, { before: undefined, limit: 9 })).length, 1);
     assert.equal(started.length, 1);
@@ -133,8 +107,8 @@ describe("a release", () => {
 
   it("has new versions of what has changed only, code or configuration", async () => {
     const { make } = await open();
-    await make(wanted({ a: "1", b: "1" }));
-    const plan = await make(wanted({ a: "1", b: "2" }));
+    await make(wantedRelease({ a: "1", b: "1" }));
+    const plan = await make(wantedRelease({ a: "1", b: "2" }));
     assert.deepEqual(
       plan.release.functions.map(({ version }) => version),
       [1, 2],
@@ -142,7 +116,7 @@ describe("a release", () => {
     assert.deepEqual(plan.difference.functions, [
       { name: "b", change: "changed", from: 1, to: 2, members: ["code"] },
     ]);
-    const next = await make(wanted({ a: "1", b: "2" }, { config: { memoryMib: 512 } }));
+    const next = await make(wantedRelease({ a: "1", b: "2" }, { config: { memoryMib: 512 } }));
     assert.deepEqual(
       next.difference.functions.map(({ name, members }) => [name, members]),
       [
@@ -154,14 +128,14 @@ describe("a release", () => {
 
   it("changes nothing if anything does not start", async () => {
     const { make, live, store, told } = await open();
-    await make(wanted({ a: "1", b: "1" }));
+    await make(wantedRelease({ a: "1", b: "1" }));
     const start = async () => Promise.reject(new Error("no"));
-    await assert.rejects(make(wanted({ a: "2", b: "2", c: "1" }), { start }), /no/);
+    await assert.rejects(make(wantedRelease({ a: "2", b: "2", c: "1" }), { start }), /no/);
     assert.deepEqual(live(), ["1 of 1", "1 of 1", undefined]);
     assert.equal(await store.registry.findFunction(c), undefined);
     assert.equal(await store.registry.findVersion(a, 2), undefined);
     assert.deepEqual(told.slice(1), ["old shop@2"]);
-    const plan = await make(wanted({ a: "2", b: "2" }));
+    const plan = await make(wantedRelease({ a: "2", b: "2" }));
     assert.deepEqual([plan.release.number, plan.release.functions[0]?.version], [2, 2]);
   });
 
@@ -176,15 +150,15 @@ describe("a release", () => {
       },
     });
     failing.isOn = true;
-    await assert.rejects(make(wanted({ a: "1" })), /disk/);
+    await assert.rejects(make(wantedRelease({ a: "1" })), /disk/);
     assert.deepEqual(live(), [undefined, undefined, undefined]);
   });
 
   it("asks before it removes, and what was removed is called no more", async () => {
     const { make, functions } = await open();
-    await make(wanted({ a: "1", b: "1" }));
-    await rejects(make(wanted({ a: "1" })), "ResourceConflict", /"b".*--prune/);
-    await make(wanted({ a: "1" }), { mayRemove: true });
+    await make(wantedRelease({ a: "1", b: "1" }));
+    await rejects(make(wantedRelease({ a: "1" })), "ResourceConflict", /"b".*--prune/);
+    await make(wantedRelease({ a: "1" }), { mayRemove: true });
     await rejects(functions.resolve(b, undefined), "FunctionNotFound", /not in the live release/);
     await rejects(functions.resolve(b, "$LATEST"), "FunctionNotFound");
     assert.equal((await functions.resolve(b, "shop@1")).version.label, "1");
@@ -193,22 +167,26 @@ describe("a release", () => {
   it("refuses what belongs to somebody else", async () => {
     const { make, functions, store } = await open();
     await functions.deploy(newFunction("b", "x"));
-    await rejects(make(wanted({ a: "1", b: "1" })), "ResourceConflict", /--adopt/);
-    await rejects(make(wanted({ b: "1" }, { adopts: true, isPreview: true })), "ResourceConflict");
-    await make(wanted({ a: "1", b: "1" }, { adopts: true }));
+    await rejects(make(wantedRelease({ a: "1", b: "1" })), "ResourceConflict", /--adopt/);
+    await rejects(make(wantedRelease({ b: "1" }, { adopts: true, isPreview: true })), "ResourceConflict");
+    await make(wantedRelease({ a: "1", b: "1" }, { adopts: true }));
     const other = sampleProjectName("other");
-    await rejects(make(wanted({ b: "1" }, { project: other, adopts: true })), "ResourceConflict", /"shop"/);
+    await rejects(
+      make(wantedRelease({ b: "1" }, { project: other, adopts: true })),
+      "ResourceConflict",
+      /"shop"/,
+    );
     await store.schedules.save({
       schedule: sampleSchedule("s", { functionName: a }),
       next: undefined,
     });
-    const taken = wanted({ a: "1", b: "1" }, { schedules: [scheduled("s")] });
+    const taken = wantedRelease({ a: "1", b: "1" }, { schedules: [scheduled("s")] });
     await rejects(make(taken), "ResourceConflict", /schedule "s"/);
   });
 
   it("is all that changes its functions", async () => {
     const { make, functions } = await open();
-    await make(wanted({ a: "1" }));
+    await make(wantedRelease({ a: "1" }));
     for (const change of [
       functions.deploy(newFunction("a", "2")),
       functions.update(a, { code: newFunction("a", "2").code }),
@@ -224,9 +202,12 @@ describe("a release", () => {
 
   it("refuses none, too many, and schedules that cannot be", async () => {
     const { make } = await open();
-    await rejects(make(wanted({})), "InvalidRequest");
+    await rejects(make(wantedRelease({})), "InvalidRequest");
     const timing = { ...scheduled("s").timing, expression: "every day" };
-    await rejects(make(wanted({ a: "1" }, { schedules: [scheduled("s", { timing })] })), "InvalidRequest");
+    await rejects(
+      make(wantedRelease({ a: "1" }, { schedules: [scheduled("s", { timing })] })),
+      "InvalidRequest",
+    );
   });
 });
 
@@ -248,15 +229,15 @@ describe("the routes of a release", () => {
   it("go live and back with it, and keep their ids", async () => {
     const { make, book, routeBook, store } = await open();
     const shown = () => routeBook.list().map((each) => `${each.path} ${each.project}`);
-    await make(wanted({ a: "1", b: "1" }, { routes: [route("GET /a", "a"), route("GET /b", "b")] }));
+    await make(wantedRelease({ a: "1", b: "1" }, { routes: [route("GET /a", "a"), route("GET /b", "b")] }));
     assert.deepEqual(shown(), ["/a shop", "/b shop"]);
     const [id] = routeBook.list().map((each) => each.id);
     const same = await make(
-      wanted({ a: "1", b: "1" }, { routes: [route("GET /b", "b"), route("GET /a", "a")] }),
+      wantedRelease({ a: "1", b: "1" }, { routes: [route("GET /b", "b"), route("GET /a", "a")] }),
     );
     assert.equal(same.isLive, true);
     const next = await make(
-      wanted({ a: "1", b: "1" }, { routes: [route("GET /a", "b"), route("GET /c", "a")] }),
+      wantedRelease({ a: "1", b: "1" }, { routes: [route("GET /a", "b"), route("GET /c", "a")] }),
     );
     assert.deepEqual(next.difference.routes, [
       { name: "GET /a on any host", change: "changed" },
@@ -270,7 +251,7 @@ describe("the routes of a release", () => {
     );
     await book.switchTo(shop, 1, "me");
     assert.deepEqual(shown(), ["/a shop", "/b shop"]);
-    await make(wanted({ a: "9" }, { isPreview: true, routes: [route("GET /z", "a")] }));
+    await make(wantedRelease({ a: "9" }, { isPreview: true, routes: [route("GET /z", "a")] }));
     assert.deepEqual(shown(), ["/a shop", "/b shop"]);
   });
 
@@ -278,9 +259,9 @@ describe("the routes of a release", () => {
     const { make, functions, routeBook } = await open();
     await functions.deploy(newFunction("c"));
     await routeBook.create(route("GET /taken", "c"), all);
-    const taken = wanted({ a: "1" }, { routes: [route("GET /taken", "a")] });
+    const taken = wantedRelease({ a: "1" }, { routes: [route("GET /taken", "a")] });
     await rejects(make(taken), "ResourceConflict", /conflicts with route/);
-    await make(wanted({ a: "1" }, { routes: [route("GET /a", "a")] }));
+    await make(wantedRelease({ a: "1" }, { routes: [route("GET /a", "a")] }));
     const id = routeBook.list().find(({ project }) => project !== undefined)?.id;
     assert.ok(id);
     await rejects(routeBook.remove(id, all), "ResourceConflict", /belongs to project shop/);
@@ -288,7 +269,7 @@ describe("the routes of a release", () => {
       routeBook.change(id, (before) => before, all),
       "ResourceConflict",
     );
-    const unknown = wanted({ a: "1" }, { routes: [route("GET /a", "nobody")] });
+    const unknown = wantedRelease({ a: "1" }, { routes: [route("GET /a", "nobody")] });
     await rejects(make(unknown), "InvalidRequest", /no function "nobody"/);
   });
 });
@@ -296,8 +277,8 @@ describe("the routes of a release", () => {
 describe("a preview", () => {
   it("is reached by its number only, until it goes live", async () => {
     const { make, functions, live, book } = await open();
-    await make(wanted({ a: "1" }));
-    const plan = await make(wanted({ a: "2", b: "1" }, { isPreview: true }));
+    await make(wantedRelease({ a: "1" }));
+    const plan = await make(wantedRelease({ a: "2", b: "1" }, { isPreview: true }));
     assert.deepEqual([plan.release.number, live()[0]], [2, "1 of 1"]);
     await rejects(functions.resolve(b, undefined), "FunctionNotFound");
     const labels = async (...named: readonly (readonly [typeof a, string])[]) =>
@@ -309,9 +290,9 @@ describe("a preview", () => {
 
   it("is made live by a deploy of the same", async () => {
     const { make } = await open();
-    await make(wanted({ a: "1" }));
-    await make(wanted({ a: "2" }, { isPreview: true }));
-    const plan = await make(wanted({ a: "2" }));
+    await make(wantedRelease({ a: "1" }));
+    await make(wantedRelease({ a: "2" }, { isPreview: true }));
+    const plan = await make(wantedRelease({ a: "2" }));
     assert.deepEqual([plan.release.number, plan.release.functions[0]?.version], [2, 2]);
   });
 });
@@ -320,8 +301,11 @@ describe("a switch back", () => {
   it("restores functions, settings and schedules together", async () => {
     const { make, book, functions, store } = await open();
     const timing = { ...scheduled("s").timing, expression: "0 3 * * *" };
-    await make(wanted({ a: "1", b: "1" }, { schedules: [scheduled("s"), scheduled("t")] }));
-    const other = wanted({ a: "2", c: "1" }, { schedules: [scheduled("s", { timing }), scheduled("u")] });
+    await make(wantedRelease({ a: "1", b: "1" }, { schedules: [scheduled("s"), scheduled("t")] }));
+    const other = wantedRelease(
+      { a: "2", c: "1" },
+      { schedules: [scheduled("s", { timing }), scheduled("u")] },
+    );
     await make(other, { mayRemove: true });
     const names = async () =>
       (await store.schedules.list({ prefix: "", after: undefined, limit: 9 })).map(
@@ -349,7 +333,7 @@ describe("a switch back", () => {
   it("restores how calls are recorded, and leaves alone what was switched by hand", async () => {
     const { make, book, functions } = await open();
     const recorded = (share: number) => {
-      const release = wanted({ a: "1", b: "1" });
+      const release = wantedRelease({ a: "1", b: "1" });
       const recording = { share, keepMs: 3_600_000, redact: ["ssn"] };
       return {
         ...release,
@@ -371,7 +355,7 @@ describe("a switch back", () => {
         ...settings,
         recording: { isOn, share: 1, keepMs: 3_600_000, redact: [] },
       }));
-    await make(wanted({ a: "1", b: "1" }));
+    await make(wantedRelease({ a: "1", b: "1" }));
     await byHand(true);
     assert.equal(await state(), undefined);
     await make({ ...recorded(0.5), isPreview: true });
@@ -401,15 +385,15 @@ describe("a switch back", () => {
         [true, 1, undefined],
       ],
     );
-    await make(wanted({ b: "1" }), { mayRemove: true });
+    await make(wantedRelease({ b: "1" }), { mayRemove: true });
     assert.deepEqual(await state(), [false, 0.5, true]);
   });
 
   it("passes over previews, and says when there is nothing before", async () => {
     const { make, book } = await open();
-    await make(wanted({ a: "1" }));
-    await make(wanted({ a: "2" }, { isPreview: true }));
-    await make(wanted({ a: "3" }));
+    await make(wantedRelease({ a: "1" }));
+    await make(wantedRelease({ a: "2" }, { isPreview: true }));
+    await make(wantedRelease({ a: "3" }));
     assert.equal((await book.switchTo(shop, undefined, "me")).release.number, 1);
     await rejects(book.switchTo(shop, undefined, "me"), "VersionNotFound");
     await rejects(book.switchTo(shop, 9, "me"), "ResourceNotFound");
@@ -417,8 +401,8 @@ describe("a switch back", () => {
 
   it("refuses a release of which a function was deleted", async () => {
     const { make, book, functions } = await open();
-    await make(wanted({ a: "1", b: "1" }));
-    await make(wanted({ a: "1" }), { mayRemove: true });
+    await make(wantedRelease({ a: "1", b: "1" }));
+    await make(wantedRelease({ a: "1" }), { mayRemove: true });
     await functions.remove(b);
     await rejects(book.switchTo(shop, 1, "me"), "VersionNotFound", /"b" was deleted/);
   });
@@ -427,8 +411,8 @@ describe("a switch back", () => {
 describe("calls out of a release", () => {
   it("stay in it, whatever is live", async () => {
     const { make, functions } = await open();
-    await make(wanted({ a: "1", b: "1" }));
-    await make(wanted({ a: "2", b: "2", c: "1" }));
+    await make(wantedRelease({ a: "1", b: "1" }));
+    await make(wantedRelease({ a: "2", b: "2", c: "1" }));
     const within = (number: number, name: typeof a) =>
       resolveWithin(functions, { project: shop, number }, name, undefined);
     const label = (target: Target) => `${target.version.label} of ${target.release?.number}`;
@@ -440,8 +424,8 @@ describe("calls out of a release", () => {
   it("go where anybody's go when the function is of no project, or asked for by a version", async () => {
     const { make, functions } = await open();
     await functions.deploy(newFunction("c"));
-    await make(wanted({ a: "1", b: "1" }));
-    await make(wanted({ a: "1", b: "2" }));
+    await make(wantedRelease({ a: "1", b: "1" }));
+    await make(wantedRelease({ a: "1", b: "2" }));
     const first = { project: shop, number: 1 };
     assert.equal((await resolveWithin(functions, first, c, undefined)).version.label, "$LATEST");
     assert.equal((await resolveWithin(functions, first, b, "2")).version.label, "2");
@@ -457,7 +441,7 @@ describe("calls out of a release", () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
     })();
-    for (let code = 1; code <= 30; code++) await make(wanted({ a: String(code), b: String(code) }));
+    for (let code = 1; code <= 30; code++) await make(wantedRelease({ a: String(code), b: String(code) }));
     isOver = true;
     await watching;
     const mixed = [...seen].filter((pair) => new Set(pair.split(",")).size > 1);
@@ -467,12 +451,12 @@ describe("calls out of a release", () => {
 
 it("goes with all of its functions", async () => {
   const { make, book, functions, store } = await open();
-  await make(wanted({ a: "1", b: "1" }));
-  await make(wanted({ a: "1" }), { mayRemove: true });
+  await make(wantedRelease({ a: "1", b: "1" }));
+  await make(wantedRelease({ a: "1" }), { mayRemove: true });
   assert.deepEqual(await book.remove(shop), ["a", "b"]);
   assert.equal(await store.registry.findFunction(a), undefined);
   await rejects(functions.resolve(a, undefined), "FunctionNotFound");
   await rejects(book.get(shop), "ResourceNotFound");
-  await make(wanted({ a: "9" }));
+  await make(wantedRelease({ a: "9" }));
   assert.equal((await functions.resolve(a, "shop@1")).version.code.treeId, "tree-9");
 });

@@ -15,7 +15,7 @@ import { openCanaries } from "./canary-keeper.ts";
 import { openFunctions } from "./function-registry.ts";
 import { openProjectBook } from "./project-book.ts";
 import type { WantedRelease } from "./projects.ts";
-import { newFunction } from "./registry.fake.ts";
+import { newFunction, wantedRelease } from "./registry.fake.ts";
 import { triggersOf } from "./release-triggers.fake.ts";
 import { openRouteBook } from "./route-book.ts";
 import { resolveWithin } from "./siblings.ts";
@@ -29,28 +29,6 @@ const PLAN: CanaryPlan = {
   abortOn: [parseCondition("error-rate>10%")],
   callsMin: 20,
 };
-
-function wanted(codes: Readonly<Record<string, string>>, change: Partial<WantedRelease> = {}): WantedRelease {
-  return {
-    project: shop,
-    functions: Object.entries(codes).map(([name, code]) => ({
-      ...newFunction(name, code),
-      inputs: code.padEnd(64, "0"),
-      concurrencyMax: undefined,
-      concurrencyMin: 0,
-    })),
-    schedules: [],
-    routes: [],
-    hooks: [],
-    sources: [],
-    by: "me",
-    commit: undefined,
-    description: "",
-    isPreview: false,
-    adopts: false,
-    ...change,
-  };
-}
 
 async function open(changed: Partial<Projects> = {}) {
   const store = fakeStore();
@@ -98,8 +76,8 @@ async function open(changed: Partial<Projects> = {}) {
 /** Release 1 is live, and 2 is tried, in which only `a` is another version. */
 async function openTried(plan: Partial<CanaryPlan> = {}) {
   const opened = await open();
-  await opened.make(wanted({ a: "1", b: "1" }));
-  await opened.make(wanted({ a: "2", b: "1" }, { canary: { ...PLAN, ...plan } }));
+  await opened.make(wantedRelease({ a: "1", b: "1" }));
+  await opened.make(wantedRelease({ a: "2", b: "1" }, { canary: { ...PLAN, ...plan } }));
   return opened;
 }
 
@@ -169,9 +147,9 @@ describe("a release that is tried", () => {
     };
     for (const [kind, { live, outcome, reason }] of Object.entries(changes)) {
       const { book, make, find, latest, functions } = await openTried();
-      if (kind === "deploy") await make(wanted({ a: "3", b: "1" }));
-      else if (kind === "the same") await make(wanted({ a: "2", b: "1" }));
-      else if (kind === "what is live") await make(wanted({ a: "1", b: "1" }));
+      if (kind === "deploy") await make(wantedRelease({ a: "3", b: "1" }));
+      else if (kind === "the same") await make(wantedRelease({ a: "2", b: "1" }));
+      else if (kind === "what is live") await make(wantedRelease({ a: "1", b: "1" }));
       else await book.switchTo(shop, 1, "me");
       assert.equal((await book.get(shop)).liveRelease, live, kind);
       const { decision } = (await latest()) ?? {};
@@ -183,9 +161,9 @@ describe("a release that is tried", () => {
 
   it("goes on beside a preview, and is superseded by the next", async () => {
     const { make, find, latest, book, functions } = await openTried();
-    await make(wanted({ a: "p", b: "p" }, { isPreview: true }));
+    await make(wantedRelease({ a: "p", b: "p" }, { isPreview: true }));
     assert.deepEqual([await find(a, 0), (await latest())?.decision], ["2 of 2", undefined]);
-    await make(wanted({ b: "4", c: "4" }, { canary: PLAN }));
+    await make(wantedRelease({ b: "4", c: "4" }, { canary: PLAN }));
     assert.deepEqual([await find(a, 0), await find(b, 0)], ["1 of 1", "3 of 4"], "a is not in release 4");
     const { canaries = [] } = await book.get(shop);
     assert.deepEqual(
@@ -202,13 +180,13 @@ describe("a release that is tried", () => {
 
   it("needs a live one beside it, takes nothing over, and is none where nothing differs", async () => {
     const { make, functions, latest } = await open();
-    await assert.rejects(make(wanted({ a: "1" }, { canary: PLAN })), (error) =>
+    await assert.rejects(make(wantedRelease({ a: "1" }, { canary: PLAN })), (error) =>
       isPlatformError(error, "InvalidRequest"),
     );
-    await make(wanted({ a: "1" }));
+    await make(wantedRelease({ a: "1" }));
     await functions.deploy(newFunction("b"));
-    await assert.rejects(make(wanted({ a: "1", b: "2" }, { canary: PLAN, adopts: true })), isConflict);
-    const plan = await make(wanted({ a: "1" }, { canary: PLAN }));
+    await assert.rejects(make(wantedRelease({ a: "1", b: "2" }, { canary: PLAN, adopts: true })), isConflict);
+    const plan = await make(wantedRelease({ a: "1" }, { canary: PLAN }));
     assert.deepEqual([plan.isLive, await latest()], [true, undefined]);
   });
 });
@@ -236,9 +214,9 @@ describe("a release as a shadow", () => {
     const { book, make, functions, latest } = await openTried({ shadow });
     await book.endCanary(shop, 2, { outcome: "ended", at: 5, reason: "x" }, "me");
     assert.equal((await functions.resolve(a, undefined)).shadow, undefined);
-    await make(wanted({ a: "2", b: "1" }, { canary: { ...PLAN, shadow } }));
+    await make(wantedRelease({ a: "2", b: "1" }, { canary: { ...PLAN, shadow } }));
     assert.ok((await functions.resolve(a, undefined)).shadow);
-    await make(wanted({ a: "3", b: "1" }));
+    await make(wantedRelease({ a: "3", b: "1" }));
     assert.equal((await latest())?.decision?.outcome, "superseded");
     assert.equal((await functions.resolve(a, undefined)).shadow, undefined);
   });

@@ -14,7 +14,7 @@ import type { WantedHook } from "./hook-releases.ts";
 import { usableSecrets } from "./hook-secrets.ts";
 import { openProjectBook } from "./project-book.ts";
 import type { WantedRelease } from "./projects.ts";
-import { newFunction } from "./registry.fake.ts";
+import { newFunction, wantedRelease } from "./registry.fake.ts";
 import { openBox, triggersOf } from "./release-triggers.fake.ts";
 import { openRouteBook } from "./route-book.ts";
 import type { WantedSource } from "./source-releases.ts";
@@ -24,25 +24,7 @@ const [a, b] = [sampleName("a"), sampleName("b")];
 
 function wanted(change: Partial<WantedRelease> & { readonly code?: string } = {}): WantedRelease {
   const { code = "1", ...rest } = change;
-  return {
-    project: shop,
-    functions: [a, b].map((name) => ({
-      ...newFunction(name, code),
-      inputs: code.padEnd(64, "0"),
-      concurrencyMax: undefined,
-      concurrencyMin: 0,
-    })),
-    schedules: [],
-    routes: [],
-    hooks: [],
-    sources: [],
-    by: "me",
-    commit: undefined,
-    description: "",
-    isPreview: false,
-    adopts: false,
-    ...rest,
-  };
+  return wantedRelease({ [a]: code, [b]: code }, rest);
 }
 
 function hook(name: string, change: Partial<WantedHook> = {}): WantedHook {
