@@ -62,6 +62,10 @@ export class CliError extends Error {
     const facts = known && errorFacts(known);
     return new CliError(code, exitCodeOf(status ?? facts?.status ?? 500), message, hint ?? HINTS[code]);
   }
+
+  withHint(hint: string): CliError {
+    return new CliError(this.code, this.exitCode, this.message, hint);
+  }
 }
 
 export function usageError(message: string, hint?: string): CliError {

@@ -18,6 +18,41 @@ describe("lambda", () => {
     });
   });
 
+  it("says whose help to read where nothing is like what was written", async () => {
+    await using lambda = await openLambda("http://127.0.0.1:1");
+    for (const [args, command] of [
+      [["zzzzzzzz"], "lambda --help shows all commands"],
+      [["--zzzzzzzz"], "lambda --help shows all commands"],
+      [["schedule", "--zzzzzzzz"], "lambda schedule --help shows how it is used"],
+      [["schedule"], "lambda schedule --help shows how it is used"],
+      [["events", "zzzzzzzz"], "lambda events --help shows how it is used"],
+      [["dlq", "purge"], "lambda dlq purge --help shows how it is used"],
+      [["schedule", "next", "x", "--zzzzzzzz"], "lambda schedule next --help shows how it is used"],
+    ] as const) {
+      const ran = await lambda.run(args);
+      assert.deepEqual([ran.exitCode, ran.stderr.split("\n")[1]], [2, `hint:  ${command}`], args.join(" "));
+    }
+  });
+
+  it("says which function may have been meant", async () => {
+    await using server = await startFakeControl();
+    await using lambda = await openLambda(server.url);
+    const missing = (name: string, message = `function "${name}" does not exist; deploy it first`) =>
+      ({ status: 404, json: { error: { code: "FunctionNotFound", message } } }) as const;
+    for (const name of ["gret", "zzzzzzzz"]) server.on(`GET /v1/functions/${name}`, missing(name));
+    const hintOf = async (...args: string[]) => (await lambda.run(args)).stderr.split("\n")[1];
+    assert.equal(await hintOf("info", "gret"), "hint:  lambda list shows what there is", "it cannot ask");
+    server.on("GET /v1/functions", { json: { functions: [fakeFunction("greet"), fakeFunction("report")] } });
+    assert.equal(await hintOf("info", "gret"), "hint:  did you mean greet?");
+    assert.equal(await hintOf("info", "zzzzzzzz"), "hint:  lambda list shows what there is");
+    server.on("POST /2015-03-31/functions/gret/invocations", {
+      status: 404,
+      text: '{"Message":"Function not found: arn:aws:lambda:us-east-1:000000000000:function:gret:7"}',
+      headers: { "x-amzn-errortype": "ResourceNotFoundException" },
+    });
+    assert.equal(await hintOf("invoke", "gret:7", "-d", "{}"), "hint:  did you mean greet?");
+  });
+
   it("shows help on stdout when asked, and on stderr with 2 when no command is given", async () => {
     await using lambda = await openLambda("http://127.0.0.1:1");
     const asked = await lambda.run(["--help"]);

@@ -7,6 +7,7 @@ import { type Output, openOutput } from "./output.ts";
 import { packageVersion } from "./package-version.ts";
 import { buildProgram, type GlobalOptions } from "./program.ts";
 import { readSettings, type Settings } from "./settings.ts";
+import { usageHint } from "./usage-hint.ts";
 
 /** Runs one command line and resolves with the exit code. Never rejects: whatever goes wrong is said on stderr. */
 export async function runCli(host: Host): Promise<ExitCode> {
@@ -129,6 +130,6 @@ function reportUsage(error: CommanderError, output: Output): ExitCode {
   if (error.code === "commander.help") return EXIT.usage;
   const [message = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
   const guess = suggestion?.replace(/^\(|\)$/g, "").replace(/^Did/, "did");
-  reportFailure(output, { code: "Usage", message, hint: guess ?? "lambda --help shows all commands" });
+  reportFailure(output, { code: "Usage", message, hint: guess ?? usageHint(error) });
   return EXIT.usage;
 }

@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { CliError, type LocalCode } from "./cli-error.ts";
+import { guessFunction, missingFunction } from "./function-guess.ts";
 import { messageOf, type Settings } from "./settings.ts";
 
 /**
@@ -48,6 +49,8 @@ export interface ClientParts {
 const SILENCE_MS_MAX = 60_000;
 /** An error is read to its end to be shown; no error is this long. */
 const ERROR_BYTES_MAX = 256 * 1024;
+/** So many functions are looked at for one that may have been meant: what one answer holds. */
+const GUESS_AMONG_MAX = 500;
 
 export function newClient(parts: ClientParts): ApiClient {
   const { settings, signal } = parts;
@@ -112,7 +115,22 @@ export function newClient(parts: ClientParts): ApiClient {
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
     const text = Buffer.concat(await collect(answer, ERROR_BYTES_MAX)).toString();
-    throw errorOf(server, status, answer.headers, text);
+    const error = errorOf(server, status, answer.headers, text);
+    throw status === 404 ? await withGuess(error) : error;
+  };
+
+  /** The same with the function that may have been meant as its hint, where one is like it. */
+  const withGuess = async (error: CliError): Promise<CliError> => {
+    const name = missingFunction(error.message);
+    if (name === undefined) return error;
+    try {
+      const answer = await send("GET", "/v1/functions", { query: { limit: GUESS_AMONG_MAX } });
+      const guess = guessFunction(name, JSON.parse(Buffer.concat(await collect(answer)).toString()));
+      return guess === undefined ? error : error.withHint(guess);
+    } catch {
+      // The guess is a courtesy: what went wrong first is what is told.
+      return error;
+    }
   };
 
   const bodyOf = async function* (answer: IncomingMessage): AsyncGenerator<Uint8Array> {

@@ -10,7 +10,7 @@ import type { DeployOptions } from "./commands/deploy.ts";
 import type { DevOptions } from "./commands/dev.ts";
 import type { EnvListOptions } from "./commands/env.ts";
 import type { EventConfigOptions } from "./commands/event-config.ts";
-import type { EventListOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
+import type { EventListOptions, PurgeOptions, RedriveOptions, WaitOptions } from "./commands/events.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
 import type { KeyOptions } from "./commands/keys.ts";
@@ -31,6 +31,7 @@ import { addSchedules } from "./schedule-program.ts";
 import { CONFIG_KEYS, type ConfigKey } from "./settings.ts";
 import { addSources } from "./source-program.ts";
 import { TEMPLATE_NAMES } from "./templates.ts";
+import { rememberCommands } from "./usage-hint.ts";
 
 /**
  * The command tree: names, arguments, options and their help. What a command does is in commands/, loaded when it is
@@ -85,7 +86,6 @@ export function buildProgram(parts: ProgramParts): Program {
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show help for a command")
     .configureHelp({ showGlobalOptions: true })
-    .exitOverride()
     .configureOutput({
       writeOut: (text) => void parts.host.stdout.write(text),
       // Help that was not asked for goes here; errors are thrown, and said by the caller.
@@ -109,6 +109,7 @@ export function buildProgram(parts: ProgramParts): Program {
   addChanging(program, run);
   addImageUpkeep(program, run);
   addMachine(program, run);
+  rememberCommands(program);
   return program;
 }
 
@@ -310,8 +311,9 @@ function addEvents(program: Program, run: Runner): void {
   dlq
     .command("purge <name>")
     .description("remove them for good")
-    .action((name: string) =>
-      run(async (command) => (await import("./commands/events.ts")).purgeDeadLetters(command, name)),
+    .option("-y, --yes", "do not ask (nobody is asked where there is no terminal)")
+    .action((name: string, options: PurgeOptions) =>
+      run(async (command) => (await import("./commands/events.ts")).purgeDeadLetters(command, name, options)),
     );
 }
 

@@ -123,5 +123,6 @@ describe("lambda dlq", () => {
     assert.match(redriven.stderr, /1 event queued again/);
     assert.deepEqual(JSON.parse(server.requests.at(-1)?.body.toString() ?? ""), { ids: [ID], version: "7" });
     assert.match((await lambda.run(["dlq", "purge", "greet"])).stderr, /2 events removed/);
+    assert.match((await lambda.run(["dlq", "purge", "greet", "--yes"])).stderr, /2 events removed/);
   });
 });

@@ -1,6 +1,7 @@
-import { CliError } from "../cli-error.ts";
+import { CliError, usageError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
 import type { Command } from "../command.ts";
+import { confirm } from "../confirm.ts";
 import {
   ATTEMPT_TITLES,
   attemptRows,
@@ -23,6 +24,10 @@ export interface EventListOptions {
 
 export interface WaitOptions {
   readonly timeout?: string;
+}
+
+export interface PurgeOptions {
+  readonly yes?: boolean;
 }
 
 export interface RedriveOptions {
@@ -117,8 +122,20 @@ export async function redriveDeadLetters(
   else output.note(`${plural(new Fields("redrive", answer).number("redriven"), "event")} queued again`);
 }
 
-export async function purgeDeadLetters({ output, client }: Command, name: string): Promise<void> {
-  const answer = await (await client()).json("DELETE", functionPath(functionName(name), "/dlq"));
+/** As `lambda delete`: naming the function is consent, and only a person at a terminal is asked again. */
+export async function purgeDeadLetters(command: Command, name: string, options: PurgeOptions): Promise<void> {
+  const { host, output } = command;
+  const path = functionPath(functionName(name), "/dlq");
+  const api = await command.client();
+  if (!options.yes && host.stdin.isTTY && host.stderr.isTTY) {
+    const page = new Fields("events", await api.json("GET", path, { query: { limit: PAGE } }));
+    const count = page.list("events").length;
+    const shown = page.optionalText("next") === undefined ? `${count}` : `${count} or more`;
+    if (count > 0 && !(await confirm(command, `Remove ${shown} dead letters of ${name} for good? [y/N] `))) {
+      throw usageError(`no dead letter of ${name} was removed`, "answer y, or pass --yes");
+    }
+  }
+  const answer = await api.json("DELETE", path);
   if (output.isJson) await output.json(answer);
   else output.note(`${plural(new Fields("purge", answer).number("removed"), "event")} removed`);
 }

@@ -1,5 +1,5 @@
 import { type Document, isPair, type Node, visit } from "yaml";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 
 /**
  * Tells `problem` of aliases that stand for what they are in, with the way round, and of those that stand for nothing. An

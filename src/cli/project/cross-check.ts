@@ -2,8 +2,8 @@
 import { ROUTE_METHODS } from "../../core/route.ts";
 import { parseExpression } from "../../core/schedule-expression.ts";
 import { parseQueueArn } from "../../core/source.ts";
+import { nearest } from "../nearest.ts";
 import { messageOf } from "../settings.ts";
-import { nearest } from "./nearest.ts";
 import type { ProjectSections } from "./project-schema.ts";
 import { expressionOf } from "./release-order.ts";
 import type { Problem } from "./schema-problems.ts";

@@ -1,5 +1,5 @@
 import { isMap, isPair, isScalar, isSeq, type Node, parse as parseYaml, Scalar } from "yaml";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 
 /** `$${`, which stands for `${`, or one of those up to where it ends, if it does. */
 const REFERENCE = /\$\$\{|\$\{([^}]*)(\}?)/g;

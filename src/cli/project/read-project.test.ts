@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { CliError } from "../cli-error.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import { readProject } from "./read-project.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "lambda-project-"));

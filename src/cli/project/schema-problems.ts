@@ -1,6 +1,6 @@
 /** What a schema found wrong, in the words of somebody who writes a lambda.yaml. */
 import type * as z from "zod";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 
 export interface Problem {
   readonly path: readonly PropertyKey[];

@@ -58,10 +58,10 @@ describe("/v1/events", () => {
     assert.deepEqual(await listed(""), [2, 1, 0]);
     assert.deepEqual(await listed("function=one"), [2, 0]);
     assert.deepEqual(await listed(`limit=1&after=${ids[2]}`), [1]);
-    assert.deepEqual(await listed("function=no%20such"), []);
+    assert.equal((await get("/v1/events?function=no%20such")).status, 400);
     const token = await control.issue({ scopes: ["read"], functions: "two" });
     assert.deepEqual(await listed("", token), [1]);
-    assert.deepEqual(await listed("function=one", token), []);
+    assert.equal((await get("/v1/events?function=one", token)).status, 403);
     assert.equal((await get(`/v1/events/${ids[0]}`, token)).status, 404, "not even that it exists");
   });
 
@@ -148,10 +148,13 @@ describe("/v1/functions/NAME/dlq", () => {
         ids.indexOf(id),
       );
     assert.deepEqual(await listed(), [2, 1, 0]);
-    const some = await post("/v1/functions/one/dlq/redrive", {
-      ids: [ids[1], other, "x"],
-      version: "$LATEST",
-    });
+    for (const wrong of [other, "x", "evt_zzzzzzzzzzz", await ended("one", "done")]) {
+      const refused = await post("/v1/functions/one/dlq/redrive", { ids: [ids[1], wrong] });
+      assert.deepEqual([refused.status, Object(refused.json).error.code], [404, "EventNotFound"]);
+      assert.match(Object(refused.json).error.message, new RegExp(wrong));
+    }
+    assert.deepEqual(await listed(), [2, 1, 0]);
+    const some = await post("/v1/functions/one/dlq/redrive", { ids: [ids[1]], version: "$LATEST" });
     assert.deepEqual(some.json, { redriven: 1 });
     assert.equal((await claim()).facts.qualifier, "$LATEST");
     assert.deepEqual(await listed(), [2, 0]);
@@ -163,6 +166,33 @@ describe("/v1/functions/NAME/dlq", () => {
     assert.ok(Object(purged.json).removed >= 1);
     assert.deepEqual(await listed(), []);
     assert.equal((await control.store.events.find(other))?.state, "failed");
+  });
+});
+
+describe("events of a function that does not exist", () => {
+  it("are said to be none of a function, unless it has left some behind", async () => {
+    const asked = async (name: string) => [
+      await get(`/v1/events?function=${name}`),
+      await get(`/v1/functions/${name}/dlq`),
+      await control.send({ method: "DELETE", path: `/v1/functions/${name}/dlq` }),
+      await post(`/v1/functions/${name}/dlq/redrive`),
+    ];
+    for (const { status, json } of await asked("never")) {
+      assert.deepEqual([status, Object(json).error.code], [404, "FunctionNotFound"]);
+    }
+    await makeFunction(control, "left");
+    const id = await ended("left", "failed");
+    assert.equal((await control.send({ method: "DELETE", path: "/v1/functions/left" })).status, 204);
+    const answers = await asked("left");
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 200, 404],
+    );
+    assert.deepEqual(
+      answers.slice(0, 2).map(({ json }) => Object(json).events.map((event: { id: string }) => event.id)),
+      [[id], [id]],
+    );
+    assert.deepEqual(answers[2]?.json, { removed: 1 });
   });
 });
 

@@ -9,9 +9,10 @@ import {
   isDeadLetter,
   isEnded,
 } from "../../../core/event.ts";
-import { type EventId, parseEventId, parseFunctionName } from "../../../core/ids.ts";
+import { type EventId, type FunctionName, parseEventId } from "../../../core/ids.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
+import { askedFunction, requireFunction } from "./asked-function.ts";
 import { nameOf } from "./functions.ts";
 import { parsePage, parseRedrive, wholeNumber } from "./wire.ts";
 
@@ -25,9 +26,7 @@ const HEARTBEAT_MS = 15_000;
 export async function listEvents(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const { query, caller } = request;
   const { limit } = parsePage(query);
-  const named = query.get("function");
-  const functionName = named === null || named === "" ? undefined : parseFunctionName(named);
-  if (named && (!functionName || !caller.mayUse(functionName))) return jsonReply(200, { events: [] });
+  const functionName = askedFunction(request);
   const states = parseStates(query.get("state"));
   const found: EventFacts[] = [];
   let after = parseAfter(query.get("after"));
@@ -38,6 +37,7 @@ export async function listEvents(parts: ControlParts, request: ControlRequest): 
     after = page.at(-1)?.id;
     if (page.length <= limit) break;
   }
+  await requireFunction(parts.functions, functionName, found.length);
   const shown = found.slice(0, limit);
   return jsonReply(200, {
     events: shown.map(eventShape),
@@ -101,6 +101,7 @@ export async function listDeadLetters(parts: ControlParts, request: ControlReque
   const { limit } = parsePage(request.query);
   const after = parseAfter(request.query.get("after"));
   const page = await parts.ledger.list({ functionName, states: DEAD_STATES, after, limit: limit + 1 });
+  await requireFunction(parts.functions, functionName, page.length);
   const letters = page.slice(0, limit);
   return jsonReply(200, {
     events: letters.map(eventShape),
@@ -111,12 +112,10 @@ export async function listDeadLetters(parts: ControlParts, request: ControlReque
 export async function redriveDeadLetters(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const functionName = nameOf(request);
   const { ids, version } = parseRedrive(request.json);
+  await parts.functions.get(functionName);
   if (version !== undefined) await parts.functions.resolve(functionName, version);
   if (ids) {
-    const own = await Promise.all(ids.map((id) => parts.ledger.find(id)));
-    const letters = own.flatMap((facts) =>
-      facts && facts.functionName === functionName && isDeadLetter(facts.state) ? [facts.id] : [],
-    );
+    const letters = await Promise.all(ids.map((id) => deadLetter(parts, functionName, id)));
     const requeued = await parts.ledger.requeue(letters, { qualifier: version });
     return jsonReply(200, { redriven: requeued.length });
   }
@@ -137,8 +136,21 @@ export async function purgeDeadLetters(parts: ControlParts, request: ControlRequ
   for (;;) {
     const count = await parts.ledger.removeDeadLetters(functionName, undefined, STEP);
     removed += count;
-    if (count < STEP) return jsonReply(200, { removed });
+    if (count < STEP) break;
   }
+  await requireFunction(parts.functions, functionName, removed);
+  return jsonReply(200, { removed });
+}
+
+/** @throws PlatformError `EventNotFound`, also for an event that is no dead letter of that function. */
+async function deadLetter(parts: ControlParts, functionName: FunctionName, text: string): Promise<EventId> {
+  const id = parseEventId(text);
+  const facts = id && (await parts.ledger.find(id));
+  if (facts?.functionName === functionName && isDeadLetter(facts.state)) return facts.id;
+  throw new PlatformError(
+    "EventNotFound",
+    `${JSON.stringify(text.slice(0, 80))} is no dead letter of ${functionName}; lambda dlq list ${functionName} shows them`,
+  );
 }
 
 const CANCELLED = { condition: "Cancelled", message: "cancelled by hand" } as const;

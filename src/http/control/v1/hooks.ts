@@ -9,6 +9,7 @@ import { activeSecrets, HOOK_SECRETS } from "../../../registry/hook-secrets.ts";
 import { allowsScope } from "../keys.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply } from "../route.ts";
+import { askedFunction, refuseOthers, requireFunction } from "./asked-function.ts";
 import { parseCreateHook, parseRotateHook } from "./hook-wire.ts";
 import { parsePage } from "./wire.ts";
 
@@ -51,9 +52,10 @@ export function hookHandlers(parts: ControlParts): Readonly<Record<HookOperation
     };
 
   return {
-    async listHooks({ query, caller }) {
+    async listHooks(request) {
+      const { query, caller } = request;
       const { after, limit } = parsePage(query);
-      const functionName = query.get("function");
+      const functionName = askedFunction(request);
       const isWanted = (hook: Hook) =>
         caller.mayUse(hook.functionName) && (functionName ?? hook.functionName) === hook.functionName;
       const found: Hook[] = [];
@@ -65,6 +67,7 @@ export function hookHandlers(parts: ControlParts): Readonly<Record<HookOperation
         position = page.at(-1)?.name;
         if (page.length <= limit) break;
       }
+      await requireFunction(functions, functionName, found.length);
       const shown = found.slice(0, limit);
       return jsonReply(200, {
         hooks: shown.map((hook) => hookShape(parts, hook)),
@@ -129,14 +132,6 @@ async function delivered(book: HookBook, hook: Hook, { params }: ControlRequest)
   throw new PlatformError(
     "ResourceNotFound",
     `there is no delivery ${JSON.stringify(params.delivery)}; lambda hook deliveries ${hook.name} shows them`,
-  );
-}
-
-function refuseOthers({ caller, route }: ControlRequest, functionName: string): void {
-  if (caller.mayUse(functionName)) return;
-  throw new PlatformError(
-    "Forbidden",
-    `key ${caller.key?.id} is not authorized to perform ${route.name} on function ${functionName}`,
   );
 }
 

@@ -138,7 +138,15 @@ export function parseRouteKey(text: string): { readonly method: RouteMethod; rea
       `route: expected a method (${ROUTE_METHODS.join(", ")}) and a path, like "GET /stock/{symbol}", got ${JSON.stringify(text.slice(0, 100))}`,
     );
   }
-  parseRoutePath(path);
+  for (const segment of parseRoutePath(path)) {
+    // As a letter like any other it would match nothing that anybody asks for.
+    if (segment.kind === "exact" && segment.text.includes("*")) {
+      throw new PlatformError(
+        "InvalidRequest",
+        `route: ${JSON.stringify(segment.text)} in ${JSON.stringify(path.slice(0, 80))}: a star stands for nothing here; write {proxy+} for all that is left, {name} for one segment`,
+      );
+    }
+  }
   return { method, path };
 }
 

@@ -5,6 +5,7 @@ import type { HttpRoute } from "../../../core/route.ts";
 import type { Claimant } from "../../../registry/route-book.ts";
 import type { ControlParts } from "../parts.ts";
 import { type Caller, type ControlRequest, emptyReply, type Handler, jsonReply } from "../route.ts";
+import { askedFunction, requireFunction } from "./asked-function.ts";
 import { parseChangeRoute, parseCreateRoute, routeShape } from "./http-route-wire.ts";
 import { testRoute } from "./route-test.ts";
 import { parsePage } from "./wire.ts";
@@ -33,9 +34,10 @@ export function routeHandlers(parts: Parts): Readonly<Record<RouteOperation, Han
   }
 
   return {
-    async listRoutes({ query, caller }) {
+    async listRoutes(request) {
+      const { query, caller } = request;
       const { after = "", limit } = parsePage(query);
-      const [functionName, host] = [query.get("function"), query.get("host")?.toLowerCase()];
+      const [functionName, host] = [askedFunction(request), query.get("host")?.toLowerCase()];
       const claimant = claimantOf(caller);
       const found = book
         .list()
@@ -43,11 +45,12 @@ export function routeHandlers(parts: Parts): Readonly<Record<RouteOperation, Han
           (route) =>
             book.isFor(route, claimant) &&
             (host === undefined || host === (route.host ?? "")) &&
-            (functionName === null ||
+            (functionName === undefined ||
               (route.action.kind === "function" && route.action.functionName === functionName)),
         )
         .filter(({ id }) => id > after)
         .sort((a, b) => (a.id < b.id ? -1 : 1));
+      await requireFunction(parts.functions, functionName, found.length);
       const shown = found.slice(0, limit);
       const next = found.length > limit ? shown.at(-1)?.id : undefined;
       return jsonReply(200, { routes: shown.map((route) => routeShape(route, parts.urls)), next });

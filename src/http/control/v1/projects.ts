@@ -6,13 +6,14 @@ import type { Release } from "../../../core/release.ts";
 import type { ProjectBook } from "../../../registry/projects.ts";
 import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, type Handler, jsonReply, type Reply } from "../route.ts";
+import { refuseOthers } from "./asked-function.ts";
 import { progressReply, requireUpload } from "./build-answer.ts";
 import { imagesOf } from "./deploy.ts";
 import { newProjectBuilds, type ProjectBuilds } from "./project-builds.ts";
 import { differenceShape, hookNewsShape, projectShape, releaseShape } from "./project-shapes.ts";
 import { parseSwitchRelease, projectOf, releaseNumberOf } from "./project-wire.ts";
 import { endReleaseCanary, getReleaseCanary } from "./release-canaries.ts";
-import { makeRelease, refuseOthers } from "./releases.ts";
+import { makeRelease } from "./releases.ts";
 import { getReleaseShadow, stopReleaseShadow } from "./shadows.ts";
 import { BuildOptions, optionsOf, parse, parsePage, prepareOf, wholeNumber } from "./wire.ts";
 

@@ -6,9 +6,9 @@ import type { ProjectBook } from "../../../registry/projects.ts";
 import { runningReleaseCanary } from "../../../registry/release-canaries.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, jsonReply, type Reply } from "../route.ts";
+import { refuseOthers } from "./asked-function.ts";
 import { canaryShape } from "./canaries.ts";
 import { parseEndCanary, projectOf } from "./project-wire.ts";
-import { refuseOthers } from "./releases.ts";
 
 type Parts = Pick<ControlParts, "canaries" | "clock">;
 

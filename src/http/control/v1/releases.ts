@@ -18,6 +18,7 @@ import { explainError } from "../../error-response.ts";
 import { allowsScope } from "../keys.ts";
 import type { ControlParts, PreparedCode } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
+import { refuseOthers } from "./asked-function.ts";
 import { canaryShape } from "./canaries.ts";
 import { configOf } from "./config.ts";
 import { claimantOf } from "./http-routes.ts";
@@ -278,12 +279,4 @@ async function lastLines(
     if (stream !== "platform") lines.push(text.trimEnd());
   }
   return lines;
-}
-
-export function refuseOthers({ caller, route }: ControlRequest, name: FunctionName): void {
-  if (caller.mayUse(name)) return;
-  throw new PlatformError(
-    "Forbidden",
-    `key ${caller.key?.id} is not authorized to perform ${route.name} on function ${name}`,
-  );
 }

@@ -40,6 +40,7 @@ describe("schedules of our own API", () => {
     const { value } = await call("GET", "?function=greet");
     assert.deepEqual(value.schedules, [again.value.schedule]);
     assert.deepEqual((await call("GET", "?function=other")).value.schedules, []);
+    assert.equal((await call("GET", "?function=never")).value.error.code, "FunctionNotFound");
     assert.equal((await call("DELETE", "/report")).status, 204);
     assert.equal((await call("GET", "/report")).status, 404);
   });

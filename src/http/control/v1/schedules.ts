@@ -1,10 +1,10 @@
 /** Schedules of our own API. */
-import { PlatformError } from "../../../core/errors.ts";
 import type { ScheduleOwner, ScheduleRecord } from "../../../core/schedule.ts";
 import type { ScheduleBook } from "../../../registry/schedule-book.ts";
 import type { FiringFacts } from "../../../store/schedules.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply } from "../route.ts";
+import { askedFunction, refuseOthers, requireFunction } from "./asked-function.ts";
 import { parsePutSchedule } from "./schedule-wire.ts";
 import { parsePage, wholeNumber } from "./wire.ts";
 
@@ -23,7 +23,7 @@ export type ScheduleOperation =
   | "historyOfSchedule";
 
 export function scheduleHandlers(
-  parts: Pick<ControlParts, "ledger">,
+  parts: Pick<ControlParts, "functions" | "ledger">,
   book: ScheduleBook,
 ): Readonly<Record<ScheduleOperation, Handler>> {
   /** The schedule that the path names, if the key is good for its function. */
@@ -41,9 +41,10 @@ export function scheduleHandlers(
     };
 
   return {
-    async listSchedules({ query, caller }) {
+    async listSchedules(request) {
+      const { query, caller } = request;
       const { after, limit } = parsePage(query);
-      const functionName = query.get("function");
+      const functionName = askedFunction(request);
       const found: ScheduleRecord[] = [];
       let position = after;
       // One more than asked for tells whether there is a next page.
@@ -56,6 +57,7 @@ export function scheduleHandlers(
         position = page.at(-1)?.schedule.name;
         if (page.length <= limit) break;
       }
+      await requireFunction(parts.functions, functionName, found.length);
       const shown = found.slice(0, limit);
       return jsonReply(200, {
         schedules: shown.map(scheduleShape),
@@ -101,14 +103,6 @@ export function scheduleHandlers(
       });
     },
   };
-}
-
-function refuseOthers({ caller, route }: ControlRequest, functionName: string): void {
-  if (caller.mayUse(functionName)) return;
-  throw new PlatformError(
-    "Forbidden",
-    `key ${caller.key?.id} is not authorized to perform ${route.name} on function ${functionName}`,
-  );
 }
 
 function scheduleShape({ schedule, next }: ScheduleRecord): Record<string, unknown> {

@@ -8,6 +8,7 @@ import type { SourceBook } from "../../../registry/source-book.ts";
 import { allowsScope } from "../keys.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply } from "../route.ts";
+import { askedFunction, refuseOthers, requireFunction } from "./asked-function.ts";
 import { parseChangeSource, parseCreateSource } from "./source-wire.ts";
 import { parsePage } from "./wire.ts";
 
@@ -23,7 +24,7 @@ export type SourceOperation =
 const RULES = { hidesForTimeout: false };
 
 export function sourceHandlers(
-  parts: Pick<ControlParts, "account" | "region" | "sourceWork">,
+  parts: Pick<ControlParts, "account" | "functions" | "region" | "sourceWork">,
   book: SourceBook,
 ): Readonly<Record<SourceOperation, Handler>> {
   /** The source that the path names, if the key is good for its function. */
@@ -45,9 +46,10 @@ export function sourceHandlers(
     };
 
   return {
-    async listSources({ query, caller }) {
+    async listSources(request) {
+      const { query, caller } = request;
       const { after, limit } = parsePage(query);
-      const functionName = query.get("function");
+      const functionName = askedFunction(request);
       const found: Source[] = [];
       let position = after;
       // One more than asked for tells whether there is a next page.
@@ -59,6 +61,7 @@ export function sourceHandlers(
         position = page.at(-1)?.id;
         if (page.length <= limit) break;
       }
+      await requireFunction(parts.functions, functionName, found.length);
       const shown = found.slice(0, limit);
       return jsonReply(200, {
         sources: shown.map(show),
@@ -86,14 +89,6 @@ export function sourceHandlers(
     pauseSource: setPaused(true),
     resumeSource: setPaused(false),
   };
-}
-
-function refuseOthers({ caller, route }: ControlRequest, functionName: string): void {
-  if (caller.mayUse(functionName)) return;
-  throw new PlatformError(
-    "Forbidden",
-    `key ${caller.key?.id} is not authorized to perform ${route.name} on function ${functionName}`,
-  );
 }
 
 /** The daemon connects to it from where it stands, which may be further inside than any function gets. */

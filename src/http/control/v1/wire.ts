@@ -11,14 +11,7 @@ import {
 } from "../../../core/canary.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import type { Network, VersionLabel } from "../../../core/function.ts";
-import {
-  type EventId,
-  type FunctionName,
-  type KeyId,
-  parseEventId,
-  parseFunctionName,
-  parseKeyId,
-} from "../../../core/ids.ts";
+import { type FunctionName, type KeyId, parseFunctionName, parseKeyId } from "../../../core/ids.ts";
 import {
   CPUS_MAX,
   CPUS_MIN,
@@ -336,13 +329,13 @@ export function parseCreateKey(body: unknown): NewKey {
   return { imported, description, scopes: [...new Set(scopes)], functions, expiresAt };
 }
 
-/** Ids that are none are left out. @throws PlatformError `InvalidRequest`. */
+/** @throws PlatformError `InvalidRequest`. */
 export function parseRedrive(body: unknown): {
-  readonly ids: readonly EventId[] | undefined;
+  readonly ids: readonly string[] | undefined;
   readonly version: string | undefined;
 } {
   const { ids, version } = parse(Redrive, body, "body");
-  return { ids: ids?.flatMap((id) => parseEventId(id) ?? []), version };
+  return { ids, version };
 }
 
 /** @throws PlatformError `InvalidRequest`, `InvalidName`. */
