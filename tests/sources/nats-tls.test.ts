@@ -12,12 +12,12 @@ const skip =
   skipWithout("nats-server", NATS !== undefined) ||
   skipWithout("openssl", spawnSync("openssl", ["version"]).status === 0);
 
-/** Signed by an authority that nobody knows but who has its file. */
-function makeCertificate(dir: string): Certificate {
+/** For those names, signed by an authority that nobody knows but who has its file. */
+function makeCertificate(dir: string, names = "DNS:localhost"): Certificate {
   const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
   openssl("req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=house");
-  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=DNS:localhost"];
+  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", `subjectAltName=${names}`];
   openssl(
     "req",
     "-x509",
@@ -58,6 +58,26 @@ describe("NATS over TLS", { skip }, () => {
     assert.equal(set.status, 200, set.text);
     await daemon.lambda("invoke", "echo", "--async", "--data", "{}");
     await until(async () => (await queue.count("results")) === 1, WITHIN_MS);
+  });
+
+  it("holds the certificate against the address where that is no name", async () => {
+    using folder = makeFolder({ "index.mjs": "export const handler = async () => 1;" });
+    const made = async (names: string) => {
+      using certificates = makeFolder();
+      const certificate = makeCertificate(certificates.path, names);
+      await using queue = await startNats(certificate);
+      await using daemon = await startDaemon({ env: { NODE_EXTRA_CA_CERTS: certificate.ca } });
+      await daemon.deploy(folder.path, "greet");
+      const flags = (await queue.make("secure")).map((flag) =>
+        flag.replace("tls://localhost", "tls://127.0.0.1"),
+      );
+      return await daemon.lambda("source", "create", "greet", ...flags);
+    };
+    const right = await made("DNS:localhost,IP:127.0.0.1");
+    assert.equal(right.code, 0, right.stderr);
+    const other = await made("DNS:localhost");
+    assert.notEqual(other.code, 0, "the certificate is for another name");
+    assert.match(other.stderr, /127\.0\.0\.1.*cert/);
   });
 
   it("is refused where the certificate is nobody's that is known, and where the server has none", async () => {

@@ -3,6 +3,8 @@
  * which "in progress" renews; `ack` removes it, `nak` with a delay lets it come again, `term` never.
  * https://docs.nats.io/nats-concepts/jetstream/consumers
  */
+import { isIP } from "node:net";
+import { type ConnectionOptions, checkServerIdentity } from "node:tls";
 import {
   AckPolicy,
   type Consumer,
@@ -19,6 +21,7 @@ import {
   credsAuthenticator,
   type NatsConnection,
   nanos,
+  type TlsOptions,
   tokenAuthenticator,
   usernamePasswordAuthenticator,
 } from "@nats-io/transport-node";
@@ -186,9 +189,31 @@ interface Link {
   readonly onLoss: Set<(error: Error) => void>;
 }
 
-/** Where an address asks for TLS, a server that has none must not be told a password. */
-export function encryption(servers: readonly string[]): { readonly tls?: Record<string, never> } {
-  return servers.some((server) => server.startsWith("tls:")) ? { tls: {} } : {};
+interface Encryption {
+  /** Goes to node:tls as it is. */
+  readonly tls?: TlsOptions & Pick<ConnectionOptions, "checkServerIdentity">;
+}
+
+/**
+ * Where an address asks for TLS, a server that has none must not be told a password.
+ *
+ * What an address that is no name is held against is "localhost" in the client, so we do that ourselves: the certificate has
+ * to be for one of the addresses that were given, since which of them it is of is not told.
+ */
+export function encryption(servers: readonly string[]): Encryption {
+  if (!servers.some((server) => server.startsWith("tls:"))) return {};
+  const hosts = servers.map((server) => new URL(server).hostname.replace(/^\[|\]$/g, ""));
+  const addresses = hosts.filter((host) => isIP(host) !== 0);
+  if (addresses.length === 0) return { tls: {} };
+  return {
+    tls: {
+      checkServerIdentity(name, certificate) {
+        if (hosts.includes(name)) return checkServerIdentity(name, certificate);
+        const refusals = addresses.map((address) => checkServerIdentity(address, certificate));
+        return refusals.includes(undefined) ? undefined : refusals[0];
+      },
+    },
+  };
 }
 
 async function openLink({ origin, secret }: NatsQueueParts): Promise<Link> {
