@@ -2,7 +2,8 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { findMissingPackages } from "../code/build/npm.ts";
 import { detectEntry } from "../code/detect.ts";
-import { PlatformError } from "../core/errors.ts";
+import { checkSources, type Parsers } from "../code/syntax.ts";
+import { isPlatformError, PlatformError } from "../core/errors.ts";
 
 /** A lifecycle module on this machine, and what its package.json says of it. */
 export interface LifecycleSource {
@@ -21,11 +22,14 @@ const VERSION_NONE = "0.0.0";
  *
  * @param path a folder or a file; absolute
  * @param module within the folder, if the user said which
- * @throws PlatformError `InvalidHandler` if there is no lifecycle module there, `BuildFailed` if packages are missing.
+ * @throws PlatformError `InvalidHandler` if there is no lifecycle module there, `InvalidSyntax` if that is since it does not parse,
+ * `BuildFailed` if packages are missing.
  */
 export async function findLifecycleSource(
   path: string,
   module: string | undefined,
+  parsers: Parsers,
+  options: { readonly signal: AbortSignal },
 ): Promise<LifecycleSource> {
   const found = await stat(path).catch(() => {
     throw new PlatformError(
@@ -34,7 +38,7 @@ export async function findLifecycleSource(
     );
   });
   const dir = found.isDirectory() ? path : dirname(path);
-  const file = found.isDirectory() ? (module ?? (await detectModule(dir))) : basename(path);
+  const file = found.isDirectory() ? (module ?? (await detectModule(dir, parsers, options))) : basename(path);
   await checkFile(dir, file);
   const missing = await findMissingPackages(dir);
   if (missing.length > 0)
@@ -46,8 +50,15 @@ export async function findLifecycleSource(
   return { dir, module: file, name: about.name ?? nameOf(path), version: about.version ?? VERSION_NONE };
 }
 
-async function detectModule(dir: string): Promise<string> {
-  const { entry, why } = await detectEntry(dir, []);
+async function detectModule(
+  dir: string,
+  parsers: Parsers,
+  options: { readonly signal: AbortSignal },
+): Promise<string> {
+  const { entry, why } = await detectEntry(dir, []).catch(async (error: unknown) => {
+    if (isPlatformError(error, "InvalidHandler")) await checkSources(parsers, dir, options);
+    throw error;
+  });
   if (entry.kind === "lifecycle") return entry.module;
   throw new PlatformError(
     "InvalidHandler",

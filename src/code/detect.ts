@@ -49,6 +49,17 @@ export async function detectEntry(treeDir: string, runtimes: readonly string[]):
   throw new PlatformError("InvalidHandler", await describeMiss(folder));
 }
 
+/** The files that detection looks into for what they export or define, the likeliest first. */
+export async function sourcesLookedInto(treeDir: string): Promise<readonly string[]> {
+  const folder = await readCodeFolder(treeDir);
+  const node = nodeCandidates(folder, await folder.readJson("package.json"));
+  return [
+    ...node,
+    ...scriptCandidates(folder, "py", PYTHON_NAMES),
+    ...scriptCandidates(folder, "rb", RUBY_NAMES),
+  ];
+}
+
 /** The runtime that a program named so needs from us. */
 export function runtimeOfProgram(program: string, pythonRuntime: string): string {
   if (/^(node|npm|npx)$/.test(program)) return NODE_RUNTIME_DEFAULT;
@@ -195,10 +206,19 @@ function startScript(manifest: Readonly<Record<string, unknown>>): string | unde
   return typeof scripts.start === "string" ? scripts.start : undefined;
 }
 
+/** Files of a language at the top of the folder that have one of `names`, or are the only one. */
+function scriptCandidates(
+  folder: CodeFolder,
+  ending: "py" | "rb",
+  names: readonly string[],
+): readonly string[] {
+  const top = folder.files.filter((file) => /^[A-Za-z_]\w*\.\w+$/.test(file) && file.endsWith(`.${ending}`));
+  const named = names.map((name) => `${name}.${ending}`).filter((file) => top.includes(file));
+  return [...new Set([...named, ...(top.length === 1 ? top : [])])];
+}
+
 async function detectPython(folder: CodeFolder, runtime: string): Promise<Detected | undefined> {
-  const top = folder.files.filter((file) => /^[A-Za-z_]\w*\.py$/.test(file));
-  const named = PYTHON_NAMES.map((name) => `${name}.py`).filter((file) => top.includes(file));
-  for (const file of new Set([...named, ...(top.length === 1 ? top : [])])) {
+  for (const file of scriptCandidates(folder, "py", PYTHON_NAMES)) {
     const names = readPython(await folder.read(file));
     const handler = HANDLER_NAMES.find((name) => names.has(name));
     if (handler)
@@ -212,9 +232,7 @@ async function detectPython(folder: CodeFolder, runtime: string): Promise<Detect
 }
 
 async function detectRuby(folder: CodeFolder): Promise<Detected | undefined> {
-  const top = folder.files.filter((file) => /^[A-Za-z_]\w*\.rb$/.test(file));
-  const named = RUBY_NAMES.map((name) => `${name}.rb`).filter((file) => top.includes(file));
-  for (const file of new Set([...named, ...(top.length === 1 ? top : [])])) {
+  for (const file of scriptCandidates(folder, "rb", RUBY_NAMES)) {
     const names = readRuby(await folder.read(file));
     const handler = HANDLER_NAMES.find((name) => names.has(name));
     if (handler)

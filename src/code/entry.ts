@@ -129,6 +129,22 @@ export async function findSource(
   }
 }
 
+/** The file of the tree that an entry loads, in a language that has sources; undefined where there is none, or none is known. */
+export async function findLoadedFile(
+  treeDir: string,
+  entry: Entry,
+  runtime: string,
+): Promise<string | undefined> {
+  if (runtime.startsWith("nodejs")) return await findSource(treeDir, entry, runtime);
+  if (entry.kind === "handler" && runtime.startsWith("python"))
+    return await findPython(treeDir, entry.handler);
+  const named =
+    entry.kind === "handler" && runtime.startsWith("ruby")
+      ? rubyFileOf(entry.handler)
+      : "command" in entry && entry.command.slice(1).find((word) => /^[^-/].*\.(?:py|rb)$/.test(word));
+  return named && !named.includes("..") ? await firstThere(treeDir, [named.replace(/^\.\//, "")]) : undefined;
+}
+
 /** The entry with `from` replaced by `to`, wherever it names the file. A handler does not: it has no ending. */
 export function renameSource(entry: Entry, from: string, to: string): Entry {
   switch (entry.kind) {

@@ -1,16 +1,19 @@
-import { PlatformError } from "../core/errors.ts";
+import { isPlatformError, PlatformError } from "../core/errors.ts";
 import { type CodeRef, type Entry, IMAGE_RUNTIME, type ImageOverrides } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { ImageBases } from "../core/image-bases.ts";
 import { buildTree, findNeeds, type Need } from "./build/build.ts";
 import { hasDockerfile } from "./build/dockerfile.ts";
+import { isTypeScript } from "./build/esbuild.ts";
 import { generateDockerfile } from "./build/generated-dockerfile.ts";
 import type { BuildParts } from "./build/tool.ts";
 import { readCodeFolder } from "./code-folder.ts";
 import type { CodeDepot } from "./depot.ts";
-import { type EntrySettings, settleEntry } from "./entry.ts";
+import { type Detected, RUBY_RUNTIME_DEFAULT } from "./detect.ts";
+import { type EntrySettings, findLoadedFile, settleEntry } from "./entry.ts";
 import { checkReference, type ImageEngine, imageCode, settleImage, withExtensions } from "./image.ts";
 import { buildImage, type ImageBuildParts } from "./image-build.ts";
+import { checkSources, checkSyntax, type Parsers } from "./syntax.ts";
 
 export interface PrepareParts {
   readonly depot: Pick<CodeDepot, "takeIn" | "takeInFolder" | "openTree">;
@@ -114,7 +117,8 @@ function keptKind(settings: CodeSettings): CodeSettings {
 /**
  * Takes in an upload, finds out how it runs, and builds it if it has to be. Whatever fails, no tree is changed.
  *
- * @throws PlatformError `InvalidArchive`, `PayloadTooLarge`, `InvalidHandler`, `UnsupportedMember`, `BuildFailed`, `StorageFull`.
+ * @throws PlatformError `InvalidArchive`, `PayloadTooLarge`, `InvalidHandler`, `InvalidSyntax`, `UnsupportedMember`,
+ * `BuildFailed`, `StorageFull`.
  */
 export async function prepareCode(
   parts: PrepareParts,
@@ -142,8 +146,7 @@ export async function prepareCode(
   }
   const isPacked = given.package === "image";
   const settings = given.keptFrom === "image" ? withoutEntry(given) : given;
-  const newest = mayBePython(files, settings) ? await parts.runtimes.newestPython() : undefined;
-  const { entry, runtime } = await settleEntry(treeDir, settings, newest ? [newest.name] : []);
+  const { entry, runtime } = await settleParsed(parts, treeDir, files, settings, options);
   const needs = await findNeeds(treeDir, entry, runtime);
   if (!settings.build) refuseUnbuilt(needs);
   if (!settings.build || needs.length === 0) {
@@ -160,6 +163,55 @@ export async function prepareCode(
   const builtCode = await parts.depot.takeInFolder(built.folder, code, { signal });
   const prepared = { code: builtCode, entry: built.entry, runtime, files: files.length };
   return isPacked && packing ? await packed(parts.depot, packing, upload, prepared, options) : prepared;
+}
+
+/** How the code runs; code that does not parse is refused here, whether that hides how it runs or not. */
+async function settleParsed(
+  parts: PrepareParts,
+  treeDir: string,
+  files: readonly string[],
+  settings: CodeSettings,
+  { signal }: PrepareOptions,
+): Promise<Detected> {
+  const newest = mayBePython(files, settings) ? await parts.runtimes.newestPython() : undefined;
+  const parsers = parsersOf(parts, settings.runtime);
+  try {
+    const settled = await settleEntry(treeDir, settings, newest ? [newest.name] : []);
+    const file = settings.build ? await findLoadedFile(treeDir, settled.entry, settled.runtime) : undefined;
+    // What TypeScript comes to is its build's to say.
+    if (file !== undefined && !isTypeScript(file))
+      await checkSyntax(parsersOf(parts, settled.runtime), treeDir, file, { signal });
+    return settled;
+  } catch (error) {
+    const isSaid = [settings.handler, settings.module, settings.command].some((said) => said !== undefined);
+    if (isSaid || !isPlatformError(error, "InvalidHandler")) throw error;
+    await checkSources(parsers, treeDir, { signal });
+    throw error;
+  }
+}
+
+/** Those of the runtime that the code is for, else of this host. */
+function parsersOf({ build, runtimes }: PrepareParts, runtime = ""): Parsers {
+  const pathOf = async (name: string | undefined) => {
+    // One that is not here is told by whoever is to run it.
+    const found = name === undefined ? undefined : await runtimes.look(name).catch(() => undefined);
+    return found?.isHere ? found.path : undefined;
+  };
+  return {
+    environment: build.environment,
+    async find(language) {
+      switch (language) {
+        case "javascript":
+          return (runtime.startsWith("nodejs") && (await pathOf(runtime))) || process.execPath;
+        case "typescript":
+          return build.esbuild;
+        case "python":
+          return await pathOf(runtime.startsWith("python") ? runtime : (await runtimes.newestPython())?.name);
+        case "ruby":
+          return await pathOf(runtime.startsWith("ruby") ? runtime : RUBY_RUNTIME_DEFAULT);
+      }
+    },
+  };
 }
 
 /** Whether it matters which Pythons are here: where the runtime is said, or nothing of the code can be Python's, it does not. */

@@ -37,6 +37,8 @@ const CATALOG = {
   InvalidName: caller(400, "InvalidParameterValueException"),
   InvalidArchive: caller(400, "InvalidParameterValueException"),
   InvalidHandler: caller(400, "InvalidParameterValueException"),
+  /** Code does not parse. */
+  InvalidSyntax: caller(400, "InvalidParameterValueException"),
   UnsupportedMember: caller(400, "InvalidParameterValueException"),
   BuildFailed: caller(400, "InvalidParameterValueException"),
   /** A function of a release does not start; the live release stays. */

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import {
-  busyInstances,
   makeFolder,
   processesWith,
   send,
@@ -61,8 +63,81 @@ describe("functions that misbehave", () => {
     assert.equal((await daemon.call("exits")).text, "here");
   });
 
-  it("shows file and line of a syntax error at the first call", async () => {
-    await deploy("syntax", "export const handler = async () => {\n  return {{;\n};\n");
+  for (const [what, files, flags, place, frame] of [
+    [
+      "JavaScript",
+      { "index.mjs": "export const handler = async () => {\n  return {{;\n};\n" },
+      [],
+      /index\.mjs:2:11 does not parse: Unexpected token '\{'/,
+      /> 2 \| {3}return \{\{;\n {4}\| {11}\^/,
+    ],
+    [
+      "JavaScript whose handler does not show",
+      { "index.js": "const a = 1;\nexport cosnt handler = async () => a;\n" },
+      [],
+      /index\.js:2:1 does not parse: Unexpected token 'export'/,
+      /> 2 \| export cosnt handler/,
+    ],
+    [
+      "JavaScript whose handler was said",
+      { "index.mjs": 'import x form "y";\nexport const handler = 1;\n' },
+      ["--handler", "index.handler"],
+      /index\.mjs:1:10 does not parse: Unexpected identifier 'form'/,
+      /> 1 \| import x form/,
+    ],
+    [
+      "TypeScript whose handler does not show",
+      { "index.ts": "const a: number = 1;\nexport cosnt handler = async () => a;\n" },
+      [],
+      /index\.ts:2:[78]/,
+      /2 [|│] +export cosnt handler/,
+    ],
+    [
+      "Python",
+      { "main.py": "def handler(event, context)\n    return 1\n" },
+      [],
+      /main\.py:1:28 does not parse: expected ':'/,
+      /> 1 \| def handler/,
+    ],
+    [
+      "Python whose handler does not show",
+      { "main.py": "import os\ndeff handler(event, context):\n    return 1\n" },
+      [],
+      /main\.py:2:6 does not parse: invalid syntax/,
+      /> 2 \| deff handler/,
+    ],
+  ] as const) {
+    it(`refuses ${what} that does not parse, with the place, and changes nothing`, async () => {
+      using broken = makeFolder(files);
+      await deploy("parsed", 'export const handler = () => "good";');
+      const { code, stdout, stderr } = await daemon.lambda(
+        "deploy",
+        broken.path,
+        "--name",
+        "parsed",
+        ...flags,
+      );
+      assert.deepEqual([code, stdout], [7, ""]);
+      assert.match(stderr, place);
+      assert.match(stderr, frame);
+      assert.equal((await daemon.call("parsed")).text, "good");
+      const fresh = await daemon.lambda("deploy", broken.path, "--name", "fresh", "--json", ...flags);
+      assert.match(fresh.stderr + fresh.stdout, /"InvalidSyntax"/);
+      assert.match(fresh.stderr + fresh.stdout, /:\d+:\d+ does not parse: /);
+      assert.equal((await daemon.call("fresh")).status, 404);
+    });
+  }
+
+  it("shows file and line of a syntax error in what is imported, and in code taken as it is, at the first call", async () => {
+    using folder = makeFolder({
+      "index.mjs": 'import { a } from "./lib/a.mjs";\nexport const handler = () => a;\n',
+      "lib/a.mjs": "export const a = 1;\nexport const b = ;\n",
+    });
+    const { stderr } = await daemon.deploy(folder.path, "imports");
+    assert.match(stderr, /does not start: .*Unexpected token ';' \(.*lib\/a\.mjs:2\)/);
+    assert.match(errorOf((await daemon.call("imports")).text).message, /lib\/a\.mjs:2/);
+    const text = "export const handler = async () => {\n  return {{;\n};\n";
+    await deploy("syntax", text, "--no-build");
     const answer = await daemon.call("syntax");
     assert.deepEqual([answer.status, errorOf(answer.text).code], [502, "FunctionThrew"]);
     assert.match(errorOf(answer.text).message, /index\.mjs:2/);
@@ -221,17 +296,27 @@ describe("calls that are refused", () => {
   });
 
   it("never starts a call whose client has gone", async () => {
+    // Calls are busy for as long as this does not answer, however slowly their instances start.
+    const held: ServerResponse[] = [];
+    await using gate = createServer((_, response) => held.push(response)).listen(0, "127.0.0.1");
+    await once(gate, "listening");
+    const { port } = gate.address() as AddressInfo;
     using folder = makeFolder({
-      "index.mjs": `export const handler = async (e) => { console.log("began", e.rawPath); await new Promise((r) => setTimeout(r, e.rawPath === "/busy" ? 3000 : 0)); return 1; };`,
+      "index.mjs": `export const handler = async (e) => {
+        console.log("began", e.rawPath);
+        if (e.rawPath === "/busy") await fetch("http://127.0.0.1:${port}/").then((answer) => answer.text());
+        return 1;
+      };`,
     });
-    await daemon.deploy(folder.path, "queue", "--timeout", "20");
+    await daemon.deploy(folder.path, "queue", "--timeout", "120");
     const busy = Array.from({ length: 10 }, () => daemon.call("queue", "/busy"));
-    await until(async () => (await busyInstances(daemon, "queue")) === 10);
+    await until(() => held.length === 10);
     const gone = new AbortController();
     const waiting = daemon.call("queue", "/gone", { signal: gone.signal });
     waiting.catch(() => undefined);
     gone.abort();
     await assert.rejects(waiting);
+    for (const response of held) response.end();
     await Promise.all(busy);
     await daemon.call("queue", "/last");
     assert.doesNotMatch((await daemon.lambda("logs", "queue")).stdout, /began \/gone/);

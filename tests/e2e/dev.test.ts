@@ -143,7 +143,7 @@ describe("lambda dev on a folder of functions", () => {
     const broken = "export const handler = () => {\n  const a = ;\n};\n";
     assert.match(
       await problemOf("good/index.mjs", broken),
-      /does not start, so release \d+ stays live: .*SyntaxError: Unexpected token ';' \(\/var\/task\/index\.mjs:2\)/,
+      /^index\.mjs:2:13 does not parse: Unexpected token ';'\n[\s\S]*> 2 \| {3}const a = ;/,
     );
     assert.match(
       await problemOf("good/index.mjs", 'throw new Error("at the start");\nexport const handler = 1;\n'),
@@ -308,6 +308,12 @@ describe("lambda dev", () => {
       { "a.txt": "" },
       ["."],
       /no function found.*no folder in it is a function either/,
+    ],
+    [
+      "a function that does not parse",
+      { "index.mjs": "const a = 1;\nexport cosnt handler = a;\n" },
+      ["."],
+      /index\.mjs:2:1 does not parse: .*\n.*\n> 2 \| export cosnt handler/,
     ],
     ["a file", { "a.mjs": "" }, ["a.mjs"], /a\.mjs is a file: lambda dev takes the folder that it is in/],
     [

@@ -248,6 +248,12 @@ describe("lambda bundle refuses", { skip: notLinux }, () => {
       /this is a handler \(index\.mjs exports handler\)/,
     ],
     ["a folder without code", { "a.txt": "" }, [], /no function found/],
+    [
+      "a module that does not parse",
+      { "index.mjs": "export cosnt run = 1;\n" },
+      [],
+      /index\.mjs:1:1 does not parse: .*\n> 1 \| export cosnt run/,
+    ],
     ["a module that is not there", {}, ["--module", "x.mjs"], /there is no file x\.mjs in /],
     ["a module outside", {}, ["--module", "../x.mjs"], /there is no file \.\.\/x\.mjs in /],
     [

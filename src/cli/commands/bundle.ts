@@ -33,14 +33,18 @@ export async function bundle(
     );
   const startedAt = performance.now();
   const given = path ?? ".";
-  const [{ findLifecycleSource }, { makeExecutable }, { buildEnvironment }] = await Promise.all([
-    import("../../bundle/lifecycle-source.ts"),
-    import("../../bundle/executable.ts"),
-    import("../../code/build/tool.ts"),
-  ]);
+  const [{ findLifecycleSource }, { makeExecutable }, { buildEnvironment }, { parsersOnPath }] =
+    await Promise.all([
+      import("../../bundle/lifecycle-source.ts"),
+      import("../../bundle/executable.ts"),
+      import("../../code/build/tool.ts"),
+      import("../../code/syntax.ts"),
+    ]);
   const parts = await bundleParts(buildEnvironment(host.env));
+  const parsers = parsersOnPath(parts.environment, parts.esbuild);
   try {
-    const source = await findLifecycleSource(resolve(host.workingDir, given), options.module);
+    const place = resolve(host.workingDir, given);
+    const source = await findLifecycleSource(place, options.module, parsers, host);
     const file = resolve(host.workingDir, options.out ?? source.name);
     await refuseFolder(file, options.out ?? source.name);
     const work = { signal: host.signal, builtAt: buildTime(host.env.SOURCE_DATE_EPOCH) };

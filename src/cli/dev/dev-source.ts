@@ -1,7 +1,9 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
+import { buildEnvironment } from "../../code/build/tool.ts";
 import { detectEntry } from "../../code/detect.ts";
+import { checkSources, parsersOnPath } from "../../code/syntax.ts";
 import { isPlatformError } from "../../core/errors.ts";
 import type { Entry } from "../../core/function.ts";
 import { IGNORE_FILE, type IgnoreRules, parseIgnoreRules } from "../../core/ignore.ts";
@@ -82,7 +84,7 @@ const OF_ONE: readonly (keyof DeployOptions)[] = [
 export async function openDevSource(
   path: string,
   options: DevProjectOptions,
-  host: Pick<Host, "workingDir" | "env">,
+  host: Pick<Host, "workingDir" | "env" | "signal">,
 ): Promise<DevSource> {
   const { workingDir } = host;
   const root = resolve(workingDir, path);
@@ -98,7 +100,7 @@ export async function openDevSource(
   const { env: _env, envFile: _envFile, ...unchanging } = options;
   const settings = await readDeploySettings(unchanging, workingDir);
   const reader = new Reader(root, settings, options, workingDir);
-  const found = await findFunctions(root, settings);
+  const found = await findFunctions(root, settings, host);
   if (found.kind === "one") {
     const name = options.name === undefined ? nameFromPath(basename(root)) : functionName(options.name);
     return {
@@ -229,7 +231,11 @@ type Found =
  * What was said is believed. A folder with a program in it may be one that only helps: folders that are functions go before
  * it.
  */
-async function findFunctions(root: string, settings: Readonly<Record<string, unknown>>): Promise<Found> {
+async function findFunctions(
+  root: string,
+  settings: Readonly<Record<string, unknown>>,
+  host: Pick<Host, "env" | "signal">,
+): Promise<Found> {
   if (["handler", "module", "command", "package"].some((name) => settings[name] !== undefined))
     return { kind: "one", names: [] };
   const own = await detect(root);
@@ -240,6 +246,12 @@ async function findFunctions(root: string, settings: Readonly<Record<string, unk
   const reason = await detectEntry(root, PYTHON_HERE).then(
     () => "no function found",
     (error: unknown) => messageOf(error),
+  );
+  // Nothing else may hide it, so that this is what there is to mend.
+  await checkSources(parsersOnPath(buildEnvironment(host.env), undefined), root, host).catch(
+    (error: unknown) => {
+      throw usageError(`${root}: ${messageOf(error)}`);
+    },
   );
   throw usageError(
     `${root}: ${reason}; no folder in it is a function either`,
