@@ -57,11 +57,11 @@ async function run(program) {
     await import(pathToFileURL(join(root, "dist", `${program}.js`)).href);
     return;
   }
-  const { bundledModule, findBundle, makeBundleLater } = require("./bundle.cjs");
+  const { bundledModule, findBundle, makeBundleLater, runBundle } = require("./bundle.cjs");
   const bundle = cacheFolder && findBundle(root, cacheFolder, program);
   if (bundle) {
     globalThis.lambdadBundled = (module) => bundledModule(bundle, module);
-    require(join(bundle, `${program}.cjs`));
+    runBundle(bundle, program, require);
     return;
   }
   if (cacheFolder) makeBundleLater(root, cacheFolder);

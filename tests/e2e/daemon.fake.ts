@@ -86,9 +86,13 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A daemon as users start it, on ports of its own; with `dataDir` on a folder that outlives it. */
+/**
+ * A daemon as users start it, on ports of its own; with `dataDir` on a folder that outlives it, with `root` from another
+ * folder than the one that holds this file.
+ */
 export async function startDaemon(
   options: {
+    readonly root?: string;
     readonly dataDir?: string;
     readonly flags?: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
@@ -104,7 +108,7 @@ export async function startDaemon(
     "127.0.0.1:0",
     "--allow-unsandboxed",
   ];
-  const child = spawn(join(ROOT, "bin/lambdad"), [...args, ...(options.flags ?? [])], {
+  const child = spawn(join(options.root ?? ROOT, "bin/lambdad"), [...args, ...(options.flags ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
   });
