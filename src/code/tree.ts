@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, type FileHandle, lstat, mkdir, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
+import { crc32 } from "../core/crc32.ts";
 import type { PlatformError } from "../core/errors.ts";
 import { quoted, refusal } from "./entry-path.ts";
 import { inParallel } from "./in-parallel.ts";

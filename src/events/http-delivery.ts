@@ -9,10 +9,9 @@
  */
 import { createHmac } from "node:crypto";
 import { type LookupAddress, lookup } from "node:dns";
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { BlockList, isIP, type LookupFunction } from "node:net";
 import type { EventId } from "../core/ids.ts";
+import { request } from "../core/request.ts";
 import type { Verdict } from "./call-attempt.ts";
 
 export interface Delivery {
@@ -87,9 +86,8 @@ function post(
   signal: AbortSignal,
 ): Promise<number> {
   const timestamp = Math.floor(now / 1_000);
-  const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const outgoing = send(url, {
+    const outgoing = request(url, {
       method: "POST",
       agent: false,
       signal,
@@ -126,8 +124,7 @@ export const publicLookup: LookupFunction = (host, options, callback) => {
   });
 };
 
-const PRIVATE = new BlockList();
-for (const [network, prefix] of [
+const PRIVATE_IPV4 = [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
   ["100.64.0.0", 10],
@@ -138,10 +135,8 @@ for (const [network, prefix] of [
   ["192.168.0.0", 16],
   ["198.18.0.0", 15],
   ["224.0.0.0", 3],
-] as const) {
-  PRIVATE.addSubnet(network, prefix, "ipv4");
-}
-for (const [network, prefix] of [
+] as const;
+const PRIVATE_IPV6 = [
   ["::", 96],
   ["64:ff9b::", 96],
   ["64:ff9b:1::", 48],
@@ -151,8 +146,18 @@ for (const [network, prefix] of [
   ["fe80::", 10],
   ["fec0::", 10],
   ["ff00::", 8],
-] as const) {
-  PRIVATE.addSubnet(network, prefix, "ipv6");
+] as const;
+
+let privateNetworks: BlockList | undefined;
+
+/** Made when the first address is looked at: a start looks at none. */
+function isPrivate(address: string, family: "ipv4" | "ipv6"): boolean {
+  if (!privateNetworks) {
+    privateNetworks = new BlockList();
+    for (const [network, prefix] of PRIVATE_IPV4) privateNetworks.addSubnet(network, prefix, "ipv4");
+    for (const [network, prefix] of PRIVATE_IPV6) privateNetworks.addSubnet(network, prefix, "ipv6");
+  }
+  return privateNetworks.check(address, family);
 }
 
 /** Whether it is written as an address that is not one of the internet's. Names are looked at once they are resolved. */
@@ -160,10 +165,10 @@ export function isPrivateHost(host: string): boolean {
   const address = host.replace(/^\[|\]$/g, "");
   switch (isIP(address)) {
     case 4:
-      return PRIVATE.check(address, "ipv4");
+      return isPrivate(address, "ipv4");
     case 6:
       // Covers IPv4 addresses in IPv6 clothes as well: BlockList looks through ::ffff:0:0/96.
-      return PRIVATE.check(address, "ipv6") || /^::ffff:/i.test(address);
+      return isPrivate(address, "ipv6") || /^::ffff:/i.test(address);
     default:
       return false;
   }

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert } from "../core/assert.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { QueuedInput } from "../core/event.ts";
 import type { EventId, InvocationId } from "../core/ids.ts";
@@ -66,6 +66,6 @@ export function parseIdempotencyKey(value: string | undefined): string | undefin
 export function wholeInput(input: CallInput): QueuedInput {
   if (input.kind === "event") return input;
   const { body } = input;
-  assert.ok(body === undefined || body instanceof Uint8Array, "the body of an event is read before");
+  assert(body === undefined || body instanceof Uint8Array, "the body of an event is read before");
   return { ...input, body };
 }

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert } from "../core/assert.ts";
 
 /**
  *   starting ──► idle ◄──► busy
@@ -24,6 +24,6 @@ const NEXT: Readonly<Record<InstanceState, readonly InstanceState[]>> = {
 
 /** Returns `next`; a move the table above does not show is a bug in the pool, so it throws. */
 export function moveTo(current: InstanceState, next: InstanceState): InstanceState {
-  assert.ok(NEXT[current].includes(next), `an instance must not go from ${current} to ${next}`);
+  assert(NEXT[current].includes(next), `an instance must not go from ${current} to ${next}`);
   return next;
 }

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert } from "../core/assert.ts";
 import type { CanaryDecision } from "../core/canary.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
@@ -415,7 +415,7 @@ class Book implements ProjectBook {
         ];
       },
       async save(steps) {
-        assert.ok(project, "decided before it is saved");
+        assert(project, "decided before it is saved");
         const made = isMade ? undefined : release;
         await projects.apply({ project, release: made, functions: steps, ...triggers });
       },

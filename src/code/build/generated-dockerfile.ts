@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type { Entry } from "../../core/function.ts";
 import type { ImageBases } from "../../core/image-bases.ts";
@@ -39,7 +39,7 @@ export function generateDockerfile(
     return { text: copy + runs([`${TASK_ROOT}bootstrap`], [entry.handler]), needsClient: undefined };
   if (AWS_ONLY.test(runtime) || bases.flavour === "aws")
     return { text: `${copy}CMD ${JSON.stringify([entry.handler])}\n`, needsClient: undefined };
-  assert.ok(language !== undefined, "a language has a client, or AWS's images only");
+  assert(language !== undefined, "a language has a client, or AWS's images only");
   const { interpreter, file } = CLIENT[language];
   return {
     text:

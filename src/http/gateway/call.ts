@@ -1,6 +1,7 @@
 /** Calls a function with a request in the way it is written, and turns its outcome into the response. */
-import assert from "node:assert/strict";
+
 import { isUtf8 } from "node:buffer";
+import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type { CallInput, InvocationOutcome, RequestInput, ResponseSink } from "../../core/invocation.ts";
 import { EVENT_PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
@@ -165,7 +166,7 @@ export function inputOf(exchange: InputFacts, body: RequestInput["body"]): CallI
     const rawHeaders = forwardedHeaders(head, provenance);
     return { kind: "request", method: request.method ?? "GET", path: targetOf(route), rawHeaders, body };
   }
-  assert.ok(body === undefined || Buffer.isBuffer(body), "only servers are given a stream");
+  assert(body === undefined || Buffer.isBuffer(body), "only servers are given a stream");
   if (kind === "filter" && !format.isForAll) {
     const contentType = head.contentType ?? "application/octet-stream";
     return { kind: "event", payload: body ?? new Uint8Array(0), contentType };

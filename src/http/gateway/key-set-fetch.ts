@@ -1,6 +1,5 @@
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
+import { request } from "../../core/request.ts";
 import type { FetchKeys } from "./jwt.ts";
 
 /** Far more than any issuer has keys. */
@@ -27,9 +26,8 @@ export function newKeySetFetch(allowed: {
 }
 
 function get(url: URL, lookup: LookupFunction | undefined, signal: AbortSignal): Promise<string> {
-  const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const outgoing = send(url, {
+    const outgoing = request(url, {
       agent: false,
       signal,
       ...(lookup && { lookup }),

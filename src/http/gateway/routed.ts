@@ -4,7 +4,7 @@
  *   path in normal form ─► route ─► preflight? ─► who calls ─► how often ─► function, as its action says
  */
 
-import assert from "node:assert/strict";
+import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { newRouteId } from "../../core/ids.ts";
 import type { Release } from "../../core/release.ts";
@@ -72,7 +72,7 @@ export async function serveRouted(
     sendFixed(response, action, added);
     return undefined;
   }
-  assert.ok(target, "a route that calls a function has one");
+  assert(target, "a route that calls a function has one");
   const address = addressFor(action, routed, path);
   await callFunction(parts, {
     request,
@@ -226,7 +226,7 @@ function formatOf({ payload, event }: CallAction): HandlerFormat {
 }
 
 function routesOf({ routes }: ServingParts): GatewayRoutes {
-  assert.ok(routes, "there is a table of routes where a route was found");
+  assert(routes, "there is a table of routes where a route was found");
   return routes;
 }
 

@@ -1,6 +1,6 @@
-import assert from "node:assert/strict";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { assert } from "../../core/assert.ts";
 import type { Call, InvocationOutcome, RequestInput } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { Channel, InitFailed, TunnelRequest } from "../protocol.ts";
@@ -78,7 +78,7 @@ export class HttpChannel implements Channel {
   }
 
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
-    assert.ok(call.input.kind === "request", "a program that speaks HTTP is invoked with a request");
+    assert(call.input.kind === "request", "a program that speaks HTTP is invoked with a request");
     signal.throwIfAborted();
     const input = this.#program.address(call, call.input);
     const hasBytes = input.body === undefined || input.body instanceof Uint8Array;
@@ -114,7 +114,7 @@ export class HttpChannel implements Channel {
   }
 
   #connect(): Promise<Duplex> {
-    assert.ok(this.#link, "the channel is attached before it is used");
+    assert(this.#link, "the channel is attached before it is used");
     return this.#link.connect();
   }
 

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import { join } from "node:path";
+import { assert } from "../../core/assert.ts";
 import type { InvocationOutcome } from "../../core/invocation.ts";
 import { InitFailed, type ResolvedRuntime } from "../protocol.ts";
 import type { HttpProgram } from "./channel.ts";
@@ -20,7 +20,7 @@ const INVOCATION_ID = "lambdad-invocation-id";
  */
 export function lifecycleProgram(module: string, slots: number, runtime: ResolvedRuntime): HttpProgram {
   const { interpreter } = runtime;
-  assert.ok(interpreter, "lifecycle modules need an interpreter");
+  assert(interpreter, "lifecycle modules need an interpreter");
   return {
     hasPort: false,
     closesIdleConnections: false,

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert } from "../../core/assert.ts";
 import type { SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import { programOf, withInterpreterOnPath } from "../command.ts";
 import type { ResolvedRuntime } from "../protocol.ts";
@@ -18,7 +18,7 @@ export function serverProgram(
     closesIdleConnections: true,
     probe: undefined,
     launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
-      assert.ok(places.port !== undefined, "the driver gives a port where it is asked for");
+      assert(places.port !== undefined, "the driver gives a port where it is asked for");
       const port = String(places.port);
       const [program, ...args] = command;
       return {

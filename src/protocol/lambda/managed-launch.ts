@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert } from "../../core/assert.ts";
 import type { FunctionConfig, Version } from "../../core/function.ts";
 import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { ForkSource, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
@@ -125,7 +125,7 @@ export function specialisationOf(
   environment: Readonly<Record<string, string>>,
 ): Specialisation {
   const { config } = version;
-  assert.ok(config.entry.kind === "handler", "only handlers run in a managed runtime");
+  assert(config.entry.kind === "handler", "only handlers run in a managed runtime");
   return {
     handler: config.entry.handler,
     taskRoot: places.codeDir,
@@ -202,7 +202,7 @@ function commandOf(
   { interpreter }: ResolvedRuntime,
   places: SandboxPlaces,
 ): readonly [string, ...string[]] {
-  assert.ok(interpreter, `${kind.runtime} needs an interpreter`);
+  assert(interpreter, `${kind.runtime} needs an interpreter`);
   if (isPython(kind)) return [interpreter, ...PYTHON_FLAGS, `${places.runtimeDir}/main.py`];
   if (isRuby(kind)) return [interpreter, ...RUBY_FLAGS, `${places.runtimeDir}/main.rb`];
   return [interpreter, ...nodeFlags(kind.memoryMib), `${places.runtimeDir}/main.cjs`];

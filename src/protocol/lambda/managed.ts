@@ -6,10 +6,11 @@
  * then the socket is gone. The process starts generic: what makes it this function's comes in the first frame, which may be
  * much later (managed-ready.ts).
  */
-import assert from "node:assert/strict";
+
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type { Version } from "../../core/function.ts";
 import type { InvocationId } from "../../core/ids.ts";
@@ -216,7 +217,7 @@ export class ManagedChannel implements Channel {
   }
 
   #handOver(call: Call, keeper: CallKeeper, signal: AbortSignal): void {
-    assert.ok(call.input.kind === "event", "a handler takes events");
+    assert(call.input.kind === "event", "a handler takes events");
     this.#callId = (this.#callId % 0xffffffff) + 1;
     const handed = new HandedCall(this.#callId, call, keeper, this.#outcomes);
     this.#watch(signal);

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import type { Duplex } from "node:stream";
+import { assert } from "../../core/assert.ts";
 import type { ImageRef, Version } from "../../core/function.ts";
 import type { Call, InvocationOutcome, SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
@@ -79,7 +79,7 @@ class RuntimeApiChannel implements Channel {
     readonly externals: readonly string[];
   }) {
     const { entry } = parts.version.config;
-    assert.ok(entry.kind === "handler", `the Runtime API is for handlers, not for a ${entry.kind}`);
+    assert(entry.kind === "handler", `the Runtime API is for handlers, not for a ${entry.kind}`);
     this.#handler = entry.handler;
     this.#image = parts.version.code.image;
     this.#interpreter = parts.interpreter;
@@ -104,7 +104,7 @@ class RuntimeApiChannel implements Channel {
   }
 
   launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch {
-    assert.ok(places.runtimeApi !== undefined, "the driver offers a Runtime API where it is asked for");
+    assert(places.runtimeApi !== undefined, "the driver offers a Runtime API where it is asked for");
     // With it, aws-lambda-go would speak the RPC of the retired go1.x runtime instead.
     const { _LAMBDA_SERVER_PORT: _unset, ...rest } = environment;
     const { runtimeApi: AWS_LAMBDA_RUNTIME_API } = places;
@@ -164,7 +164,7 @@ class RuntimeApiChannel implements Channel {
   }
 
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
-    assert.ok(call.input.kind === "event", "a handler is invoked with an event");
+    assert(call.input.kind === "event", "a handler is invoked with an event");
     signal.throwIfAborted();
     this.#extensions.invoke(call);
     return untilAborted(this.#session.hand(call, signal), signal);

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import type { Readable, Writable } from "node:stream";
+import { assert } from "../../core/assert.ts";
 import type { Version } from "../../core/function.ts";
 import { type Call, describeExit, type InvocationOutcome, type SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
@@ -34,7 +34,7 @@ class StdioChannel implements Channel {
 
   constructor(version: Version, runtime: ResolvedRuntime) {
     const { entry } = version.config;
-    assert.ok(entry.kind === "filter", `stdin and stdout are for filters, not for a ${entry.kind}`);
+    assert(entry.kind === "filter", `stdin and stdout are for filters, not for a ${entry.kind}`);
     this.#command = entry.command;
     this.#runtime = runtime;
     const ready = Promise.withResolvers<void>();
@@ -61,10 +61,10 @@ class StdioChannel implements Channel {
   async invoke(call: Call, { signal }: { readonly signal: AbortSignal }): Promise<InvocationOutcome> {
     const { input } = call;
     const sandbox = this.#sandbox;
-    assert.ok(input.kind === "event", "a filter is invoked with bytes");
-    assert.ok(sandbox?.stdin, "a filter is attached to a sandbox with a stdin");
+    assert(input.kind === "event", "a filter is invoked with bytes");
+    assert(sandbox?.stdin, "a filter is attached to a sandbox with a stdin");
     signal.throwIfAborted();
-    assert.ok(!this.#isUsed, "a filter serves one call");
+    assert(!this.#isUsed, "a filter serves one call");
     this.#isUsed = true;
     const stderr = new Tail(sandbox.stderr);
     feed(sandbox.stdin, input.payload);

@@ -9,7 +9,7 @@
  * Every request has a time limit, since an engine that hangs accepts connections all the same.
  * https://docs.docker.com/reference/api/engine/
  */
-import assert from "node:assert/strict";
+
 import {
   Agent,
   type ClientRequest,
@@ -19,6 +19,7 @@ import {
 } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { EngineRefusal, engineProblem, slowEngine } from "./engine-problem.ts";
 
@@ -90,7 +91,7 @@ export class Engine implements Disposable {
 
   /** What it said when a version was agreed on. */
   get version(): EngineVersion {
-    assert.ok(this.#version, "an engine is negotiated with before it is used");
+    assert(this.#version, "an engine is negotiated with before it is used");
     return this.#version;
   }
 

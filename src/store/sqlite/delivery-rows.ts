@@ -1,5 +1,5 @@
 /** Deliveries to hooks as rows, and back. Rows are ours once the checksum of their head holds (documents.ts). */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../core/crc32.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { DELIVERY_OUTCOMES, type DeliveryOutcome, type HookDelivery } from "../../core/hook.ts";
 import type { HookId } from "../../core/ids.ts";

@@ -2,7 +2,7 @@
  * Values as JSON text in a column, and back. What is undefined is left out of the text; parsing puts it back, so that
  * a value read equals the value saved. Text is trusted once its checksum holds: nobody but us has written it.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../core/crc32.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type { Destination, EventInvokeConfig } from "../../core/event.ts";
 import {

@@ -1,5 +1,5 @@
 /** Events as rows, and back. Rows are ours once the checksum of their head holds (documents.ts). */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../core/crc32.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type {
   Attempt,

@@ -1,5 +1,5 @@
-import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
+import { assert } from "../../core/assert.ts";
 import type { FunctionRecord, Version } from "../../core/function.ts";
 import type { Registry } from "../store.ts";
 import type { Access } from "./access.ts";
@@ -79,7 +79,7 @@ export function openRegistry({ read, openSnapshot, write }: Access): Registry {
 }
 
 export function functionRow(record: FunctionRecord, publish: Version | undefined): FunctionRow {
-  assert.ok(!publish || publish.functionName === record.name, "a version is published with its own function");
+  assert(!publish || publish.functionName === record.name, "a version is published with its own function");
   return {
     ...codeColumns(record.latest),
     ...functionDocument(record),
@@ -112,6 +112,6 @@ function codeColumns({ code }: Version): Pick<CodeColumns, "treeId" | "archiveSh
 }
 
 function numberOf({ label }: Version): number {
-  assert.match(label, /^[1-9]\d*$/, "only a numbered version can be published");
+  assert(/^[1-9]\d*$/.test(label), "only a numbered version can be published");
   return Number(label);
 }

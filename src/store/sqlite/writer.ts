@@ -2,8 +2,9 @@
  * The thread that writes: the only connection that ever changes the database, so that neither a sync of the disk nor
  * another writer is ever in the way of the loop that serves traffic. Started by write-queue.ts.
  */
-import assert from "node:assert/strict";
+
 import { parentPort, workerData } from "node:worker_threads";
+import { assert } from "../../core/assert.ts";
 import { newFailpoint } from "../../core/fault.ts";
 import { Connection } from "./connection.ts";
 import { runGroup } from "./group-transaction.ts";
@@ -11,7 +12,7 @@ import type { ThreadData } from "./thread.ts";
 import type { WriteRequest, WriterMessage } from "./writer-messages.ts";
 
 const port = parentPort;
-assert.ok(port, "writer.ts runs as a worker thread");
+assert(port, "writer.ts runs as a worker thread");
 const { file, fault } = workerData as ThreadData;
 const connection = Connection.open(file);
 const failpoint = newFailpoint(fault, () => process.kill(process.pid, "SIGKILL"));

@@ -4,7 +4,7 @@
  *   total length u32 │ headers length u32 │ CRC32 of those 8 bytes │ headers │ payload │ CRC32 of everything before
  *   header: name length u8 │ name │ type u8 (7: string) │ value length u16 │ value
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../../../core/crc32.ts";
 
 /** Larger payloads go out in several messages; the protocol allows 16 MiB. */
 const CHUNK_BYTES_MAX = 1024 * 1024;
