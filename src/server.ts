@@ -12,6 +12,7 @@ import { runRecordingUpkeep } from "./events/recording-upkeep.ts";
 import { startEvents } from "./events/start-events.ts";
 import { openControl } from "./http/control/control.ts";
 import { newGrants } from "./http/control/grants.ts";
+import { type Master, openMaster } from "./http/control/key-files.ts";
 import { openKeyRing } from "./http/control/keys.ts";
 import type { ControlParts } from "./http/control/parts.ts";
 import { newUrlSignatureCheck } from "./http/control/url-signatures.ts";
@@ -84,12 +85,20 @@ export async function startServer(parts: {
   const scope = new Scope();
   try {
     makeDataDir(config.dataDir);
-    const store = await inDoubt(
-      scope.own(await openSqliteStore({ dir: config.dataDir, log, clock, fault: config.fault })),
-      config.fault,
-    );
-    // Its files are written and synced while the rest opens.
-    const openingKeys = openKeyRing({ dir: config.dataDir, keys: store.keys, clock });
+    let master: Promise<Master> | undefined;
+    const openStore = openSqliteStore({
+      dir: config.dataDir,
+      // A new one is synced while the database and the rest open.
+      claimed: () => {
+        master = openMaster(config.dataDir);
+        master.catch(() => undefined);
+      },
+      log,
+      clock,
+      fault: config.fault,
+    });
+    const store = await inDoubt(scope.own(await openStore), config.fault);
+    const openingKeys = openKeyRing({ dir: config.dataDir, master, keys: store.keys, clock });
     openingKeys.catch(() => undefined);
     const controlUrl = Promise.withResolvers<string>();
     const records = scope.own(openRecords({ dir: join(config.dataDir, "logs"), clock, log }));

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { constants, renameSync } from "node:fs";
+import { constants, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
@@ -8,7 +8,7 @@ import type { CodeRef } from "../core/function.ts";
 import { ARCHIVE_BYTES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { inParallel } from "./in-parallel.ts";
-import { copyFolder, type Unpacked, unpackArchive } from "./intake.ts";
+import type { Unpacked } from "./intake.ts";
 import { mergeManifests, writeMerged } from "./merge.ts";
 import { asStorageError, hasCode } from "./storage-error.ts";
 import {
@@ -90,8 +90,9 @@ export async function openDepot(parts: DepotParts): Promise<CodeDepot> {
     archives: join(parts.dir, "archives"),
     staging: join(parts.dir, "staging"),
   };
-  for (const place of Object.values(places)) await mkdir(place, { recursive: true, mode: 0o700 });
-  const leftOver = await readdir(places.staging);
+  // Nothing else runs at the start, which each turn of the loop would delay.
+  for (const place of Object.values(places)) mkdirSync(place, { recursive: true, mode: 0o700 });
+  const leftOver = readdirSync(places.staging);
   // In the background, for a daemon that restarts must serve at once; new work goes to folders with new names.
   void removeAll(leftOver.map((name) => join(places.staging, name))).catch((error: unknown) =>
     parts.log.warn("cannot remove what an earlier run left in the code depot", { error }),
@@ -126,6 +127,7 @@ class DiskDepot implements CodeDepot {
       const copy = join(scratch, "archive");
       const { bytes: archiveBytes, digest } = await copyAndHash(upload.file, copy, signal);
       const staged = join(scratch, "tree");
+      const { unpackArchive } = await import("./intake.ts");
       const unpacked = await unpackArchive({ file: copy, name: upload.name, scratch }, staged, { signal });
       signal.throwIfAborted();
       const treeId = await this.#keepTree(scratch, staged, unpacked);
@@ -145,6 +147,7 @@ class DiskDepot implements CodeDepot {
   ): Promise<CodeRef> {
     return await this.#inStaging(async (scratch) => {
       const staged = join(scratch, "tree");
+      const { copyFolder } = await import("./intake.ts");
       const unpacked = await copyFolder(folder, staged, { signal });
       signal.throwIfAborted();
       const treeId = await this.#keepTree(scratch, staged, unpacked);

@@ -95,6 +95,16 @@ describe("openKeyRing", () => {
     assert.ok(await ring.findByToken(await place.adminToken()));
   });
 
+  it("writes an admin.key again that a power failure has left empty", async () => {
+    await using place = await keyPlace();
+    await place.open();
+    const token = await place.adminToken();
+    await writeFile(join(place.dir, "admin.key"), "");
+    await place.open();
+    assert.equal(await place.adminToken(), token);
+    assert.deepEqual((await readdir(place.dir)).sort(), ["admin.key", "master.key"]);
+  });
+
   it("refuses a master key of the wrong length, and closes one that others can read", async () => {
     await using place = await keyPlace();
     await writeFile(join(place.dir, "master.key"), "short");

@@ -14,13 +14,13 @@ import {
   randomBytes,
   timingSafeEqual,
 } from "node:crypto";
-import { chmod, link, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { type KeyId, newKeyId, parseKeyId } from "../../core/ids.ts";
 import type { ReleaseRef } from "../../core/project.ts";
 import type { KeyRecord, KeyStore, Scope } from "../../store/store.ts";
+import { isWritten, type Master, openMaster, placeFile } from "./key-files.ts";
 
 export const SCOPES: readonly Scope[] = ["invoke", "read", "replay", "deploy", "admin"];
 
@@ -134,7 +134,6 @@ export interface Sealer {
 
 /** Keys that are neither revoked nor expired. */
 export const KEYS_MAX = 1_000;
-const MASTER_BYTES = 32;
 
 /**
  * Opens the ring kept in `dir` (`master.key`, `admin.key`) and `keys`. At the first start it makes both files and the
@@ -144,11 +143,13 @@ const MASTER_BYTES = 32;
  */
 export async function openKeyRing(parts: {
   readonly dir: string;
+  /** The master key in `dir`, if it is being opened already. */
+  readonly master?: Promise<Master> | undefined;
   readonly keys: KeyStore;
   readonly clock: Clock;
 }): Promise<KeyRing> {
   const { dir, keys, clock } = parts;
-  const { master, madeAt } = await openMaster(join(dir, "master.key"));
+  const { master, madeAt } = await (parts.master ?? openMaster(dir));
   const firstKey = adminKey(master, madeAt);
   const sealing = sealingKey(master, "imported secrets");
   const temporary = new Map<string, UsableKey>();
@@ -267,12 +268,12 @@ export async function openKeyRing(parts: {
   await ensureAdminFile();
   return ring;
 
-  /** Writes the file of the admin key where there is none, unless the key was revoked: it stays revoked then. */
+  /** Writes the file of the admin key where there is none (or nothing in it), unless the key was revoked: it stays revoked then. */
   async function ensureAdminFile(): Promise<void> {
     const file = join(dir, "admin.key");
-    if (await exists(file)) return;
+    if (isWritten(file)) return;
     const key = (await records()).get(firstKey.id);
-    if (key && isUsable(key)) await writeWhole(file, `${key.id}.${deriveSecret(master, key.id)}\n`, rename);
+    if (key && isUsable(key)) placeFile(file, `${key.id}.${deriveSecret(master, key.id)}\n`);
   }
 }
 
@@ -292,49 +293,6 @@ function adminKey(master: Buffer, createdAt: number): KeyRecord {
     revokedAt: undefined,
     importedSecret: undefined,
   };
-}
-
-/** Reads the master key; makes one if there is none. `madeAt` is ms since epoch. */
-async function openMaster(file: string): Promise<{ readonly master: Buffer; readonly madeAt: number }> {
-  if (!(await exists(file))) {
-    try {
-      // A link fails where a rename would replace: of two daemons that start at once, one master wins.
-      await writeWhole(file, randomBytes(MASTER_BYTES), link);
-    } catch (error) {
-      if (!isCode(error, "EEXIST")) throw error;
-    }
-  }
-  const { mode, mtimeMs } = await stat(file);
-  if (mode & 0o077) await chmod(file, 0o600);
-  const master = await readFile(file);
-  if (master.length !== MASTER_BYTES) {
-    throw new PlatformError(
-      "ConfigurationInvalid",
-      `${file}: expected ${MASTER_BYTES} bytes, got ${master.length}; restore it from a copy, or remove it to start with new keys`,
-    );
-  }
-  return { master, madeAt: Math.floor(mtimeMs) };
-}
-
-/** Writes and syncs a file of mode 0600 beside `file`, then puts it in place in one step. */
-async function writeWhole(
-  file: string,
-  content: string | Uint8Array,
-  place: (from: string, to: string) => Promise<void>,
-): Promise<void> {
-  const temporary = `${file}.${randomBytes(6).toString("hex")}`;
-  try {
-    const handle = await open(temporary, "wx", 0o600);
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await place(temporary, file);
-  } finally {
-    await rm(temporary, { force: true });
-  }
 }
 
 function deriveSecret(master: Buffer, id: string): string {
@@ -384,18 +342,4 @@ function unseal(sealing: Buffer, id: string, sealed: string): string | undefined
 function isSame(a: string, b: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
-}
-
-async function exists(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    (error: unknown) => {
-      if (isCode(error, "ENOENT")) return false;
-      throw error;
-    },
-  );
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

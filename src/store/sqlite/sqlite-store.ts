@@ -42,6 +42,8 @@ export async function openSqliteStore(parts: {
   readonly log: Log;
   readonly clock: Clock;
   readonly eventLimits?: EventLimits;
+  /** Called once the data folder is this process's own, before the database is opened. */
+  readonly claimed?: () => void;
   /** For tests of durability only. */
   readonly fault?: Fault | undefined;
 }): Promise<SqliteStore> {
@@ -50,6 +52,7 @@ export async function openSqliteStore(parts: {
   const scope = new Scope();
   try {
     scope.own(claimDataFolder(dir, log));
+    parts.claimed?.();
     const file = join(dir, "lambdad.db");
     const { reader, wantsCheck } = openDatabaseFile(file, readMigrations(), clock.now());
     const writes = startWriteQueue(file, fault);
