@@ -67,10 +67,13 @@ function runBundle(folder, program, require) {
   if (cachedData === undefined || script.cachedDataRejected) keepCompiledLater(script, cacheFile);
 }
 
-/** A daemon's when it has started, a command's at its end. */
+/**
+ * A daemon's when it has started, a command's at its end. What runs later is left out: reading it would cost every start
+ * more than compiling it costs whoever needs it first.
+ */
 function keepCompiledLater(script, cacheFile) {
   const keep = () => {
-    clearTimeout(timer);
+    globalThis.lambdadServes = undefined;
     process.removeListener("exit", keep);
     const writing = `${cacheFile}.${process.pid}`;
     try {
@@ -80,8 +83,7 @@ function keepCompiledLater(script, cacheFile) {
       rmSync(writing, { force: true }); // No space, or no permission: the next start is as slow as this one.
     }
   };
-  const timer = setTimeout(keep, MAKE_AFTER_MS);
-  timer.unref();
+  globalThis.lambdadServes = keep;
   process.on("exit", keep);
 }
 

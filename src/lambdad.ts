@@ -22,6 +22,7 @@ async function main(): Promise<number> {
     control: server.controlUrl,
     dataDir: read.config.dataDir,
   });
+  globalThis.lambdadServes?.();
   const signal = await Promise.race([stop, server.failed]);
   log.info("stopping; running calls may end", { signal });
   return 0;

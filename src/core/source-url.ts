@@ -5,6 +5,8 @@ declare global {
   var lambdadSources: string | undefined;
   /** Set by the start script beside it: the file in which a module of `src/` is bundled, if it is. */
   var lambdadBundled: ((module: string) => string | undefined) | undefined;
+  /** Set by it where it wants to know that the daemon has started. */
+  var lambdadServes: (() => void) | undefined;
 }
 
 const SOURCES = globalThis.lambdadSources ?? new URL("../", import.meta.url).href;
