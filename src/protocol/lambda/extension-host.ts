@@ -6,7 +6,7 @@ import { type Call, describeExit, type SandboxExit } from "../../core/invocation
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import { type ChannelFailure, InitFailed, type ShutdownReason } from "../protocol.ts";
 import { parseNotice, superviseExtensions } from "./extension-launch.ts";
-import { type Extension, Extensions } from "./extensions.ts";
+import { EXTENSIONS_MAX, type Extension, Extensions } from "./extensions.ts";
 import { platformError } from "./runtime-api-wire.ts";
 import { Telemetry } from "./telemetry.ts";
 
@@ -67,9 +67,13 @@ export class ExtensionHost implements AsyncDisposable {
     return this.#externals.length > 0;
   }
 
-  /** The runtime's launch, with the extensions around it. */
+  /** The runtime's launch, with the extensions around it. @throws InitFailed if there are too many of them. */
   launch(places: SandboxPlaces, runtime: SandboxLaunch): SandboxLaunch {
     if (this.#externals.length === 0) return runtime;
+    // On Lambda ten are started, the next one fails the initialisation, and all are killed.
+    if (this.#externals.length > EXTENSIONS_MAX) {
+      throw initFailed("Extension.LaunchError", tooMany(this.#externals.length));
+    }
     return superviseExtensions(runtime, {
       mark: this.#mark,
       folder: `${places.optDir ?? "/opt"}/extensions`,
@@ -217,7 +221,7 @@ export class ExtensionHost implements AsyncDisposable {
   #fail(failure: ChannelFailure): void {
     const { errorType, message } = failure;
     this.#failed.resolve(failure);
-    this.#ready.reject(new InitFailed(platformError(errorType, `Error: ${message}`), errorType));
+    this.#ready.reject(initFailed(errorType, message));
   }
 
   #tellState(extension: Extension, state: string, errorType?: string): void {
@@ -239,6 +243,15 @@ export class ExtensionHost implements AsyncDisposable {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
+}
+
+function initFailed(errorType: string, message: string): InitFailed {
+  return new InitFailed(platformError(errorType, `Error: ${message}`), errorType);
+}
+
+/** Begins with the service's own word for it. */
+function tooMany(count: number): string {
+  return `ErrTooManyExtensions: /opt/extensions has ${count} programs, and at most ${EXTENSIONS_MAX} are started; take layers away, or put several into one program`;
 }
 
 /** What is left in buffers must not eat up the extensions' time to send it on. */

@@ -135,6 +135,29 @@ describe("the Extensions API", () => {
     await eventually(() => lines.includes("function: runtime is here"));
   });
 
+  it("starts nothing where there are more than ten external extensions", async () => {
+    const named = (count: number) =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, index) => [`e${index + 1}`, "echo here; exec sleep 1000"]),
+      );
+    await assert.rejects(start(named(11)), (error) => {
+      assert.ok(error instanceof InitFailed);
+      assert.equal(error.errorType, "Extension.LaunchError");
+      assert.deepEqual(JSON.parse(Buffer.from(error.payload).toString()), {
+        errorType: "Extension.LaunchError",
+        errorMessage:
+          "Error: ErrTooManyExtensions: /opt/extensions has 11 programs, and at most 10 are started; take layers away, or put several into one program",
+      });
+      return true;
+    });
+    await channel[Symbol.asyncDispose]();
+    await rm(join(folder, "opt", "extensions", "e11"));
+    await start(named(10), "echo runtime is here; exec sleep 1000");
+    for (const name of Object.keys(named(10))) assert.equal((await register(name, [])).status, 200);
+    await eventually(() => lines.includes("function: runtime is here"));
+    await refusesTo(403, "Extension.TooManyExtensions", register("inner", []));
+  });
+
   it("gives extensions an environment without what is the runtime's", async () => {
     await start({ one: "env; pwd; exec sleep 1000" });
     await eventually(() => lines.includes("extension: /"));
@@ -271,7 +294,7 @@ describe("the Extensions API", () => {
     const { json } = await told;
     const { deadlineMs, ...rest } = Object(json);
     assert.deepEqual(rest, { eventType: "SHUTDOWN", shutdownReason: "spindown" });
-    assert.ok(lines.includes("function: asked to end"));
+    await eventually(() => lines.includes("function: asked to end"));
     assert.ok(Math.abs(deadlineMs - startedAt - 2_000) < 500, String(deadlineMs - startedAt));
     await over;
     const tookMs = Date.now() - startedAt;
