@@ -10,8 +10,6 @@ import type { PlaceWanted, Pool } from "./pool.ts";
 import type { ServedFor } from "./served-call.ts";
 import { StartFailed } from "./starter.ts";
 
-/** A call waits for an instance this long and then as long as it may run: an initialisation may take all of it. */
-export const WAIT_MS_MIN = 10_000;
 /** A runtime that has calls ahead keeps them in its memory, which the function paid for. */
 const AHEAD_BYTES_MAX = 64 * 1024;
 /** Of a call that was taken back once. */
@@ -23,6 +21,8 @@ const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
 export interface RunOwner {
   readonly identity: Identity;
   readonly streamBytesMax: number;
+  /** A call waits for an instance this long and then as long as it may run: an initialisation may take all of it. */
+  readonly waitMsMin: number;
   failedStart(target: Target, request: InvocationRequest, failure: StartFailed): InvocationResult;
   /** It is over. */
   left(target: Target, meter: CallMeter | undefined): void;
@@ -91,7 +91,7 @@ export class InvocationRun implements ServedFor {
   }
 
   #acquire(place: PlaceWanted): void {
-    const waitMsMax = WAIT_MS_MIN + this.#facts.target.version.config.timeoutMs;
+    const waitMsMax = this.#owner.waitMsMin + this.#facts.target.version.config.timeoutMs;
     let acquired: Instance | Promise<Instance>;
     try {
       acquired = this.#pool.acquire(waitMsMax, this.#signal, place);

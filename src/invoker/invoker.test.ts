@@ -398,6 +398,49 @@ describe("Invoker", () => {
     await host.invoker[Symbol.asyncDispose]();
   });
 
+  it("lets a call wait for the end of its start, though two initialisations and the way between take long", async () => {
+    const host = openTestHost(
+      {
+        start: () => new Promise(() => undefined),
+        answer: () => returned("never"),
+        stop: () => new Promise((resolve) => setTimeout(resolve, 100)),
+      },
+      { initMsMax: 30 },
+    );
+    const { outcome } = await host.invoker.invoke(targetOf({ timeoutMs: 60 }), requestOf(), patient);
+    assert.deepEqual(outcome, { kind: "timed-out", afterMs: 60, isStreamed: false });
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
+  it("refuses a call in the end whose start hangs", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const begun = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<void>();
+    const host = openTestHost({
+      answer: () => returned("never"),
+      start: () => {
+        begun.resolve();
+        return new Promise(() => undefined);
+      },
+      stop: () => gone.promise,
+    });
+    let ended: unknown;
+    const call = host.invoker.invoke(targetOf({ timeoutMs: 1_000 }), requestOf(), patient);
+    call.catch((error: unknown) => (ended = error));
+    await begun.promise;
+    // The initialisation is over its time, and its sandbox does not go.
+    t.mock.timers.tick(10_000);
+    t.mock.timers.tick(1_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(ended, undefined);
+    t.mock.timers.tick(10_000);
+    await assert.rejects(call, (error) => isPlatformError(error, "TooManyInvocations"));
+    assert.match(String(ended), /had no free instance for 21000 ms/);
+    const closed = host.invoker[Symbol.asyncDispose]();
+    gone.resolve();
+    await closed;
+  });
+
   it("writes a JSON log's own lines as the level asks", async () => {
     for (const [systemLevel, types] of [
       ["DEBUG", ["platform.initStart", "platform.initRuntimeDone", "platform.initReport"]],

@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
-import { INSTANCES_PER_FUNCTION_DEFAULT, STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
+import { INIT_MS_MAX, INSTANCES_PER_FUNCTION_DEFAULT, STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
 import { formatRelease, type ReleaseRef } from "../core/project.ts";
 import { inBackground, Scope } from "../core/scope.ts";
@@ -14,7 +14,7 @@ import { Admission } from "./admission.ts";
 import type { Grants } from "./grants.ts";
 import { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";
-import { InvocationRun, type RunOwner, WAIT_MS_MIN } from "./invocation-run.ts";
+import { InvocationRun, type RunOwner } from "./invocation-run.ts";
 import type { InvocationRequest, InvocationResult, Invocations, Tunnel } from "./invocations.ts";
 import { KeepAlive, type KeepAlivePolicy } from "./keep-alive.ts";
 import { Pool } from "./pool.ts";
@@ -85,6 +85,7 @@ export class Invoker implements Invocations, AsyncDisposable {
     this.#runs = {
       identity: parts.identity,
       streamBytesMax: parts.streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX,
+      waitMsMin: parts.initMsMax ?? INIT_MS_MAX,
       failedStart: (target, request, failure) => this.#recordFailedStart(target, request, failure),
       left: (target, meter) => this.#leave(target, meter),
     };
@@ -107,7 +108,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   async tunnel(target: Target, tunnel: Tunnel, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     const meter = this.#enter(target);
     try {
-      const instance = await this.#poolOf(target).acquire(WAIT_MS_MIN, signal);
+      const instance = await this.#poolOf(target).acquire(this.#runs.waitMsMin, signal);
       const startedAt = performance.now();
       await instance.tunnel(tunnel);
       meter?.ended("returned", performance.now() - startedAt, undefined);

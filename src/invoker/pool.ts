@@ -43,6 +43,8 @@ const QUICK_MEAN_MS_MAX = 10;
 /** How far to look for a place behind another call; further ones are no better. */
 const BUSY_LOOKED_AT_MAX = 8;
 
+/** How much longer than its time a call waits while an instance is being started: whatever the start comes to is its answer. */
+const START_MORE_MS = 10_000;
 /** What a start costs before the first one has been measured. */
 const START_GUESS_MS = 60;
 /** Filters of images that wait for the next call. */
@@ -140,7 +142,8 @@ export class Pool {
    * An instance with a slot claimed for the caller: at once where one is free.
    *
    * @throws StartFailed if the function cannot be initialised.
-   * @throws PlatformError `TooManyInvocations` if too many wait or this one has waited `waitMsMax`; else what the start threw.
+   * @throws PlatformError `TooManyInvocations` if too many wait or this one has waited `waitMsMax` and no start is about to end
+   * its waiting; else what the start threw.
    * @throws `signal.reason` if aborted while waiting.
    */
   acquire(
@@ -297,9 +300,12 @@ export class Pool {
         waiter.reject(error);
       };
       const aborted = () => leave(signal.reason);
-      const timer = Number.isFinite(waitMsMax)
-        ? setTimeout(() => leave(waitedTooLong(this.version, waitMsMax)), waitMsMax)
-        : undefined;
+      const waitedFor = (waitedMs: number) => leave(waitedTooLong(this.version, waitedMs));
+      const overdue = () => {
+        if (this.#waiting.indexOf(waiter) >= this.#starting) return waitedFor(waitMsMax);
+        timer = setTimeout(() => waitedFor(waitMsMax + START_MORE_MS), START_MORE_MS);
+      };
+      let timer = Number.isFinite(waitMsMax) ? setTimeout(overdue, waitMsMax) : undefined;
       const done = () => {
         clearTimeout(timer);
         signal.removeEventListener("abort", aborted);

@@ -18,6 +18,8 @@ export interface FakeProgram {
   readonly start?: (sandbox: FakeSandbox) => Promise<void> | void;
   readonly answer: (call: Call, sandbox: FakeSandbox) => Promise<InvocationOutcome> | InvocationOutcome;
   readonly idle?: () => Promise<void>;
+  /** What its sandbox waits for before it is gone. */
+  readonly stop?: (sandbox: FakeSandbox) => Promise<void>;
   /** Calls that it takes while it serves one; it begins them in order. */
   readonly aheadMax?: number;
 }
@@ -81,7 +83,8 @@ export function openTestHost(
       for (const stream of Object.values(streams)) stream.end();
       exited.resolve({ exitCode: 0, signal: null, outOfMemory: false, ...exit });
     };
-    fakes.set(spec.id, { number, stdout: streams.stdout, exit });
+    const fake = { number, stdout: streams.stdout, exit };
+    fakes.set(spec.id, fake);
     return {
       id: spec.id,
       places: {
@@ -105,7 +108,10 @@ export function openTestHost(
       },
       memoryPeakMib: () => 0,
       connect: () => Promise.reject(new Error("a fake has no port")),
-      [Symbol.asyncDispose]: async () => exit({ exitCode: null, signal: "SIGKILL" }),
+      [Symbol.asyncDispose]: async () => {
+        await program.stop?.(fake);
+        exit({ exitCode: null, signal: "SIGKILL" });
+      },
     };
   }
 
