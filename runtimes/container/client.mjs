@@ -3,11 +3,14 @@
 //
 //   node client.mjs FILE.EXPORT
 //
+// Beside it lies trace.cjs of our own runtime.
+//
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import { existsSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import trace from "./trace.cjs";
 
 const API = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime`;
 const ROOT = process.env.LAMBDA_TASK_ROOT ?? process.cwd();
@@ -89,6 +92,8 @@ function contextOf(headers) {
   };
 }
 
+// Before any code of the function runs.
+trace.offerTrace();
 let handler;
 try {
   handler = await load(process.argv[2] ?? process.env._HANDLER ?? "");
@@ -99,7 +104,8 @@ try {
 for (;;) {
   const { headers, text } = await ask("GET", "/invocation/next");
   const id = String(headers["lambda-runtime-aws-request-id"]);
-  process.env._X_AMZN_TRACE_ID = String(headers["lambda-runtime-trace-id"] ?? "");
+  const traceId = headers["lambda-runtime-trace-id"];
+  trace.setTrace(traceId === undefined ? undefined : String(traceId));
   try {
     const result = await handler(JSON.parse(text), contextOf(headers));
     await ask("POST", `/invocation/${id}/response`, JSON.stringify(result) ?? "null");

@@ -3,6 +3,7 @@ handler, posts what it gave.
 
     python3 client.py MODULE.FUNCTION
 
+Beside it lies lambdad_trace.py, which is trace.py of our own runtime.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
@@ -13,6 +14,8 @@ import os
 import sys
 import time
 import traceback
+
+from lambdad_trace import set_trace
 
 API = "/2018-06-01/runtime"
 
@@ -71,7 +74,7 @@ def main():
     while True:
         headers, event = ask(connection, "GET", "/invocation/next")
         request_id = headers.get("Lambda-Runtime-Aws-Request-Id", "")
-        os.environ["_X_AMZN_TRACE_ID"] = headers.get("Lambda-Runtime-Trace-Id", "")
+        set_trace(headers.get("Lambda-Runtime-Trace-Id"))
         try:
             result = handler(json.loads(event), Context(headers))
             ask(connection, "POST", "/invocation/%s/response" % request_id, json.dumps(result))

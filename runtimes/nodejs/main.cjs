@@ -7,7 +7,8 @@
 const { connect, FRAME } = require("./connection.cjs");
 const { loadHandler } = require("./handler.cjs");
 const { logError, patchConsole } = require("./log.cjs");
-const { offerTrace, serve } = require("./serve.cjs");
+const { serve } = require("./serve.cjs");
+const { offerTrace } = require("./trace.cjs");
 
 /**
  * @typedef {{handler: string, taskRoot: string, runtime: string, environment: Record<string, string>,

@@ -7,7 +7,7 @@ import { digestIn, parseImageReference } from "../core/image.ts";
 import { beyondClassic } from "./build/beyond-classic.ts";
 import { DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
 import { findBases } from "./build/dockerfile-bases.ts";
-import { CLIENT, CLIENT_DIR, CONTEXT_DIR } from "./build/generated-dockerfile.ts";
+import { CLIENT, CLIENT_DIR, CONTEXT_DIR, type Language } from "./build/generated-dockerfile.ts";
 import {
   type ImageEngine,
   type ImageSettings,
@@ -108,6 +108,8 @@ async function findBase(
   }
 }
 
+const LANGUAGES: readonly Language[] = ["nodejs", "python"];
+
 /** The Dockerfile itself, which stays out of the image, and the client that it copies. */
 async function addedFiles(
   treeDir: string,
@@ -117,8 +119,18 @@ async function addedFiles(
   const added = new Map([[DOCKERFILE, dockerfile]]);
   if (!(await exists(join(treeDir, ".dockerignore"))))
     added.set(".dockerignore", `${DOCKERFILE}\n.dockerignore\n`);
-  const client = Object.values(CLIENT).find(({ file }) => dockerfile.includes(`${CLIENT_DIR}${file}`));
-  if (client)
-    added.set(`${CONTEXT_DIR}/${client.file}`, await readFile(join(clientDir, client.file), "utf8"));
+  const language = LANGUAGES.find((each) => dockerfile.includes(`${CLIENT_DIR}${CLIENT[each].file}`));
+  if (!language) return added;
+  for (const [name, text] of await readClient(language, clientDir)) added.set(`${CONTEXT_DIR}/${name}`, text);
   return added;
+}
+
+/** The files of a Runtime API client, by their names in the image's folder of it. */
+export async function readClient(language: Language, clientDir: string): Promise<Map<string, string>> {
+  const { file, beside } = CLIENT[language];
+  const files = new Map([[file, await readFile(join(clientDir, file), "utf8")]]);
+  for (const [name, from] of Object.entries(beside)) {
+    files.set(name, await readFile(join(clientDir, "..", from), "utf8"));
+  }
+  return files;
 }

@@ -51,9 +51,21 @@ export function generateDockerfile(
 
 export type Language = "nodejs" | "python";
 
-export const CLIENT: Readonly<Record<Language, { readonly interpreter: string; readonly file: string }>> = {
-  nodejs: { interpreter: "node", file: "client.mjs" },
-  python: { interpreter: "python3", file: "client.py" },
+interface Client {
+  readonly interpreter: string;
+  readonly file: string;
+  /** What lies beside it, and where in the folder of runtimes it is from. */
+  readonly beside: Readonly<Record<string, string>>;
+}
+
+export const CLIENT: Readonly<Record<Language, Client>> = {
+  nodejs: { interpreter: "node", file: "client.mjs", beside: { "trace.cjs": "nodejs/trace.cjs" } },
+  python: {
+    interpreter: "python3",
+    file: "client.py",
+    // Not by its own name, which a module of the standard library has.
+    beside: { "lambdad_trace.py": "python/lambdad_runtime/trace.py" },
+  },
 };
 
 /** In the build's context: the client is there and nowhere in the folder. */
