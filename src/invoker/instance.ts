@@ -128,9 +128,17 @@ export class Instance implements AsyncDisposable {
     return this.#claimed;
   }
 
-  /** What it has taken at most so far, shared memory included; 0 where the host cannot tell. */
+  /** What it has cost this host at most so far; 0 where the host cannot tell. */
   get memoryMib(): number {
     return this.#parts.sandbox.memoryPeakMib();
+  }
+
+  /**
+   * What it has used at most so far, an interpreter that it shares with others included, as on Lambda. Since that does not
+   * count towards its limit, it may hold more than the limit, and has then used all of it.
+   */
+  memoryUsedMib(of?: "now"): number {
+    return Math.min(this.#parts.sandbox.memoryUsedMib(of), this.version.config.memoryMib);
   }
 
   /**
@@ -340,7 +348,7 @@ export class Instance implements AsyncDisposable {
       recorder.line("platform", timedOutLine(call.invocationId, outcome.afterMs));
     // Behind a start, what was known of a sandbox that waited for its function says nothing.
     const isExact = initMs !== undefined || durationMs >= EXACT_PEAK_FROM_MS;
-    const memoryPeakMib = this.#parts.sandbox.memoryPeakMib(isExact ? "now" : undefined);
+    const memoryPeakMib = this.memoryUsedMib(isExact ? "now" : undefined);
     recorder.end({ outcome: outcome.kind, errorType: errorTypeOf(outcome), durationMs, memoryPeakMib });
     this.#telemetry.reported(call, { outcome, durationMs, initMs, memoryPeakMib });
     this.#calls.leave(served);

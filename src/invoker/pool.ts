@@ -112,10 +112,10 @@ export class Pool {
     return this.#instances.size;
   }
 
-  /** The most memory that one of its instances has taken. */
+  /** The most memory that one of its instances has used. */
   get memoryMibMax(): number {
     let most = 0;
-    for (const instance of this.#instances) most = Math.max(most, instance.memoryMib);
+    for (const instance of this.#instances) most = Math.max(most, instance.memoryUsedMib());
     return most;
   }
 

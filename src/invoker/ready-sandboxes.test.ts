@@ -67,6 +67,7 @@ function openReady(
             thaw: () => void said.push("thawed"),
           },
           memoryPeakMib: () => 10,
+          memoryUsedMib: () => 10,
           connect: () => Promise.reject(new Error("no port")),
           [Symbol.asyncDispose]: async () => exit(),
         },

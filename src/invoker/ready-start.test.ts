@@ -10,6 +10,7 @@ import { STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
 import { silentLog } from "../core/log.ts";
 import { managedAdapter } from "../protocol/lambda/managed.ts";
 import { Runtimes } from "../protocol/runtimes.ts";
+import type { Sandbox } from "../sandbox/driver.ts";
 import { openLocalDriver } from "../sandbox/local/driver.ts";
 import { without, withoutRoot } from "../sandbox/local/test-driver.fake.ts";
 import { functionEnvironment } from "./environment.ts";
@@ -119,8 +120,8 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
       }
       throw new Error("no sandbox got ready");
     },
-    /** The answer of a first call in a ready sandbox. */
-    async call(): Promise<Record<string, unknown>> {
+    /** The answer of a first call in a ready sandbox; `look` at that before it goes. */
+    async call(look?: (sandbox: Sandbox) => void): Promise<Record<string, unknown>> {
       const { ready: given, channel } = await this.take();
       await using sandbox = given.sandbox;
       for (const output of [sandbox.stdout, sandbox.stderr, sandbox.telemetry]) output.resume();
@@ -144,6 +145,7 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
         { signal: NEVER },
       );
       assert.equal(outcome.kind, "returned", JSON.stringify(outcome));
+      look?.(sandbox);
       return JSON.parse(Buffer.from(outcome.kind === "returned" ? outcome.payload : []).toString());
     },
     async [Symbol.asyncDispose]() {
@@ -189,6 +191,22 @@ describe("a function in a sandbox that was ready", { skip: LACKING, timeout: 60_
     assert.notEqual(other.number, number);
     assert.notEqual(other.hash, hash);
   });
+
+  for (const [language, files, runtime, leastMib] of [
+    ["Node", NODE, "nodejs24.x", 30],
+    ["Python", PYTHON, "python3.12", 9],
+  ] as const) {
+    it(`has used what it holds, though most of it counts for those that were there before: ${language}`, async () => {
+      await using host = await openHost(files, { runtime });
+      const figures: number[] = [];
+      await host.call((sandbox) => {
+        figures.push(sandbox.memoryUsedMib("now"), sandbox.memoryPeakMib("now"));
+      });
+      const [usedMib = 0, countedMib = 0] = figures;
+      assert.ok(usedMib >= leastMib && usedMib < 128, `${usedMib} MiB`);
+      assert.ok(countedMib > 0 && countedMib < usedMib, `${countedMib} of ${usedMib} MiB`);
+    });
+  }
 
   it("is forked with the modules that its starts import, and is alone all the same", async () => {
     await using host = await openHost(IMPORTS, { runtime: "python3.12" });

@@ -107,6 +107,7 @@ export function openTestHost(
         thaw: () => frozen.delete(number),
       },
       memoryPeakMib: () => 0,
+      memoryUsedMib: () => 0,
       connect: () => Promise.reject(new Error("a fake has no port")),
       [Symbol.asyncDispose]: async () => {
         await program.stop?.(fake);

@@ -80,6 +80,7 @@ function startProcess(
     stdin: child.stdin ?? undefined,
     exited,
     memoryPeakMib: () => 0,
+    memoryUsedMib: () => 0,
     async connect(port = places.port ?? 0): Promise<Duplex> {
       const socket = connect({ host: "127.0.0.1", port });
       await once(socket, "connect");

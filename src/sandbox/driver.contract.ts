@@ -294,6 +294,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         await sandbox.exited;
         const peak = sandbox.memoryPeakMib();
         assert.ok(peak >= 38 && peak <= 128, `${peak} MiB`);
+        assert.ok(sandbox.memoryUsedMib() >= peak);
         await sandbox[Symbol.asyncDispose]();
       });
 

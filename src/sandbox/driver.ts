@@ -171,10 +171,13 @@ export interface Sandbox extends AsyncDisposable {
   /** Stops the program where it stands, until it is let go on. Undefined where the host cannot. */
   readonly freezer?: SandboxFreezer | undefined;
   /**
-   * The most memory it has used so far, as far as known; 0 where the host cannot tell. It may be a second old unless it is
-   * asked for as of `now`, which costs system calls each time.
+   * The most memory that counted towards its limit so far, as far as known; 0 where the host cannot tell. What it shares with
+   * others may count for one of them. It may be a second old unless it is asked for as of `now`, which costs system calls
+   * each time.
    */
   memoryPeakMib(of?: "now"): number;
+  /** The same, or the most that its program has held with what others hold as well (an interpreter), if that is more. */
+  memoryUsedMib(of?: "now"): number;
   /**
    * Connects to the program's port, or to another one on which something inside listens. Rejects while nothing does, and
    * where what listens on a shared loopback is not of this sandbox.

@@ -76,6 +76,7 @@ function sandboxIn(socketDir: string, places: SandboxPlaces): Sandbox {
     stdin: undefined,
     exited: new Promise(() => undefined),
     memoryPeakMib: () => 0,
+    memoryUsedMib: () => 0,
     connect: () => Promise.reject(new Error("no port")),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { type Duplex, Readable, type Writable } from "node:stream";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import type { SandboxId } from "../../core/ids.ts";
 import type { SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxPlaces } from "../driver.ts";
+import { MemoryMeter } from "../memory-meter.ts";
 import type { BridgeSide } from "./bridge-side.ts";
 import type { ContainerStreams } from "./container-streams.ts";
 import { type Engine, objectOf } from "./engine.ts";
@@ -27,9 +27,6 @@ export interface DockerSandboxParts {
   readonly remove: () => Promise<void>;
 }
 
-const MIB = 1024 * 1024;
-const SAMPLE_MS = 1_000;
-const FIRST_SAMPLE_MS = 300;
 /** What a program wrote last comes through another connection than its exit. */
 const LAST_OUTPUT_MS = 300;
 const SIGNAL_BASE = 128;
@@ -47,12 +44,11 @@ export class DockerSandbox implements Sandbox {
   readonly stdin: Writable | undefined;
   readonly exited: Promise<SandboxExit>;
   readonly #parts: DockerSandboxParts;
-  readonly #firstSample: NodeJS.Timeout;
+  readonly #memory: MemoryMeter;
   readonly #lost = Promise.withResolvers<SandboxExit>();
   #hasEnded = false;
   #removal: Promise<void> | undefined;
-  #peakMib = 0;
-  #sampledAt = Number.NEGATIVE_INFINITY;
+  #memoryPeakFile: string | undefined;
 
   constructor(parts: DockerSandboxParts) {
     this.#parts = parts;
@@ -63,12 +59,16 @@ export class DockerSandbox implements Sandbox {
     this.stderr = parts.streams.stderr;
     this.stdin = parts.hasInput ? parts.streams.stdin : undefined;
     this.exited = this.#watch();
-    this.#firstSample = setTimeout(() => void this.#sample(), FIRST_SAMPLE_MS).unref();
+    void parts.memoryPeakFile.then((file) => (this.#memoryPeakFile = file));
+    this.#memory = new MemoryMeter(() => this.#memoryPeakFile);
   }
 
-  memoryPeakMib(): number {
-    if (!this.#hasEnded && performance.now() - this.#sampledAt > SAMPLE_MS) void this.#sample();
-    return this.#peakMib;
+  memoryPeakMib(of?: "now"): number {
+    return this.#memory.peakMib(of);
+  }
+
+  memoryUsedMib(of?: "now"): number {
+    return this.#memory.usedMib(of);
   }
 
   async connect(port = this.places.port): Promise<Duplex> {
@@ -115,7 +115,7 @@ export class DockerSandbox implements Sandbox {
     );
     const exit = await Promise.race([told, this.#lost.promise]);
     this.#hasEnded = true;
-    clearTimeout(this.#firstSample);
+    this.#memory.end();
     this.telemetry.push(null);
     await Promise.race([this.#parts.streams.ended, sleepFor(LAST_OUTPUT_MS, undefined, { ref: false })]);
     return exit;
@@ -142,14 +142,6 @@ export class DockerSandbox implements Sandbox {
       // Removed or unreachable by now: nobody can tell any more.
       return false;
     }
-  }
-
-  async #sample(): Promise<void> {
-    this.#sampledAt = performance.now();
-    const file = await this.#parts.memoryPeakFile;
-    if (file === undefined) return;
-    const bytes = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10);
-    if (Number.isFinite(bytes)) this.#peakMib = Math.max(this.#peakMib, Math.ceil(bytes / MIB));
   }
 }
 

@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as sleepFor } from "node:timers/promises";
+import { readPeakMib } from "../memory-meter.ts";
 import { readAvailable } from "./box-pipes.ts";
 import { type BoxUser, type HostWorld, LATER_CODE, LATER_FOLDER, LATER_LAYERS } from "./bubblewrap.ts";
 import {
@@ -11,7 +12,6 @@ import {
   type GroupLimits,
   groupProcesses,
   killGroup,
-  readPeakMib,
   removeGroup,
   setLimits,
 } from "./cgroups.ts";

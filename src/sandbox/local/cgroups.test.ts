@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { countOomKills, makeGroup, openCgroups, parseMounts, readPeakMib, setLimits } from "./cgroups.ts";
+import { countOomKills, makeGroup, openCgroups, parseMounts, setLimits } from "./cgroups.ts";
 
 /** A folder that looks like a mounted cgroup v2 tree; the kernel's own behaviour is not imitated. */
 function fakeUnified(
@@ -144,16 +144,5 @@ describe("counters", () => {
     writeFileSync(join(folder, "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
     assert.equal(countOomKills({ folders: [folder] }), 3);
     assert.equal(readdirSync(folder).length, 2);
-  });
-
-  it("give the peak in MiB, rounded up, and 0 where it cannot be read", (test) => {
-    const folder = mkdtempSync(join(tmpdir(), "cgroup-"));
-    test.after(() => rmSync(folder, { recursive: true, force: true }));
-    const file = join(folder, "memory.peak");
-    assert.deepEqual([readPeakMib(undefined), readPeakMib(file)], [0, 0]);
-    writeFileSync(file, "1048577\n");
-    assert.equal(readPeakMib(file), 2);
-    writeFileSync(file, "max\n");
-    assert.equal(readPeakMib(file), 0);
   });
 });

@@ -314,11 +314,6 @@ export function countOomKills(group: Pick<Group, "folders">): number {
   return 0;
 }
 
-export function readPeakMib(file: string | undefined): number {
-  const bytes = file === undefined ? Number.NaN : Number.parseInt(readText(file), 10);
-  return Number.isFinite(bytes) ? Math.ceil(bytes / MIB) : 0;
-}
-
 /** True when the groups are gone; false while the kernel still counts somebody in one of them. */
 export function removeGroup(group: Pick<Group, "folders">): boolean {
   return group.folders.map(removeFolder).every((isGone) => isGone);

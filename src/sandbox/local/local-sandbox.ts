@@ -6,8 +6,8 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import type { SandboxId } from "../../core/ids.ts";
 import type { SandboxExit } from "../../core/invocation.ts";
 import type { Sandbox, SandboxFreezer, SandboxPlaces } from "../driver.ts";
+import { MemoryMeter } from "../memory-meter.ts";
 import { SOCKET_FOLDER } from "./bubblewrap.ts";
-import { readPeakMib } from "./cgroups.ts";
 import type { FileWrite, Freezer, Tracks } from "./messages.ts";
 import { type OutputPipe, openInput, openOutput } from "./pipes.ts";
 
@@ -30,9 +30,6 @@ export interface LocalSandboxParts {
   readonly connectInside: ((port: number) => Promise<Duplex>) | undefined;
 }
 
-const SAMPLE_MS = 1_000;
-const FIRST_SAMPLE_MS = 300;
-
 /** The driver's side of a sandbox: streams and promises. What happens to it is told by `ended` and `released`. */
 export class LocalSandbox implements Sandbox {
   readonly id: SandboxId;
@@ -48,10 +45,8 @@ export class LocalSandbox implements Sandbox {
   readonly #outputs: readonly OutputPipe[];
   readonly #exit = Promise.withResolvers<SandboxExit>();
   readonly #released = Promise.withResolvers<void>();
-  readonly #firstSample: NodeJS.Timeout;
+  readonly #memory: MemoryMeter;
   #hasEnded = false;
-  #peakMib = 0;
-  #sampledAt = Number.NEGATIVE_INFINITY;
 
   /** @throws if its pipes cannot be opened, for want of descriptors. */
   constructor(parts: LocalSandboxParts) {
@@ -69,13 +64,15 @@ export class LocalSandbox implements Sandbox {
       ? freezerOf(parts.tracks.freezer, parts.hasCompressedSwap)
       : undefined;
     this.exited = this.#exit.promise;
-    this.#firstSample = setTimeout(() => this.#sample(), FIRST_SAMPLE_MS).unref();
+    this.#memory = new MemoryMeter(() => parts.tracks.memoryPeakFile ?? undefined);
   }
 
   memoryPeakMib(of?: "now"): number {
-    const isDue = of === "now" || performance.now() - this.#sampledAt > SAMPLE_MS;
-    if (isDue && !this.#hasEnded) this.#sample();
-    return this.#peakMib;
+    return this.#memory.peakMib(of);
+  }
+
+  memoryUsedMib(of?: "now"): number {
+    return this.#memory.usedMib(of);
   }
 
   async connect(other?: number): Promise<Duplex> {
@@ -103,8 +100,7 @@ export class LocalSandbox implements Sandbox {
   ended(exit: SandboxExit & { readonly memoryPeakMib: number }): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    clearTimeout(this.#firstSample);
-    this.#peakMib = Math.max(this.#peakMib, exit.memoryPeakMib);
+    this.#memory.end(exit.memoryPeakMib);
     for (const output of this.#outputs) output.finish();
     this.stdin?.destroy();
     this.#parts.listener?.close();
@@ -117,15 +113,6 @@ export class LocalSandbox implements Sandbox {
   async released(): Promise<void> {
     await this.#parts.gate?.[Symbol.asyncDispose]();
     this.#released.resolve();
-  }
-
-  /** Not by a thread of the pool: what comes back only then is said of the next call. */
-  #sample(): void {
-    const file = this.#parts.tracks.memoryPeakFile;
-    if (file === null) return;
-    this.#sampledAt = performance.now();
-    // The group is gone with the sandbox; its last value comes with the exit.
-    this.#peakMib = Math.max(this.#peakMib, readPeakMib(file));
   }
 }
 
