@@ -3,11 +3,11 @@ import type { CanaryDecision, CanaryPlan } from "../core/canary.ts";
 import type { FunctionRecord, Version } from "../core/function.ts";
 import type { Registry } from "../store/store.ts";
 import { conflict, refuseMember } from "./change-checks.ts";
-import { endCanary, type Stamp, type Step, startCanary } from "./function-states.ts";
+import type { Decide } from "./function-changes.ts";
+import { endCanary, startCanary } from "./function-states.ts";
 import { versionNotFound } from "./not-found.ts";
 
 type Versions = Pick<Registry, "findVersion">;
-type Decide = (current: FunctionRecord, stamp: Stamp) => Promise<Step>;
 
 export function toCanary(versions: Versions, version: number, plan: CanaryPlan): Decide {
   return async (current, stamp) => {

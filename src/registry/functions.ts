@@ -79,11 +79,7 @@ export interface Functions {
   removeVersion(name: FunctionName, number: number): Promise<void>;
   /** @throws `AliasExists`, `InvalidRequest` for a bad name or weight, `VersionNotFound` for what it points at. */
   createAlias(name: FunctionName, alias: NewAlias): Promise<Alias>;
-  updateAlias(
-    name: FunctionName,
-    alias: string,
-    change: Partial<Omit<NewAlias, "name">> & { readonly ifRevision?: string | undefined },
-  ): Promise<Alias>;
+  updateAlias(name: FunctionName, alias: string, change: AliasChange): Promise<Alias>;
   /** No error if that alias is not there. */
   removeAlias(name: FunctionName, alias: string): Promise<void>;
   /** Creates or replaces the URL of that qualifier. */
@@ -153,4 +149,8 @@ export interface NewAlias {
   readonly version: VersionLabel;
   readonly description: string;
   readonly split: Alias["split"];
+}
+
+export interface AliasChange extends Partial<Omit<NewAlias, "name">> {
+  readonly ifRevision?: string | undefined;
 }
