@@ -1,11 +1,10 @@
 import { assert } from "../core/assert.ts";
 import type { CanaryDecision } from "../core/canary.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
-import type { FunctionRecord, Version } from "../core/function.ts";
+import type { Version } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { ProjectName } from "../core/project.ts";
-import type { ProjectRecord, Release, ReleasedFunction } from "../core/release.ts";
-import { routeText } from "../core/route.ts";
+import type { ProjectRecord, Release } from "../core/release.ts";
 import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
 import type { Functions, FunctionsTogether } from "./functions.ts";
@@ -28,29 +27,24 @@ import {
   runningReleaseCanary,
   withCanary,
 } from "./release-canaries.ts";
-import { byName, compareReleases, goDormant, isSameRelease, namesOf, recordsOf } from "./release-rules.ts";
+import { type DraftParts, draftRelease } from "./release-draft.ts";
+import { compareReleases, goDormant, namesOf, recordsOf } from "./release-rules.ts";
 import {
-  conflict,
   type Draft,
   type Going,
   goingOf,
-  newRecord,
-  newVersion,
   nextProject,
   noRelease,
   refuseMoved,
   refuseRemoval,
-  refuseTooMany,
-  refuseUnknown,
   removedNames,
   stepOf,
 } from "./release-steps.ts";
 import type { RouteBook } from "./route-book.ts";
-import { scheduleChange, type TriggerParts, triggerChanges } from "./trigger-changes.ts";
+import { triggerChanges } from "./trigger-changes.ts";
 import { Turns } from "./turns.ts";
-import { changedMembers } from "./version-diff.ts";
 
-interface Parts extends TriggerParts {
+interface Parts extends DraftParts {
   readonly projects: Projects;
   readonly registry: Pick<Registry, "findFunction" | "findVersion" | "listFunctions">;
   readonly functions: FunctionsTogether & Pick<Functions, "remove">;
@@ -111,7 +105,7 @@ class Book implements ProjectBook {
   }
 
   async plan(wanted: WantedRelease): Promise<ReleasePlan> {
-    const draft = await this.#draft(wanted);
+    const draft = await draftRelease(this.#parts, wanted);
     if (wanted.canary) refuseWithoutLive(wanted.project, draft.live);
     return draft;
   }
@@ -121,7 +115,7 @@ class Book implements ProjectBook {
     { mayRemove, start }: Parameters<ProjectBook["make"]>[1],
   ): Promise<ReleaseMade> {
     return this.#turns.take(wanted.project, async () => {
-      const draft = await this.#draft(wanted);
+      const draft = await draftRelease(this.#parts, wanted);
       if (draft.isLive && !wanted.isPreview && !wanted.canary) await this.#staysLive(draft, wanted.by);
       if (draft.isMade && wanted.isPreview) return { ...draft, hookNews: [] };
       if (draft.isMade && draft.isLive) {
@@ -251,116 +245,6 @@ class Book implements ProjectBook {
     if (!project || !running) return [];
     const release = await this.#parts.projects.findRelease(project.name, running.release);
     return release ? namesOf(release.functions) : await this.#members(project.name);
-  }
-
-  async #draft(wanted: WantedRelease): Promise<Draft> {
-    const { projects, clock } = this.#parts;
-    refuseTooMany(wanted);
-    const project = await projects.find(wanted.project);
-    const liveNumber = project?.liveRelease;
-    const live =
-      liveNumber === undefined ? undefined : await projects.findRelease(wanted.project, liveNumber);
-    const [newest] = project
-      ? await projects.listReleases(wanted.project, { before: undefined, limit: 1 })
-      : [];
-    const versions = new Map<FunctionName, Version>();
-    const records = new Map<FunctionName, FunctionRecord>();
-    const published = new Set<FunctionName>();
-    const functions: ReleasedFunction[] = [];
-    for (const each of byName(wanted.functions)) {
-      const { name, inputs, concurrencyMax, concurrencyMin, recording } = each;
-      const record = await this.#findOwn(wanted, name);
-      const known = await this.#sameVersion(name, each, [live, newest]);
-      const version = known ?? newVersion(each, record?.nextVersion ?? 1, clock.now());
-      if (!known) published.add(name);
-      records.set(name, record ?? newRecord(each, clock.now()));
-      versions.set(name, version);
-      functions.push({
-        name,
-        version: Number(version.label),
-        inputs,
-        concurrencyMax,
-        concurrencyMin,
-        ...(recording && { recording }),
-      });
-    }
-    const releases = [live, newest].filter((release) => release !== undefined);
-    const adopts = wanted.adopts && !wanted.isPreview && !wanted.canary;
-    const context = { project: wanted.project, releases, adopts };
-    const hooks = await this.#parts.hooks.draft(byName(wanted.hooks), context);
-    const content = {
-      functions,
-      schedules: byName(wanted.schedules),
-      routes: [...wanted.routes].sort((a, b) => (routeText(a) < routeText(b) ? -1 : 1)),
-      hooks: hooks.hooks,
-      sources: await this.#parts.sources.draft(byName(wanted.sources), context),
-    };
-    await scheduleChange(this.#parts, wanted.project, live, content.schedules);
-    refuseUnknown(content);
-    await this.#parts.routes.planOf(wanted.project, content.routes);
-    const made = [live, newest].find((release) => release && isSameRelease(release, content));
-    const release: Release = made ?? {
-      ...content,
-      project: wanted.project,
-      number: project?.nextRelease ?? 1,
-      madeOver: liveNumber,
-      createdAt: clock.now(),
-      createdBy: wanted.by,
-      commit: wanted.commit,
-      description: wanted.description,
-    };
-    const isLive = made !== undefined && made === live;
-    const difference = await this.#differences(live, release, versions);
-    const isMade = made !== undefined;
-    const newSecrets = hooks.rotated;
-    const facts = { release, isMade, isLive, difference, newSecrets };
-    return { ...facts, project, live, versions, published, records, hooks, adopts };
-  }
-
-  /** New versions are not in the store yet. */
-  #differences(
-    live: Release | undefined,
-    release: Release,
-    versions: ReadonlyMap<FunctionName, Version>,
-  ): ReturnType<ProjectBook["compare"]> {
-    const { registry } = this.#parts;
-    const find = async (name: FunctionName, number: number) => {
-      const version = versions.get(name);
-      return version?.label === `${number}` ? version : await registry.findVersion(name, number);
-    };
-    return compareReleases(find, live, release);
-  }
-
-  /** Undefined if there is no such function yet. @throws PlatformError `ResourceConflict` if it is not the project's. */
-  async #findOwn(
-    { project, adopts, isPreview, canary }: WantedRelease,
-    name: FunctionName,
-  ): Promise<FunctionRecord | undefined> {
-    const record = await this.#parts.registry.findFunction(name);
-    if (!record || record.membership?.project === project) return record;
-    if (record.membership) {
-      throw conflict(
-        `function "${name}" belongs to project "${record.membership.project}"; give one of them another name`,
-      );
-    }
-    // It is live, and what does not go live must not change that.
-    if (adopts && !isPreview && !canary) return record;
-    throw conflict(
-      `function "${name}" exists and is not of project "${project}"; give one of them another name, or make it part of the project with --adopt, which is not for previews and canaries`,
-    );
-  }
-
-  async #sameVersion(
-    name: FunctionName,
-    wanted: Pick<Version, "code" | "config">,
-    releases: readonly (Release | undefined)[],
-  ): Promise<Version | undefined> {
-    for (const release of releases) {
-      const released = release?.functions.find((each) => each.name === name);
-      const version = released && (await this.#parts.registry.findVersion(name, released.version));
-      if (version && changedMembers(version, wanted).length === 0) return version;
-    }
-    return undefined;
   }
 
   async #versionsOf({ project, number, functions }: Release): Promise<Map<FunctionName, Version>> {
