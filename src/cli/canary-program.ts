@@ -1,10 +1,8 @@
 import type { Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Runner } from "./command.ts";
 import type { CanaryCommandOptions } from "./commands/canary.ts";
 import type { ShadowCommandOptions } from "./commands/shadow.ts";
 import { collect } from "./deploy-options.ts";
-
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 const EXAMPLES = `
 Examples:

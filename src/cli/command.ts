@@ -15,3 +15,6 @@ export interface Command {
   /** The user configuration file named by --use-config. */
   readonly useConfig: string | undefined;
 }
+
+/** Runs what a command does, with what the options for all commands say. */
+export type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;

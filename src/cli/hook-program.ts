@@ -1,10 +1,9 @@
 import { Option, type Command as Program } from "commander";
 import { HMAC_ALGORITHMS, HOOK_PROVIDERS } from "../core/hook.ts";
-import type { Command } from "./command.ts";
+import type { Command, Runner } from "./command.ts";
 import type { DeliveryOptions, HookListOptions, HookOptions, RotateOptions } from "./commands/hook.ts";
 
 type Commands = typeof import("./commands/hook.ts");
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 const EXAMPLES = `
 Examples:

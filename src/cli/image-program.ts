@@ -1,12 +1,10 @@
 import type { Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Runner } from "./command.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
 import type { DeployOptions } from "./commands/deploy.ts";
 import type { RefreshOptions } from "./commands/images.ts";
 import type { ListOptions } from "./commands/list.ts";
 import { addDeployOptions } from "./deploy-options.ts";
-
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 /** Functions made of images, in the words of container tools. */
 export function addImages(program: Program, run: Runner): void {

@@ -1,9 +1,8 @@
 import type { Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Command, Runner } from "./command.ts";
 import type { PublishLayerOptions } from "./commands/layer.ts";
 
 type Commands = typeof import("./commands/layer.ts");
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 /** `lambda layer`. */
 export function addLayers(program: Program, run: Runner): void {

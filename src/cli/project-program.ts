@@ -1,19 +1,8 @@
 import type { Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Runner } from "./command.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
 import type { ImportOptions } from "./commands/import.ts";
-
-/** Which project a command is about. */
-export interface ProjectOptions {
-  readonly project?: string;
-  readonly to?: string;
-}
-
-export interface ReleaseListOptions extends ProjectOptions {
-  readonly last?: string;
-}
-
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
+import type { ReleaseListOptions } from "./commands/releases.ts";
 
 const PROJECT: readonly [string, string] = [
   "--project <name>",

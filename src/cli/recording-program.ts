@@ -1,11 +1,9 @@
 import type { Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Runner } from "./command.ts";
 import type { RecordOptions } from "./commands/record.ts";
 import type { RecordingListOptions, RemoveOptions } from "./commands/recordings.ts";
 import type { ReplayOptions } from "./commands/replay.ts";
 import { collect } from "./deploy-options.ts";
-
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 const RECORD_EXAMPLES = `
 Examples:

@@ -1,10 +1,9 @@
 import { Option, type Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Command, Runner } from "./command.ts";
 import type { RouteFindOptions, RouteListOptions, RouteUpdateOptions } from "./commands/route.ts";
 import type { RouteOptions } from "./route-options.ts";
 
 type Commands = typeof import("./commands/route.ts");
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 const EXAMPLES = `
 Examples:

@@ -1,6 +1,6 @@
 import { Option, type Command as Program } from "commander";
 import { usageError } from "./cli-error.ts";
-import type { Command } from "./command.ts";
+import type { Command, Runner } from "./command.ts";
 import type {
   HistoryOptions,
   ScheduleListOptions,
@@ -9,7 +9,6 @@ import type {
 } from "./commands/schedule.ts";
 
 type Commands = typeof import("./commands/schedule.ts");
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 /** `lambda schedule`, which makes one if no other word follows than a function's name. */
 export function addSchedules(program: Program, run: Runner): void {

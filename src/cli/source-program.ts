@@ -1,9 +1,8 @@
 import { Option, type Command as Program } from "commander";
-import type { Command } from "./command.ts";
+import type { Command, Runner } from "./command.ts";
 import type { CreateSourceOptions, SourceListOptions, UpdateSourceOptions } from "./commands/source.ts";
 
 type Commands = typeof import("./commands/source.ts");
-type Runner = (work: (command: Command) => Promise<void>) => Promise<void>;
 
 const EXAMPLES = `
 Examples:

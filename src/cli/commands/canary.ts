@@ -3,10 +3,10 @@ import { canaryFacts, canaryLine, readCanary } from "../canary-view.ts";
 import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
-import type { ProjectOptions } from "../project-program.ts";
 import { formatFacts, formatTable } from "../table.ts";
 import { formatInstant } from "../units.ts";
 import { Fields } from "../wire.ts";
+import type { ProjectOptions } from "./releases.ts";
 import { projectPath } from "./releases.ts";
 
 export interface CanaryCommandOptions extends ProjectOptions {

@@ -11,11 +11,20 @@ import {
   releaseFacts,
   releaseTable,
 } from "../project/release-view.ts";
-import type { ProjectOptions, ReleaseListOptions } from "../project-program.ts";
 import { countOption } from "../units.ts";
 import { Fields } from "../wire.ts";
 
 const LAST_DEFAULT = 20;
+
+/** Which project a command is about. */
+export interface ProjectOptions {
+  readonly project?: string;
+  readonly to?: string;
+}
+
+export interface ReleaseListOptions extends ProjectOptions {
+  readonly last?: string;
+}
 
 export async function listReleases(command: Command, options: ReleaseListOptions): Promise<void> {
   const { output, client } = command;

@@ -2,10 +2,10 @@ import { hostname, userInfo } from "node:os";
 import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName, functionPath } from "../names.ts";
-import type { ProjectOptions } from "../project-program.ts";
 import { differenceText, readShadow, shadowFacts, shadowLine } from "../shadow-view.ts";
 import { formatFacts } from "../table.ts";
 import { Fields } from "../wire.ts";
+import type { ProjectOptions } from "./releases.ts";
 import { projectPath } from "./releases.ts";
 
 export interface ShadowCommandOptions extends ProjectOptions {
