@@ -1,4 +1,5 @@
-import { configHelp, readConfig } from "./config.ts";
+import { readConfig } from "./config/config.ts";
+import { configHelp } from "./config/config-keys.ts";
 import { isPlatformError } from "./core/errors.ts";
 import { jsonLog } from "./core/log.ts";
 import { startServer } from "./server.ts";

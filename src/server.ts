@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { openDepot } from "./code/depot.ts";
 import { PackStore } from "./code/pack-store.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "./config/config.ts";
 import { systemClock } from "./core/clock.ts";
 import { type Fault, newTimeOuts } from "./core/fault.ts";
 import { type FunctionConfig, IMAGE_RUNTIME } from "./core/function.ts";

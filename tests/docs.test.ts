@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { projectJsonSchema } from "../src/cli/project/project-schema.ts";
-import { CONFIG_KEYS, environmentName } from "../src/config.ts";
+import { CONFIG_KEYS, environmentName } from "../src/config/config-keys.ts";
 import { ERROR_CODES, errorFacts } from "../src/core/errors.ts";
 
 const docs = join(import.meta.dirname, "../docs");

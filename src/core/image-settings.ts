@@ -1,4 +1,4 @@
-/** The daemon's settings for functions made of images: their keys, as `CONFIG_KEYS` of config.ts has them, and how they are read. */
+/** The daemon's settings for functions made of images: their keys, as `CONFIG_KEYS` has them, and how they are read. */
 import { parseImageReference } from "./image.ts";
 import { type ImageBases, parseImageBases } from "./image-bases.ts";
 
@@ -77,7 +77,7 @@ function key<Name extends string>(name: Name, value: string, fallback: string, m
 
 const GIB = 2 ** 30;
 
-/** What config.ts offers to whoever reads settings of a part. */
+/** What config/ offers to whoever reads settings of a part. */
 export interface SettingsReader {
   readonly given: Readonly<Record<string, { readonly text: string; readonly from: string }>>;
   readonly number: (name: string, fallback: number, min: number, max: number) => number;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { CodeDepot } from "../code/depot.ts";
 import type { ImageEngine } from "../code/image.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { PrepareCode } from "../http/control/parts.ts";
 import type { Runtimes } from "../protocol/runtimes.ts";
 import { bundled, CLIENT_DIR, type Environment } from "./host.ts";

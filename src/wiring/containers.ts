@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { ImageEngine } from "../code/image.ts";
 import type { ImageTags } from "../code/image-keeper.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Log } from "../core/log.ts";
 import type { Driver } from "../sandbox/driver.ts";
 import { type Environment, runRoot } from "./host.ts";

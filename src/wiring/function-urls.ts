@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { FunctionName, HookId } from "../core/ids.ts";
 import type { ReleaseRef } from "../core/project.ts";
 

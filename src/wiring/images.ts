@@ -1,6 +1,6 @@
 import { ImageKeeper } from "../code/image-keeper.ts";
 import { ImageRefresh, runImageRefresh } from "../code/image-refresh.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { inBackground, type Scope } from "../core/scope.ts";

@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
 import type { KeyRing } from "../http/control/keys.ts";
 import type { GatewayRoutes } from "../http/gateway/exchange.ts";

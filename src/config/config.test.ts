@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { isPlatformError } from "../core/errors.ts";
 import { type Config, readConfig } from "./config.ts";
-import { isPlatformError } from "./core/errors.ts";
 
 const HOME = { HOME: "/home/ada", XDG_DATA_HOME: "/home/ada/data" };
 
