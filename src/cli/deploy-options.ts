@@ -53,6 +53,16 @@ export function addDeployOptions(program: Program): Program {
         "image",
       ]),
     )
+    .option(
+      "--build-arg <KEY=VALUE>",
+      "argument of a Dockerfile's build, repeatable; none takes all away",
+      collect,
+    )
+    .option(
+      "--build-secret <id=NAME,src=FILE>",
+      "secret of a Dockerfile's build (or env=VARIABLE), kept nowhere, repeatable",
+      collect,
+    )
     .option("--no-build", "take the code as it is: install, compile and bundle nothing");
 }
 

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { BuildInputs } from "../core/build-inputs.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import type { BaseImage, CodeRef, Entry } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
@@ -7,6 +8,7 @@ import { digestIn, parseImageReference } from "../core/image.ts";
 import { beyondClassic } from "./build/beyond-classic.ts";
 import { DOCKERFILE, openBuildContext } from "./build/dockerfile.ts";
 import { findBases } from "./build/dockerfile-bases.ts";
+import { unusedSecrets } from "./build/dockerfile-secrets.ts";
 import { CLIENT, CLIENT_DIR, CONTEXT_DIR, type Language } from "./build/generated-dockerfile.ts";
 import {
   type ImageEngine,
@@ -26,6 +28,7 @@ export interface ImageSource {
   readonly dockerfile?: string | undefined;
   /** The number that the version is expected to get, for its label. */
   readonly version: number | undefined;
+  readonly inputs: BuildInputs;
 }
 
 export interface ImageBuildParts {
@@ -46,14 +49,16 @@ export async function buildImage(
   settings: ImageSettings,
   work: ImageWork,
 ): Promise<{ readonly code: CodeRef; readonly entry: Entry }> {
-  const { code, treeDir, functionName } = source;
+  const { code, treeDir, functionName, inputs } = source;
   if (functionName === undefined)
     throw new PlatformError("InvalidRequest", "an image is built for a function, and none was named");
   const dockerfile = source.dockerfile ?? (await readFile(join(treeDir, DOCKERFILE), "utf8"));
   const added =
     source.dockerfile === undefined ? undefined : await addedFiles(treeDir, source.dockerfile, clientDir);
   const { context } = await openBuildContext(treeDir, added);
-  const named = findBases(dockerfile);
+  const named = findBases(dockerfile, inputs.args);
+  for (const id of unusedSecrets(dockerfile, [...inputs.secrets.keys()]))
+    work.output(`warning: secret ${id} is given, and no RUN --mount=type=secret,id=${id} takes it`);
   const base = await findBase(images, named.base, work);
   const otherBases: BaseImage[] = [];
   for (const name of named.others) {
@@ -66,9 +71,14 @@ export async function buildImage(
     dockerfile: DOCKERFILE,
     labels: annotations(source, base),
     beyondClassic: beyondClassic(dockerfile),
+    inputs,
   };
   const facts = await images.build(order, work);
-  const settled = settleImage(facts, settings, { name: "", base, otherBases, dockerfile: source.dockerfile });
+  const settled = settleImage(facts, settings, {
+    ...{ name: "", base, otherBases, dockerfile: source.dockerfile },
+    buildArgs: Object.keys(inputs.args).length > 0 ? inputs.args : undefined,
+    buildSecrets: inputs.secrets.size > 0 ? [...inputs.secrets.keys()] : undefined,
+  });
   const { entry, image } = await withExtensions(images, settled, work);
   return { code: { ...code, treeBytes: facts.bytes, image }, entry };
 }

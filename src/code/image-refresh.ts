@@ -131,6 +131,8 @@ export class ImageRefresh {
       const base = [...newer.keys()].join(", ");
       if (found.project !== undefined)
         return { function: name, outcome: "left", reason: reasonOfProject(base, found.project) };
+      if (image.buildSecrets && image.buildSecrets.length > 0)
+        return { function: name, outcome: "left", reason: reasonOfSecrets(base, image.buildSecrets) };
       work.output(`${name}: ${base} is newer than what it was built on; building again`);
       const version = await this.#renew(found, base, work);
       return { function: name, outcome: "renewed", base, version, isLive: order.isLive };
@@ -193,7 +195,10 @@ export class ImageRefresh {
     const treeDir = await this.#parts.depot.openTree(code.treeId);
     const made = await buildImage(
       this.#parts,
-      { code, treeDir, functionName: name, dockerfile: image.dockerfile, version: nextVersion },
+      {
+        ...{ code, treeDir, functionName: name, dockerfile: image.dockerfile, version: nextVersion },
+        inputs: { args: image.buildArgs ?? {}, secrets: new Map() },
+      },
       { kind: config.entry.kind, handler: undefined, command: undefined, overrides: image.overrides },
       work,
     );
@@ -225,6 +230,11 @@ function reasonToLeave({ source }: ImageRef, bases: readonly BaseImage[]): strin
   if (bases.length === 0) return "its Dockerfile builds on nothing that could be newer (scratch)";
   const names = bases.map(({ name }) => name).join(", ");
   return `it stays on ${names}, pinned by digest in its Dockerfile: write another digest there and deploy`;
+}
+
+/** Secrets are not kept. */
+function reasonOfSecrets(base: string, ids: readonly string[]): string {
+  return `${base} is newer than what it was built on, and its build takes secrets that are not kept (${ids.join(", ")}): deploy it again with --build-secret`;
 }
 
 /** What a project has goes live as one, with its next release. */

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { BuildInputs } from "../core/build-inputs.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { CodeRef, Entry, EntryKind, ImageOverrides, ImageRef } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
@@ -41,6 +42,7 @@ export interface ImageBuildOrder {
   readonly labels: Readonly<Record<string, string>>;
   /** What of its Dockerfile takes BuildKit, in words; undefined if any builder will do. */
   readonly beyondClassic: string | undefined;
+  readonly inputs: BuildInputs;
 }
 
 /** With the extensions that run beside a handler; other programs have none. */
@@ -94,7 +96,10 @@ export function imageCode(facts: ImageFacts, image: ImageRef): CodeRef {
 export function settleImage(
   facts: ImageFacts,
   settings: ImageSettings,
-  source: { readonly name: string } & Pick<ImageRef, "base" | "otherBases" | "dockerfile">,
+  source: { readonly name: string } & Pick<
+    ImageRef,
+    "base" | "otherBases" | "dockerfile" | "buildArgs" | "buildSecrets"
+  >,
 ): { readonly entry: Entry; readonly image: ImageRef } {
   checkArchitecture(facts);
   const overrides = overridesOf(settings);
@@ -116,6 +121,8 @@ export function settleImage(
     user: facts.user,
     port: facts.ports[0],
     ...(source.dockerfile !== undefined && { dockerfile: source.dockerfile }),
+    ...(source.buildArgs && { buildArgs: source.buildArgs }),
+    ...(source.buildSecrets && { buildSecrets: source.buildSecrets }),
     ...(source.base && { base: source.base }),
     ...(source.otherBases && source.otherBases.length > 0 && { otherBases: source.otherBases }),
     ...(facts.createdAt > 0 && { createdAt: facts.createdAt }),

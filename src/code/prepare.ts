@@ -1,3 +1,4 @@
+import { type BuildInputs, NO_BUILD_INPUTS } from "../core/build-inputs.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import { type CodeRef, type Entry, IMAGE_RUNTIME, type ImageOverrides } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
@@ -49,6 +50,11 @@ export interface CodeSettings extends EntrySettings {
   readonly keptFrom?: "tree" | "image" | undefined;
   /** Of an image: what is said in place of its own. */
   readonly overrides?: ImageOverrides | undefined;
+  /** For the build of a Dockerfile. */
+  readonly buildArgs?: BuildInputs["args"] | undefined;
+  readonly buildSecrets?: BuildInputs["secrets"] | undefined;
+  /** Those of the version before, where none are said. */
+  readonly keptBuildArgs?: BuildInputs["args"] | undefined;
   /** False takes the code as it is. */
   readonly build: boolean;
   /** Whether dependencies may run install scripts. */
@@ -99,6 +105,7 @@ export async function prepareImage(
   options: PrepareOptions,
 ): Promise<PreparedCode> {
   const name = checkReference(reference);
+  refuseBuildInputs(settings, "an image that is there already is not built");
   options.step("Packaging", `image ${name}`);
   options.step("Building", "pulling if it is not here");
   const facts = await images.find(name, options);
@@ -140,10 +147,15 @@ export async function prepareCode(
     throw new PlatformError("EngineUnavailable", "package image: this daemon runs no images");
   if (packing && given.package !== "zip" && (await hasDockerfile(treeDir))) {
     step("Building", "image of the Dockerfile");
-    const source = { code, treeDir, functionName: upload.functionName, version: upload.version };
+    const inputs = {
+      args: given.buildArgs ?? given.keptBuildArgs ?? {},
+      secrets: given.buildSecrets ?? new Map(),
+    };
+    const source = { code, treeDir, functionName: upload.functionName, version: upload.version, inputs };
     const made = await buildImage(packing, source, keptKind(given), options);
     return { ...made, runtime: IMAGE_RUNTIME, files: files.length };
   }
+  refuseBuildInputs(given, "this folder has no Dockerfile, or is deployed as zip");
   const isPacked = given.package === "image";
   const settings = given.keptFrom === "image" ? withoutEntry(given) : given;
   const { entry, runtime } = await settleParsed(parts, treeDir, files, settings, options);
@@ -238,6 +250,7 @@ async function packed(
     functionName: upload.functionName,
     dockerfile: text,
     version: upload.version,
+    inputs: NO_BUILD_INPUTS,
   };
   const settings = { kind: entry.kind, handler: undefined, command: undefined };
   return { ...(await buildImage(packing, source, settings, options)), runtime: IMAGE_RUNTIME, files };
@@ -252,6 +265,18 @@ function withoutEntry(settings: CodeSettings): CodeSettings {
     module: undefined,
     command: undefined,
   };
+}
+
+/** @throws PlatformError `InvalidRequest` for what nothing would take. */
+function refuseBuildInputs({ buildArgs, buildSecrets }: CodeSettings, why: string): void {
+  const args = Object.keys(buildArgs ?? {});
+  const secrets = [...(buildSecrets?.keys() ?? [])];
+  if (args.length === 0 && secrets.length === 0) return;
+  const given = [
+    ...args.map((name) => `build argument ${name}`),
+    ...secrets.map((id) => `build secret ${id}`),
+  ];
+  throw new PlatformError("InvalidRequest", `${given.join(", ")}: they are for Dockerfiles, and ${why}`);
 }
 
 /** Packages may be missing on purpose; a program that is still source code cannot run. */

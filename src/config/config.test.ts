@@ -67,6 +67,7 @@ describe("readConfig", () => {
       streamBytesMax: 200 * 1_048_576,
       urlPermissions: "off",
       imageVersionsMax: 20,
+      imageBuild: { limitMs: 900_000, memoryBytes: 4 * 2 ** 30, cpus: 2 },
       imageDiskBytesMax: 50 * 2 ** 30,
       registry: undefined,
       imageBases: { flavour: "aws", ofRuntime: new Map() },

@@ -166,6 +166,9 @@ export interface ImageRef {
   readonly port: number | undefined;
   /** The Dockerfile that was made for its folder, which had none. */
   readonly dockerfile?: string | undefined;
+  /** What its build was given: arguments, and the ids of secrets. */
+  readonly buildArgs?: Readonly<Record<string, string>> | undefined;
+  readonly buildSecrets?: readonly string[] | undefined;
   /** Names of the programs in `/opt/extensions`, which are started beside a handler. */
   readonly extensions?: readonly string[] | undefined;
   /** The image it was built on, if it was built here. */

@@ -13,8 +13,16 @@ export interface ImageSettings {
   readonly imageDiskBytesMax: number | undefined;
   /** What folders without a Dockerfile are put on when they are made images. */
   readonly imageBases: ImageBases;
+  readonly imageBuild: ImageBuildLimits;
   /** Where images are pushed to; undefined keeps them on the engine alone. */
   readonly registry: RegistrySettings | undefined;
+}
+
+/** What one build of an image may take. */
+export interface ImageBuildLimits {
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  readonly limitMs: number;
 }
 
 export interface RegistrySettings {
@@ -57,6 +65,19 @@ export const IMAGE_KEYS = [
     "What functions' images may take on the engine's disk before the oldest that nothing needs go, up to 1048576; 0 sets no limit.",
   ),
   key(
+    "image-build-timeout",
+    "SECONDS",
+    "900",
+    "How long the build of an image may take before it is stopped, up to 21600.",
+  ),
+  key(
+    "image-build-memory",
+    "MIB",
+    "4096",
+    "Memory that a step of an image's build may take, from 16 to 1048576.",
+  ),
+  key("image-build-cpus", "N", "2", "CPUs that the build of an image may use, up to 1024."),
+  key(
     "registry",
     "PLACE",
     "(none)",
@@ -75,6 +96,7 @@ function key<Name extends string>(name: Name, value: string, fallback: string, m
   return { name, kind: "text", value, fallback, meaning } as const;
 }
 
+const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
 /** What config/ offers to whoever reads settings of a part. */
@@ -97,6 +119,11 @@ export function imageSettings(reader: SettingsReader): ImageSettings {
     imageVersionsMax: number("image-versions", 20, 0, 100_000),
     imageDiskBytesMax: number("image-disk", 50, 0, 1_048_576) * GIB || undefined,
     imageBases: imageBases ?? { flavour: "aws", ofRuntime: new Map() },
+    imageBuild: {
+      limitMs: number("image-build-timeout", 900, 1, 21_600) * 1_000,
+      memoryBytes: number("image-build-memory", 4_096, 16, 1_048_576) * MIB,
+      cpus: number("image-build-cpus", 2, 1, 1_024),
+    },
     registry: registrySettings(reader),
   };
 }

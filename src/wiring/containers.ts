@@ -33,6 +33,7 @@ export function containerParts(parts: {
       instanceName,
       credentials: new RegistryCredentials(environment, registry),
       building: new BuildTags(),
+      limits: config.imageBuild,
       environment,
       log,
     };

@@ -1,35 +1,42 @@
 /** Dockerfiles that take BuildKit, by the docker command of this host. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleepFor } from "node:timers/promises";
 import { type Daemon, startDaemon } from "./daemon.ts";
-import { census, type TestEngine } from "./engine.ts";
+import { census, startEngine, type TestEngine } from "./engine.ts";
 import { importImages } from "./images.ts";
 
-export function describeBuildKit(getEngine: () => TestEngine): void {
+const SECRET = "a-secret-that-nobody-sees";
+
+export function describeBuildKit(): void {
   describe("Dockerfiles that take BuildKit", () => {
+    let engine: TestEngine;
     let daemon: Daemon;
     let folder = "";
     let found: Awaited<ReturnType<typeof census>>;
 
     before(async () => {
-      found = await census(getEngine());
-      await importImages(getEngine());
+      engine = await startEngine({ hasBridge: true });
+      found = await census(engine);
+      await importImages(engine);
       folder = await mkdtemp(join(tmpdir(), "kit-"));
-      daemon = await startDaemon(getEngine().socketPath);
+      process.env.OTHER = "12345678";
+      daemon = await startDaemon(engine.socketPath);
     });
     after(async () => {
       await daemon[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
-      await getEngine().docker("builder", "prune", "-af");
-      assert.deepEqual(await census(getEngine()), found);
+      await engine.docker("builder", "prune", "-af");
+      const left = await census(engine);
+      await engine[Symbol.asyncDispose]();
+      assert.deepEqual(left, found);
     });
 
-    // Without RUN: the engine of the tests has no network for it.
     const sourceOf = async (name: string, dockerfile: string) => {
       const dir = join(folder, name);
       await mkdir(dir, { recursive: true });
@@ -47,9 +54,59 @@ export function describeBuildKit(getEngine: () => TestEngine): void {
       assert.equal(await answer.text(), "made by BuildKit\n");
       const [image] = JSON.parse((await daemon.lambda("images", "tool", "--json")).stdout).images;
       assert.equal(image.base.name, "test/box:1");
-      const labels = await getEngine().docker("image", "inspect", "-f", "{{json .Config.Labels}}", image.id);
+      const labels = await engine.docker("image", "inspect", "-f", "{{json .Config.Labels}}", image.id);
       assert.equal(JSON.parse(labels)["org.opencontainers.image.title"], "tool");
       assert.equal((await daemon.lambda("delete", "tool", "--yes")).exitCode, 0);
+    });
+
+    it("are given arguments and secrets, and nothing keeps the secrets", async () => {
+      const dir = await sourceOf(
+        "inputs",
+        [
+          "ARG BASE=nowhere",
+          "FROM $BASE",
+          "ARG GREETING=none",
+          "COPY . /all",
+          "RUN --mount=type=secret,id=token --mount=type=secret,id=other cat /run/secrets/token; wc -c < /run/secrets/other > /size",
+          'RUN --mount=type=secret,id=token wc -c < /run/secrets/token >> /size; echo "$GREETING" >> /size',
+          'CMD ["cat", "/size"]',
+        ].join("\n"),
+      );
+      const token = join(folder, "token");
+      await writeFile(token, SECRET);
+      const args = ["--build-arg", "BASE=test/box:1", "--build-arg", "GREETING=good day"];
+      const secrets = ["--build-secret", `id=token,src=${token}`, "--build-secret", "id=other,env=OTHER"];
+      const made = await daemon.lambda("deploy", dir, "--name", "inputs", ...args, ...secrets);
+      assert.equal(made.exitCode, 0, made.stderr);
+      assert.match(made.stderr, /\*\*\*/);
+      assert.doesNotMatch(made.stderr, new RegExp(SECRET));
+      assert.equal(
+        await (await daemon.call("inputs", { method: "POST", body: "" })).text(),
+        `8\n${SECRET.length}\ngood day\n`,
+      );
+      const [image] = JSON.parse((await daemon.lambda("images", "inputs", "--json")).stdout).images;
+      const saved = join(folder, "saved.tar");
+      await engine.docker("save", "-o", saved, image.id);
+      const kept = [saved, ...(await filesBelow(daemon.dir))];
+      for (const file of kept) assert.ok(!(await readFile(file)).includes(SECRET), `${file} has the secret`);
+      // The arguments hold for the next build, too; secrets are no part of what steps are known by.
+      const again = await daemon.lambda("deploy", dir, "--name", "inputs");
+      assert.equal(again.exitCode, 0, again.stderr);
+      assert.match(await (await daemon.call("inputs", { method: "POST", body: "" })).text(), /good day/);
+      assert.equal((await daemon.lambda("delete", "inputs", "--yes")).exitCode, 0);
+    });
+
+    it("say what has no limit, and are stopped when their time is up", async () => {
+      await using other = await startDaemon(engine.socketPath, undefined, ["--image-build-timeout", "15"]);
+      const dir = await sourceOf("late", "FROM test/box:1\nRUN --mount=type=cache,target=/c sleep 4321\n");
+      const { exitCode, stderr } = await other.lambda("deploy", dir, "--name", "late");
+      assert.notEqual(exitCode, 0);
+      assert.match(stderr, /note: this build has no limit of memory and CPU time: .*BuildKit/);
+      assert.match(stderr, /docker build was stopped: it took longer than 15 s \(image-build-timeout\)/);
+      const giveUpAt = performance.now() + 30_000;
+      while ((await commandsWith("sleep\x004321")).length > 0 && performance.now() < giveUpAt)
+        await sleepFor(100);
+      assert.deepEqual(await commandsWith("sleep\x004321"), []);
     });
 
     it("fail with what the builder said", async () => {
@@ -81,7 +138,7 @@ export function describeBuildKit(getEngine: () => TestEngine): void {
     it("are refused with the line that needs it where no command has it", async () => {
       const bin = join(folder, "bin");
       await mkdir(bin);
-      await using other = await startDaemon(getEngine().socketPath, undefined, [], undefined, {
+      await using other = await startDaemon(engine.socketPath, undefined, [], undefined, {
         PATH: `${bin}:${join(process.execPath, "..")}`,
       });
       const dir = await sourceOf("refused", "FROM test/box:1\n\nRUN --mount=type=cache,target=/c true\n");
@@ -94,4 +151,19 @@ export function describeBuildKit(getEngine: () => TestEngine): void {
       assert.equal((await other.lambda("delete", "plain", "--yes")).exitCode, 0);
     });
   });
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Of the processes of this host. */
+async function commandsWith(words: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (command.startsWith(words)) found.push(pid);
+  }
+  return found;
 }

@@ -27,7 +27,6 @@ describe("docker", { skip: skip ?? false }, () => {
   describeImageFunctions(getEngine);
   describeImageUpkeep(getEngine);
   describePacking(getEngine);
-  describeBuildKit(getEngine);
   describeRegistry(getEngine);
   describeFaults(getEngine);
 });
@@ -35,6 +34,9 @@ describe("docker", { skip: skip ?? false }, () => {
 // One after another, and not beside the first: engines share the host's network rules.
 await describeOtherEngine("podman", { isWhole: true });
 await describeOtherEngine("rootless docker", { isWhole: true });
+
+// With a network for its steps, which classic builds do without.
+describe("docker, BuildKit", { skip: skip ?? false }, () => describeBuildKit());
 
 // On an engine of its own, when the other one has stopped.
 describe("docker, on a small disk", { skip: skip ?? false }, () => describeFullDisk());

@@ -56,8 +56,13 @@ export async function removeContainers({ docker }: Pick<TestEngine, "docker">): 
   }
 }
 
-/** With `diskMib` all that it stores is on a disk of that size. */
-export async function startEngine(options: { readonly diskMib?: number } = {}): Promise<TestEngine> {
+/**
+ * With `diskMib` all that it stores is on a disk of that size; with `hasBridge` it has a network of its own that leads nowhere,
+ * for steps of BuildKit.
+ */
+export async function startEngine(
+  options: { readonly diskMib?: number; readonly hasBridge?: boolean } = {},
+): Promise<TestEngine> {
   // Short: containerd makes Unix sockets deep below it.
   const folder = await mkdtemp(join(tmpdir(), "eng-"));
   if (options.diskMib !== undefined) {
@@ -65,7 +70,8 @@ export async function startEngine(options: { readonly diskMib?: number } = {}): 
     await run("mount", ["-t", "tmpfs", "-o", `size=${options.diskMib}m`, "tmpfs", join(folder, "data")]);
   }
   const socketPath = join(folder, "docker.sock");
-  let child = await launch(folder, socketPath);
+  const bridge = options.hasBridge ? await addBridge() : undefined;
+  let child = await launch(folder, socketPath, bridge);
   const docker = dockerAt(socketPath);
   const engine: TestEngine = {
     socketPath,
@@ -97,16 +103,26 @@ export async function startEngine(options: { readonly diskMib?: number } = {}): 
       }
     },
     async start() {
-      child = await launch(folder, socketPath);
+      child = await launch(folder, socketPath, bridge);
     },
     async [Symbol.asyncDispose]() {
       await engine.stop();
       await stopContainerd(folder);
       await unmountBelow(folder);
+      if (bridge !== undefined) await run("ip", ["link", "delete", bridge]);
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
   return engine;
+}
+
+/** One that no other test has, with an address that nothing is routed to. */
+async function addBridge(): Promise<string> {
+  const name = `lbt${process.pid.toString(36)}`;
+  await run("ip", ["link", "add", name, "type", "bridge"]);
+  await run("ip", ["address", "add", `10.231.${process.pid % 256}.1/24`, "dev", name]);
+  await run("ip", ["link", "set", name, "up"]);
+  return name;
 }
 
 /** Docker's own command against the engine of that socket. */
@@ -115,7 +131,7 @@ export function dockerAt(socketPath: string): TestEngine["docker"] {
     (await run("docker", ["-H", `unix://${socketPath}`, ...args], { maxBuffer: 64 * 1024 * 1024 })).stdout;
 }
 
-async function launch(folder: string, socketPath: string) {
+async function launch(folder: string, socketPath: string, bridge = "none") {
   const said: string[] = [];
   const child = spawn(
     "dockerd",
@@ -129,7 +145,8 @@ async function launch(folder: string, socketPath: string) {
       "--pidfile",
       join(folder, "docker.pid"),
       "--bridge",
-      "none",
+      bridge,
+      ...(bridge === "none" ? [] : ["--iptables=false", "--ip-masq=false"]),
       "--group",
       "root",
       "--shutdown-timeout",

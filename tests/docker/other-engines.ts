@@ -239,7 +239,7 @@ function kill(pid: string): void {
 export async function otherCensus(engine: OtherEngine): Promise<Readonly<Record<string, readonly string[]>>> {
   const lines = async (...args: readonly string[]) =>
     (await engine.docker(...args)).split("\n").filter((line) => line !== "");
-  const images = await lines("images", "--format", "{{.Repository}}:{{.Tag}}");
+  const images = await listed(() => lines("images", "--format", "{{.Repository}}:{{.Tag}}"));
   return {
     containers: await lines("ps", "-aq"),
     networks: await lines("network", "ls", "--filter", "name=lambdad", "--format", "{{.Name}}"),
@@ -249,4 +249,16 @@ export async function otherCensus(engine: OtherEngine): Promise<Readonly<Record<
       .split("\n")
       .filter((line) => line.includes("LDB")),
   };
+}
+
+/** Podman's list fails over an image that is removed while it is made. */
+async function listed(list: () => Promise<string[]>): Promise<string[]> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await list();
+    } catch (error) {
+      if (tries === 20 || !String(error).includes("image not known")) throw error;
+      await sleepFor(250);
+    }
+  }
 }

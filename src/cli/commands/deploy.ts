@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
+import { parseSecretOption, readBuildArgs, readSecrets, sendSecrets } from "../build-inputs.ts";
 import { type CanaryOptions, canaryLine, readCanary, readTrialOptions } from "../canary-view.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { CallOptions } from "../client.ts";
@@ -40,6 +41,8 @@ export interface DeployOptions extends CanaryOptions {
   readonly layer?: readonly string[];
   readonly description?: string;
   readonly allowScripts?: boolean;
+  readonly buildArg?: readonly string[];
+  readonly buildSecret?: readonly string[];
   /** False for --no-build. */
   readonly build: boolean;
   /** Of a project. */
@@ -125,17 +128,23 @@ export async function runDeploy(
       ? await openSource(resolve(host.workingDir, path ?? "."), path ?? ".")
       : openImage(options.image);
   const name = options.name === undefined ? nameFromPath(source.baseName) : functionName(options.name);
+  const buildArgs = options.buildArg && readBuildArgs(options.buildArg, host.env);
+  const secretSources = (options.buildSecret ?? []).map(parseSecretOption);
+  const secrets = await readSecrets(secretSources, host.workingDir, host.env);
   const settings = {
     ...(await readDeploySettings(options, host.workingDir)),
+    ...(buildArgs && { buildArgs }),
     ...(source.fileName !== undefined && { fileName: source.fileName }),
   };
   const api = await command.client();
   api.requireKey();
 
+  const buildSecrets = await sendSecrets(api, secrets);
+
   const progress = new DeployProgress(output);
   progress.packaged(source.label, source.detail);
   const lines = api.lines("POST", functionPath(name, "/deploy"), {
-    query: { options: JSON.stringify(settings) },
+    query: { options: JSON.stringify({ ...settings, ...(buildSecrets && { buildSecrets }) }) },
     upload: await source.open(),
     headers: { "content-type": "application/octet-stream", ...source.headers },
     silenceMsMax: SILENCE_MS_MAX,

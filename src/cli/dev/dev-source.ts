@@ -25,6 +25,8 @@ export interface DevFunction {
   readonly folder: string;
   /** What decides how code is made runnable: the options of a build. */
   readonly build: Readonly<Record<string, unknown>>;
+  /** Secrets of the build of a Dockerfile, by id. */
+  readonly buildSecrets: ReadonlyMap<string, Uint8Array>;
   /** Everything else that a release says of a function, but its variables. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly environment: Readonly<Record<string, string>>;
@@ -170,6 +172,7 @@ class Reader {
         name,
         folder,
         build: this.#build,
+        buildSecrets: new Map(),
         config: this.#config,
         environment: { ...environment, ...textsOf(said) },
       });

@@ -1,9 +1,10 @@
 import { join, relative, resolve, sep } from "node:path";
+import { readSecrets } from "../build-inputs.ts";
 import type { DeployOptions } from "../commands/deploy.ts";
 import { readEnvironment } from "../environment.ts";
 import type { Host } from "../host.ts";
 import { projectOptions } from "../project/deploy-options.ts";
-import { buildSettings } from "../project/function-source.ts";
+import { buildSettings, secretsOf } from "../project/function-source.ts";
 import { type Project, readProject } from "../project/read-project.ts";
 import { besidesOrder, functionOrder, given } from "../project/release-order.ts";
 import {
@@ -107,6 +108,7 @@ async function functionOf(project: Project, name: string, remarks: string[]): Pr
     name,
     folder,
     build: given(buildSettings(name, section)),
+    buildSecrets: await readSecrets(secretsOf(section), project.folder, project.variables),
     config,
     environment: { ...merged, ...Object(environment) },
   };

@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { Readable } from "node:stream";
+import { sendSecrets } from "../build-inputs.ts";
 import { CliError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
 import { openZip, type PackagedFile, packageFolder } from "../package-folder.ts";
@@ -136,7 +137,7 @@ export class ReleaseLoop {
     } catch (error) {
       return this.#unreadable(given, before, error);
     }
-    const { name, folder, build, config, environment } = prepared.function;
+    const { name, folder, build, buildSecrets, config, environment } = prepared.function;
     const settings = { ...config, environment };
     if (!isForced && live?.inputs === inputs) {
       this.#failed.delete(name);
@@ -144,7 +145,7 @@ export class ReleaseLoop {
     }
     if (!isForced && this.#failed.get(name) === inputs) return { candidate: before, isUnsettled: false };
     try {
-      const made = await this.#build(name, build, files, signal);
+      const made = await this.#build(name, { build, buildSecrets }, files, signal);
       return { candidate: { name, folder, inputs, settings, build: made }, isUnsettled: false };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
@@ -176,18 +177,19 @@ export class ReleaseLoop {
 
   async #build(
     name: string,
-    build: DevFunction["build"],
+    { build, buildSecrets }: Pick<DevFunction, "build" | "buildSecrets">,
     files: readonly PackagedFile[],
     signal: AbortSignal,
   ): Promise<string> {
     const { api, project, report } = this.#parts;
+    const secrets = await sendSecrets(api, buildSecrets);
     const upload: Readable = files.length === 0 ? Readable.from([]) : await openZip(files);
     const stop = () =>
       upload.destroy(signal.reason instanceof Error ? signal.reason : new Error("overtaken"));
     signal.addEventListener("abort", stop);
     try {
       const lines = api.lines("POST", `/v1/projects/${project}/builds/${encodeURIComponent(name)}`, {
-        query: { options: JSON.stringify(build) },
+        query: { options: JSON.stringify({ ...build, ...(secrets && { buildSecrets: secrets }) }) },
         upload,
         headers: { "content-type": "application/octet-stream" },
         silenceMsMax: SILENCE_MS_MAX,

@@ -22,6 +22,8 @@ const OF_ONE_FUNCTION = [
   "min",
   "allow",
   "allowScripts",
+  "buildArg",
+  "buildSecret",
 ] as const satisfies readonly (keyof DeployOptions)[];
 
 /** @throws CliError `Usage` for what is for a single function. */

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { hostname, userInfo } from "node:os";
 import { promisify } from "node:util";
+import { readSecrets, sendSecrets } from "../build-inputs.ts";
 import { canaryLine, readCanary } from "../canary-view.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
@@ -63,6 +64,7 @@ export async function deployProject(
         api,
         path,
         sources.filter((source) => options.rebuild || !isKnown(known, source)),
+        ({ secrets }) => readSecrets(secrets, folder, { HOME: host.env.HOME, ...project.variables }),
       );
   const prunes = options.preview || options.dryRun || (await mayRemove(command, project, known, options));
   const body = given({
@@ -127,6 +129,7 @@ async function buildChanged(
   api: ApiClient,
   path: string,
   sources: readonly FunctionSource[],
+  read: (source: FunctionSource) => Promise<ReadonlyMap<string, Uint8Array>>,
 ): Promise<Map<string, string>> {
   const builds = new Map<string, string>();
   const waiting = [...sources];
@@ -139,7 +142,13 @@ async function buildChanged(
         output.note(`${name}: building, ${source.detail}`, "dim");
         builds.set(
           name,
-          await build({ api, path, source, say: (text) => output.note(`${name}: ${text}`, "dim") }),
+          await build({
+            api,
+            path,
+            source,
+            secrets: await read(source),
+            say: (text) => output.note(`${name}: ${text}`, "dim"),
+          }),
         );
         output.note(`${name}: built in ${formatSpan(performance.now() - startedAt)}`);
       } catch (error) {
@@ -168,11 +177,13 @@ async function build(work: {
   readonly api: ApiClient;
   readonly path: string;
   readonly source: FunctionSource;
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly say: (text: string) => void;
 }): Promise<string> {
-  const { api, path, source, say } = work;
+  const { api, path, source, secrets, say } = work;
+  const buildSecrets = await sendSecrets(api, secrets);
   const lines = api.lines("POST", `${path}/builds/${encodeURIComponent(source.name)}`, {
-    query: { options: JSON.stringify(source.options) },
+    query: { options: JSON.stringify({ ...source.options, ...(buildSecrets && { buildSecrets }) }) },
     upload: await source.open(),
     headers: { "content-type": "application/octet-stream" },
     silenceMsMax: SILENCE_MS_MAX,

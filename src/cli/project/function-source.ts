@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
+import type { SecretSource } from "../build-inputs.ts";
 import { CliError } from "../cli-error.ts";
 import type { CallOptions } from "../client.ts";
 import { packageFolder } from "../package-folder.ts";
@@ -18,6 +19,8 @@ export interface FunctionSource {
   readonly detail: string;
   /** What the server is told with the upload (docs/api.md). */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Those of its build, sent apart. */
+  readonly secrets: readonly SecretSource[];
   open(): Promise<NonNullable<CallOptions["upload"]>>;
 }
 
@@ -28,9 +31,16 @@ export async function openFunctionSource(
   section: FunctionSections,
 ): Promise<FunctionSource> {
   const settings = buildSettings(name, section);
+  const secrets = secretsOf(section);
+  // Not what is in them: a token that was renewed makes no other image.
+  const decisive =
+    secrets.length === 0 ? settings : { ...settings, buildSecrets: secrets.map(({ id }) => id) };
   if (section.image !== undefined) {
     const inputs = await hashInputs([], settings);
-    return { name, inputs, detail: section.image, options: settings, open: async () => new Uint8Array() };
+    return {
+      ...{ name, inputs, detail: section.image, options: settings, secrets },
+      open: async () => new Uint8Array(),
+    };
   }
   const given = section.path ?? name;
   const path = resolve(folder, given);
@@ -44,12 +54,13 @@ export async function openFunctionSource(
   });
   if (facts.isDirectory()) {
     const packaged = await packageFolder(path);
-    const inputs = await hashInputs(packaged.files, settings);
+    const inputs = await hashInputs(packaged.files, decisive);
     return {
       name,
       inputs,
       detail: plural(packaged.files.length, "file"),
       options: settings,
+      secrets,
       open: packaged.openZip,
     };
   }
@@ -62,11 +73,16 @@ export async function openFunctionSource(
   const { createReadStream } = await import("node:fs");
   return {
     name,
-    inputs: await hashInputs([file], settings),
+    inputs: await hashInputs([file], decisive),
     detail: file.path,
     options: { ...settings, fileName: file.path },
+    secrets,
     open: async () => createReadStream(path),
   };
+}
+
+export function secretsOf({ buildSecrets = {} }: FunctionSections): SecretSource[] {
+  return Object.entries(buildSecrets).map(([id, from]) => ({ id, ...from }));
 }
 
 /** What decides how code is made runnable; docs/api.md has the members. */
@@ -81,6 +97,7 @@ export function buildSettings(name: string, section: FunctionSections): Readonly
     package: section.package,
     allowScripts: section.allowScripts,
     build: section.build,
+    ...(section.buildArgs && { buildArgs: section.buildArgs }),
     image: section.image,
   };
 }

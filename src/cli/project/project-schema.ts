@@ -3,6 +3,12 @@
  * same.
  */
 import * as z from "zod";
+import {
+  BUILD_ARG_NAME,
+  BUILD_ARG_RULE,
+  BUILD_SECRET_ID,
+  BUILD_SECRET_RULE,
+} from "../../core/build-inputs.ts";
 import { HMAC_ALGORITHMS, HOOK_NAME_RULE, HOOK_PROVIDERS, isHookName } from "../../core/hook.ts";
 import { FUNCTION_NAME_RULE, parseFunctionName } from "../../core/ids.ts";
 import { RECORDING_KEEP_MS_MAX, RECORDING_KEEP_MS_MIN, RECORDING_REDACT_MAX } from "../../core/limits.ts";
@@ -88,6 +94,21 @@ const FunctionSection = z
     package: z
       .enum(["zip", "image"])
       .describe("What to make of a folder. Default: image if it has a Dockerfile."),
+    buildArgs: z
+      .record(
+        z.string().regex(BUILD_ARG_NAME, `expected ${BUILD_ARG_RULE}`),
+        z.union([z.string(), z.number(), z.boolean()]).transform(String),
+      )
+      .describe("Arguments of the Dockerfile's build."),
+    buildSecrets: z
+      .record(
+        z.string().regex(BUILD_SECRET_ID, `expected ${BUILD_SECRET_RULE}`),
+        z.union([
+          z.strictObject({ file: z.string().min(1).describe("A file, from lambda.yaml on, or ~/…") }),
+          z.strictObject({ env: VariableName.describe("A variable of whoever deploys.") }),
+        ]),
+      )
+      .describe("Secrets of the Dockerfile's build, by the id that RUN --mount=type=secret has."),
     build: z.boolean().describe("false takes the code as it is."),
     allowScripts: z.boolean().describe("Lets dependencies run their install scripts."),
     memory: size("Memory limit"),

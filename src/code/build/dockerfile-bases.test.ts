@@ -46,6 +46,19 @@ describe("findBases", () => {
   }
 });
 
+describe("findBases, given arguments", () => {
+  const dockerfile =
+    "ARG TAG=1\nARG OTHER\nFROM a:$TAG AS x\nARG TAG=9\nFROM b:${OTHER}\nCOPY --from=x /a /a";
+  it("takes them in place of defaults", () =>
+    assert.deepEqual(findBases(dockerfile, { TAG: "2", OTHER: "3" }), {
+      ...{ base: "b:3", others: ["a:2"], unknown: [] },
+    }));
+  it("ignores those that nothing declares", () =>
+    assert.deepEqual(findBases("FROM a:$TAG", { TAG: "2" }), {
+      ...{ base: undefined, others: [], unknown: ["a:$TAG"] },
+    }));
+});
+
 describe("beyondClassic", () => {
   for (const [dockerfile, what] of [
     ["FROM a\nRUN --mount=type=cache,target=/x make", "line 2, RUN --mount=type=cache,target=/x"],

@@ -19,8 +19,9 @@ interface Stage {
 const SCRATCH = "scratch";
 const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
-export function findBases(dockerfile: string): DockerfileBases {
-  const stages = readStages(readInstructions(dockerfile));
+/** `args` are given in place of the defaults of what is declared before the first stage. */
+export function findBases(dockerfile: string, args: Readonly<Record<string, string>> = {}): DockerfileBases {
+  const stages = readStages(readInstructions(dockerfile), args);
   const last = stages.at(-1);
   if (!last) return { base: undefined, others: [], unknown: [] };
   const others = new Set<string>();
@@ -57,14 +58,19 @@ function findStage(before: readonly Stage[], name: string): Stage | undefined {
   return named ?? (/^\d+$/.test(name) ? before[Number(name)] : undefined);
 }
 
-function readStages(instructions: readonly Instruction[]): readonly Stage[] {
+function readStages(
+  instructions: readonly Instruction[],
+  args: Readonly<Record<string, string>>,
+): readonly Stage[] {
   const variables = new Map(Object.entries(platformArgs()));
   const stages: Stage[] = [];
   for (const { keyword, flags, rest } of instructions) {
     const stage = stages.at(-1);
     if (keyword === "ARG" && !stage) {
       for (const [, name = "", value] of rest.matchAll(/([A-Za-z_]\w*)(?:=("[^"]*"|'[^']*'|\S*))?/g)) {
-        if (value !== undefined) variables.set(name, expand(unquoted(value), variables));
+        const given = Object.hasOwn(args, name) ? args[name] : undefined;
+        if (given !== undefined) variables.set(name, given);
+        else if (value !== undefined) variables.set(name, expand(unquoted(value), variables));
       }
     }
     if (keyword === "FROM") {

@@ -2,6 +2,7 @@
 import type { CodeDepot } from "../../code/depot.ts";
 import type { ImageEngine } from "../../code/image.ts";
 import type { ImageRefresh } from "../../code/image-refresh.ts";
+import type { BuildInputs } from "../../core/build-inputs.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { EndReason } from "../../core/event.ts";
 import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
@@ -162,6 +163,11 @@ export interface PrepareSettings {
   readonly keptFrom?: "tree" | "image" | undefined;
   /** Of an image: what is said in place of its own. */
   readonly overrides?: ImageOverrides | undefined;
+  /** For the build of a Dockerfile. */
+  readonly buildArgs?: BuildInputs["args"] | undefined;
+  readonly buildSecrets?: BuildInputs["secrets"] | undefined;
+  /** Those of the version before, where none are said. */
+  readonly keptBuildArgs?: BuildInputs["args"] | undefined;
   /** False takes the code as it is. */
   readonly build: boolean;
   /** Whether dependencies may run install scripts. */

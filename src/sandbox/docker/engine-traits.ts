@@ -7,6 +7,8 @@ export interface EngineTraits {
   readonly isRootless: boolean;
   /** What it can limit on this host; what it cannot must not even be asked of it. */
   readonly limits: { readonly memory: boolean; readonly cpu: boolean; readonly pids: boolean };
+  /** `cgroupfs`, `systemd` or `none`; empty if it does not say. */
+  readonly cgroupDriver: string;
   /** What it does not do on this host, one sentence each with the remedy. */
   readonly gaps: readonly string[];
 }
@@ -43,7 +45,13 @@ export function traitsOf(info: Readonly<Record<string, unknown>>, version: Engin
   if (unlimited.length > 0) gaps.push(unlimitedGap(unlimited, isRootless));
   if (version.runc !== undefined && isOlderRunc(version.runc))
     gaps.push(`runc ${version.runc} has known holes (CVE-2025-31133): update it to 1.2.8, 1.3.3 or later`);
-  return { isPodman: version.isPodman, isRootless, limits, gaps };
+  return {
+    isPodman: version.isPodman,
+    isRootless,
+    limits,
+    cgroupDriver: String(info.CgroupDriver ?? ""),
+    gaps,
+  };
 }
 
 function unlimitedGap(what: readonly string[], isRootless: boolean): string {

@@ -1,16 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
+import type { BuildInputs } from "../../core/build-inputs.ts";
 import { PlatformError } from "../../core/errors.ts";
 import type { FunctionName } from "../../core/ids.ts";
 import { type ImageFacts, imageNamespace, imageRepository } from "../../core/image.ts";
+import type { ImageBuildLimits } from "../../core/image-settings.ts";
 import type { Log } from "../../core/log.ts";
 import { TAR_END, tarEntry } from "../../core/tar-entry.ts";
-import { buildWithCommand } from "./buildkit.ts";
+import { runBuild, stoppedAfter } from "./builders.ts";
 import { type Engine, listOf, textsOf } from "./engine.ts";
 import type { EngineEnvironment } from "./engine-address.ts";
 import { isRefusal } from "./engine-problem.ts";
 import { withEngine } from "./engine-session.ts";
-import { findTraits } from "./engine-traits.ts";
 import { findExtensions } from "./image-extensions.ts";
 import {
   type BuildTags,
@@ -30,6 +31,7 @@ export interface DockerImagesParts {
   readonly instanceName: string;
   readonly credentials: RegistryCredentials;
   readonly building: BuildTags;
+  readonly limits: ImageBuildLimits;
   readonly environment: EngineEnvironment;
   readonly log: Log;
 }
@@ -49,13 +51,9 @@ export interface ImageBuild {
   readonly labels: Readonly<Record<string, string>>;
   /** What of it takes BuildKit, in words; undefined if any builder will do. */
   readonly beyondClassic: string | undefined;
+  readonly inputs: BuildInputs;
 }
 
-const BUILD_MS_MAX = 15 * 60_000;
-const BUILD_MEMORY_BYTES = 4 * 1024 * 1024 * 1024;
-const CPU_PERIOD_US = 100_000;
-/** Two whole CPUs: builds share the host with what serves callers. */
-const BUILD_CPU_QUOTA_US = 2 * CPU_PERIOD_US;
 /** For naming what a failed build has left. */
 const LEFTOVER_MS_MAX = 5_000;
 
@@ -139,7 +137,8 @@ export class DockerImages {
    * @throws PlatformError `BuildFailed` with the last lines of the build, `EngineUnavailable`.
    */
   async build(build: ImageBuild, { signal, output }: ImageWork): Promise<ImageFacts> {
-    const limit = AbortSignal.timeout(BUILD_MS_MAX);
+    const { limits } = this.#parts;
+    const limit = AbortSignal.timeout(limits.limitMs);
     const both = AbortSignal.any([signal, limit]);
     const repository = imageRepository(this.#parts.instanceName, build.functionName);
     const tag = `${repository}:building-${randomBytes(6).toString("hex")}`;
@@ -152,7 +151,9 @@ export class DockerImages {
           seen.read(text);
           output(text);
         };
-        const problem = await this.#runBuild(engine, tag, build, { signal: both, output: show });
+        const { context, dockerfile, beyondClassic, inputs } = build;
+        const order = { tag, context, dockerfile, beyondClassic, inputs, limits };
+        const problem = await runBuild(this.#parts, engine, order, { signal: both, output: show });
         if (problem) throw new PlatformError("BuildFailed", `docker build failed: ${problem}`);
         const labels = {
           ...build.labels,
@@ -170,46 +171,11 @@ export class DockerImages {
       if (seen.container !== undefined) building.orphans.add(seen.container);
       if (seen.layer !== undefined) await this.#keepLeftover(repository, seen.layer);
       signal.throwIfAborted();
-      if (limit.aborted)
-        throw new PlatformError(
-          "BuildFailed",
-          `docker build was stopped after ${BUILD_MS_MAX / 60_000} minutes`,
-        );
+      if (limit.aborted) throw stoppedAfter(limits);
       if (isRefusal(error, 400, 404, 500))
         throw new PlatformError("BuildFailed", `docker build failed: ${error.message}`, { cause: error });
       throw error;
     }
-  }
-
-  /** Podman's builder knows all that BuildKit does by the same call. */
-  async #runBuild(
-    engine: Engine,
-    tag: string,
-    build: ImageBuild,
-    work: ImageWork,
-  ): Promise<string | undefined> {
-    const { credentials, environment } = this.#parts;
-    const { isPodman, limits } = await findTraits(engine, engine.version);
-    const { context, dockerfile, beyondClassic } = build;
-    if (beyondClassic !== undefined && !isPodman) {
-      const { socketPath } = engine;
-      const auths = credentials.asConfiguration();
-      const order = { socketPath, tag, context, dockerfile, auths, beyondClassic };
-      return await buildWithCommand(environment, order, work);
-    }
-    const memory = String(BUILD_MEMORY_BYTES);
-    const answer = await engine.stream("POST", "/build", {
-      query: {
-        ...{ dockerfile, t: tag, rm: "1", forcerm: "1" },
-        ...(limits.memory && { memory, memswap: memory }),
-        ...(limits.cpu && { cpuperiod: String(CPU_PERIOD_US), cpuquota: String(BUILD_CPU_QUOTA_US) }),
-      },
-      headers: { "Content-Type": "application/x-tar", ...this.#allAuth() },
-      upload: context,
-      withinMs: 0,
-      signal: work.signal,
-    });
-    return await readProgress(answer, work.output);
   }
 
   /** Removes the tags that a build of that image was given, and the image with them unless a version has it. */
@@ -260,11 +226,6 @@ export class DockerImages {
       if (isRefusal(error, 400, 404, 500)) throw unavailable(reference, error.message);
       throw error;
     }
-  }
-
-  #allAuth(): Readonly<Record<string, string>> {
-    const auth = this.#parts.credentials.ofAll();
-    return auth === undefined ? {} : { "X-Registry-Config": auth };
   }
 
   #withEngine<T>(signal: AbortSignal, use: (engine: Engine) => Promise<T>): Promise<T> {

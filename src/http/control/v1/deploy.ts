@@ -14,6 +14,7 @@ import type { NewFunction } from "../../../registry/functions.ts";
 import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
 import type { Caller, ControlRequest, Reply } from "../route.ts";
 import { type DeployLine, progressReply, requireUpload } from "./build-answer.ts";
+import type { BuildSecrets } from "./build-secrets.ts";
 import { beginCanary, canaryShape, checkCanary } from "./canaries.ts";
 import { configOf } from "./config.ts";
 import { nameOf } from "./functions.ts";
@@ -30,9 +31,15 @@ const STEPS = 4;
 /** More than any start may take; a deploy must end even if whoever starts instances does not say so. */
 const START_MS_MAX = 60_000;
 
-export async function deployFunction(parts: ControlParts, request: ControlRequest): Promise<Reply> {
+export async function deployFunction(
+  parts: ControlParts,
+  secrets: BuildSecrets,
+  request: ControlRequest,
+): Promise<Reply> {
   const name = nameOf(request);
-  const settings = parseDeployOptions(request.query.get("options"));
+  const given = parseDeployOptions(request.query.get("options"));
+  const buildSecrets = secrets.take(given.buildSecrets, request);
+  const settings = { ...given, prepare: { ...given.prepare, buildSecrets } };
   requireUpload(request, settings.image);
   const { upload, signal, caller } = request;
   return progressReply(parts, request, (send) =>
@@ -191,7 +198,11 @@ async function prepareAsBefore(
 ): Promise<PreparedCode> {
   // A folder without a Dockerfile that was made an image goes on being one.
   const wasPacked = before?.latest.code.image?.dockerfile !== undefined;
-  const said = wasPacked && given.package === undefined ? { ...given, package: "image" as const } : given;
+  const said = {
+    ...given,
+    ...(wasPacked && given.package === undefined && { package: "image" as const }),
+    keptBuildArgs: before?.latest.code.image?.buildArgs,
+  };
   const isGiven = [given.kind, given.handler, given.module, given.command, given.runtime].some(
     (value) => value !== undefined,
   );

@@ -6,6 +6,7 @@ import type { CodeLinks } from "../code-links.ts";
 import { getMetrics } from "../metrics-text.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } from "../route.ts";
+import { BuildSecrets } from "./build-secrets.ts";
 import { abortCanary, getCanary, promoteCanary } from "./canaries.ts";
 import { deployFunction } from "./deploy.ts";
 import * as events from "./events.ts";
@@ -38,6 +39,7 @@ export function v1Handlers(
     (act: (parts: ControlParts, request: ControlRequest) => Promise<Reply>): Handler =>
     (request) =>
       act(parts, request);
+  const secrets = new BuildSecrets(() => parts.clock.now());
   return {
     getHealth: async () => jsonReply(200, { status: "ok" }),
     getCode: (request) => getCode(parts, links, request),
@@ -49,7 +51,8 @@ export function v1Handlers(
     getFunction: withParts(functions.getFunction),
     changeFunction: withParts(functions.changeFunction),
     deleteFunction: withParts(functions.deleteFunction),
-    deployFunction: withParts(deployFunction),
+    putBuildSecrets: (request) => secrets.put(request),
+    deployFunction: (request) => deployFunction(parts, secrets, request),
     rollbackFunction: withParts(functions.rollbackFunction),
     getCanary: withParts(getCanary),
     promoteCanary: withParts(promoteCanary),
@@ -79,7 +82,7 @@ export function v1Handlers(
     purgeDeadLetters: withParts(events.purgeDeadLetters),
     ...recordingHandlers(parts),
     ...schedules,
-    ...projectHandlers(parts, projects),
+    ...projectHandlers(parts, projects, secrets),
     listImages: withParts(images.listImages),
     refreshImages: withParts(images.refreshImages),
     ...hookHandlers(parts),

@@ -8,6 +8,7 @@ import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, type Handler, jsonReply, type Reply } from "../route.ts";
 import { refuseOthers } from "./asked-function.ts";
 import { progressReply, requireUpload } from "./build-answer.ts";
+import type { BuildSecrets } from "./build-secrets.ts";
 import { imagesOf } from "./deploy.ts";
 import { newProjectBuilds, type ProjectBuilds } from "./project-builds.ts";
 import { differenceShape, hookNewsShape, projectShape, releaseShape } from "./project-shapes.ts";
@@ -36,6 +37,7 @@ export type ProjectOperation =
 export function projectHandlers(
   parts: ControlParts,
   book: ProjectBook,
+  secrets: BuildSecrets,
 ): Readonly<Record<ProjectOperation, Handler>> {
   const builds = newProjectBuilds(() => parts.clock.now());
   return {
@@ -68,7 +70,7 @@ export function projectHandlers(
       }
       return jsonReply(200, { functions: deleted });
     },
-    buildForProject: (request) => buildForProject(parts, builds, request),
+    buildForProject: (request) => buildForProject(parts, { builds, secrets }, request),
     makeRelease: (request) => makeRelease(parts, book, builds, request),
     async listReleases(request) {
       const name = projectOf(request);
@@ -153,7 +155,7 @@ async function refuseOthersOf(book: ProjectBook, request: ControlRequest): Promi
 /** Makes code runnable, for a release that is made later; changes nothing else. */
 async function buildForProject(
   parts: ControlParts,
-  builds: ProjectBuilds,
+  { builds, secrets }: { readonly builds: ProjectBuilds; readonly secrets: BuildSecrets },
   request: ControlRequest,
 ): Promise<Reply> {
   const project = projectOf(request);
@@ -161,6 +163,7 @@ async function buildForProject(
   if (!name) throw new PlatformError("InvalidName", `function name: expected ${FUNCTION_NAME_RULE}`);
   refuseOthers(request, name);
   const given = parse(BuildOptions, optionsOf(request.query.get("options")), "options");
+  const buildSecrets = secrets.take(given.buildSecrets, request);
   requireUpload(request, given.image);
   const { upload, signal } = request;
   return progressReply(parts, request, async (send) => {
@@ -170,7 +173,7 @@ async function buildForProject(
       step: (title: string, detail: string) => send({ type: "step", title, detail }),
     };
     const source = { file: upload?.file ?? "", name: given.fileName, functionName: name };
-    const settings = prepareOf(given);
+    const settings = { ...prepareOf(given), buildSecrets };
     const prepared =
       given.image === undefined
         ? await parts.prepare(source, settings, options)

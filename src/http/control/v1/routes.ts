@@ -58,6 +58,13 @@ export const V1_ROWS = [
     JSON_BODY,
   ),
   row("deleteFunction", `DELETE ${F}`, "deploy", "Removes a function with all that belongs to it."),
+  row(
+    "putBuildSecrets",
+    "POST /v1/build-secrets",
+    "deploy",
+    "Keeps secrets for one build that is asked for next.",
+    JSON_BODY,
+  ),
   row("deployFunction", `POST ${F}/deploy`, "deploy", "Takes code in, builds, publishes, starts.", ARCHIVE),
   row("rollbackFunction", `POST ${F}/rollback`, "deploy", "Makes an earlier version live.", JSON_BODY),
   row("getCanary", `GET ${F}/canary`, "read", "The latest canary, its figures and what was decided."),

@@ -1,6 +1,12 @@
 /** What clients of our own API send. Unlike AWS's, unknown members are refused: a typing error must not be silence. */
 import * as z from "zod";
 import {
+  BUILD_ARG_LENGTH_MAX,
+  BUILD_ARG_NAME,
+  BUILD_ARG_RULE,
+  BUILD_ARGS_MAX,
+} from "../../../core/build-inputs.ts";
+import {
   CANARY_CALLS_MIN_DEFAULT,
   CANARY_CONDITIONS_MAX,
   CANARY_MS_MAX,
@@ -83,6 +89,17 @@ const source = {
   /** An image of the container engine instead of an upload. */
   image: z.string().min(1).max(512),
   package: z.enum(["zip", "image"]),
+  /** For the build of a Dockerfile. */
+  buildArgs: z
+    .record(
+      z.string().regex(BUILD_ARG_NAME, `expected ${BUILD_ARG_RULE}`),
+      z.string().max(BUILD_ARG_LENGTH_MAX),
+    )
+    .refine((args) => Object.keys(args).length <= BUILD_ARGS_MAX, {
+      error: `expected at most ${BUILD_ARGS_MAX} of them`,
+    }),
+  /** The `id` that `POST /v1/build-secrets` gave. */
+  buildSecrets: z.string().min(1).max(64),
   build: z.boolean(),
   allowScripts: z.boolean(),
 };
@@ -226,6 +243,8 @@ export interface DeploySettings extends Settings {
   /** The name of an image instead of an upload. */
   readonly image: string | undefined;
   readonly fileName: string | undefined;
+  /** The name that secrets of the build are kept under. */
+  readonly buildSecrets?: string | undefined;
   readonly environment: Readonly<Record<string, string>> | undefined;
   /** Only a share of the calls goes to the new version, for a while, or copies of them. */
   readonly canary?: CanaryPlan | undefined;
@@ -244,6 +263,7 @@ export function parseDeployOptions(text: string | null): DeploySettings {
     ...settingsOf(options),
     fileName: options.fileName,
     image: options.image,
+    buildSecrets: options.buildSecrets,
     environment: options.environment && checkEnvironment(options.environment),
     canary: trialPlanOf(options),
   };
@@ -413,6 +433,7 @@ export function prepareOf(
     module: given.module,
     command: given.command,
     package: "package" in given ? given.package : undefined,
+    buildArgs: "buildArgs" in given ? given.buildArgs : undefined,
     build: "build" in given ? given.build !== false : true,
     allowScripts: "allowScripts" in given && given.allowScripts === true,
   };
@@ -445,7 +466,9 @@ export function parse<Schema extends z.ZodType>(
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
     const place = issue.path.length > 0 ? issue.path.join(".") : whole;
-    return `${place}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
+    // What is wrong with a name is said one level below.
+    const { message } = (issue.code === "invalid_key" && issue.issues[0]) || issue;
+    return `${place}: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
   });
   throw new PlatformError("InvalidRequest", problems.join("; "));
 }
