@@ -1,16 +1,24 @@
-import { callFunction, createFunction } from "./client.ts";
+import { call, callFunction, createFunction } from "./client.ts";
 import { nodeFunction } from "./functions.ts";
 import { boundRow, inTurn, type Row, ratioRow } from "./measure.ts";
-import { startDaemon } from "./processes.ts";
+import { type Daemon, startDaemon } from "./processes.ts";
 import { loadOf } from "./warm.ts";
 
-const ROUNDS = 3;
+const ROUNDS = 5;
 const CLIENTS = 64;
-const SECONDS = 3;
+/** As long as what may wait for a function is not reached. */
+const SECONDS = 2;
+const RATE_MIN = 5_000;
+/** A little more, so that it is reached where an answer is late now and then. */
+const RATE_ASKED = 5_500;
+/** Calls that somebody waits for, at times of their own: a loop without pauses would be a load of its own. */
+const CALLS = { perSecond: 500, connections: 4 };
 
 /**
  * Events are worked on while they are accepted, so each figure is that of a daemon that does both. What they do to calls
- * that somebody waits for is compared with what as many clients do to them that wait as well.
+ * that somebody waits for is compared with a daemon that has nothing else to do: while 64 clients have as many events taken
+ * as have to be, and while they have as many taken as they can, which leaves no CPU idle; then also with what as many
+ * clients do to them that wait as well.
  */
 export async function measureEvents(): Promise<Row[]> {
   await using daemon = await startDaemon();
@@ -19,34 +27,70 @@ export async function measureEvents(): Promise<Row[]> {
   await callFunction(daemon, "greet");
   await callFunction(daemon, "work");
 
-  const load = { port: daemon.gatewayPort, path: "/?name=World", seconds: SECONDS, warmUp: 1 };
+  const load = { port: daemon.gatewayPort, path: "/?name=World", seconds: SECONDS, warmUp: 0.5 };
   let count = 0;
-  const accepted = async () => {
-    // What waits for a function is bounded, so each time it is another one.
+  /** What waits for a function is bounded, so that each full load is of another one, with its instances. */
+  const another = async () => {
     const name = `events-${count++}`;
     await createFunction(daemon, { name, ...(await nodeFunction()) });
-    const headers = ["Prefer: respond-async"];
-    const hostHeader = `${name}.localhost`;
-    return (await loadOf({ ...load, hostHeader, connections: CLIENTS, headers, status: 202 })).perSecond;
+    await loadOf({ ...load, hostHeader: `${name}.localhost`, connections: CLIENTS, seconds: 0.3 });
+    return name;
   };
-  const waiting = async () =>
-    (await loadOf({ ...load, hostHeader: "work.localhost", connections: CLIENTS })).perSecond;
-  const p99Beside = (others: () => Promise<number>) => async () => {
-    const calls = loadOf({ ...load, hostHeader: "greet.localhost", connections: 1 });
-    const [result] = await Promise.all([calls, others()]);
+  const accepted = async (name: string, perSecond?: number) => {
+    const taken = await loadOf({
+      ...load,
+      hostHeader: `${name}.localhost`,
+      connections: CLIENTS,
+      headers: ["Prefer: respond-async"],
+      status: 202,
+      ...(perSecond !== undefined && { perSecond }),
+    });
+    return taken.perSecond;
+  };
+  const waiting = () => loadOf({ ...load, hostHeader: "work.localhost", connections: CLIENTS });
+  const calls = (of: object = CALLS) =>
+    loadOf({ ...load, hostHeader: "greet.localhost", connections: 1, ...of });
+  const idle = async () => (await calls()).p99Us;
+  const besideEvents = (rates: number[], perSecond: number | undefined, of?: object) => async () => {
+    const name = perSecond === undefined ? await another() : "work";
+    const [result, taken] = await Promise.all([calls(of), accepted(name, perSecond)]);
+    rates.push(taken);
+    // What still waits goes with it.
+    if (perSecond === undefined) await removeFunction(daemon, name);
     return result.p99Us;
   };
+  const besideWaiting = async () => (await Promise.all([calls({}), waiting()]))[0].p99Us;
 
-  const rates: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) rates.push(await accepted());
+  const [asked, full]: [number[], number[]] = [[], []];
+  const twice = { kind: "at most", ratio: 2 } as const;
+  const besideAsked = await inTurn(ROUNDS, besideEvents(asked, RATE_ASKED), idle);
+  const besideFull = await inTurn(ROUNDS, besideEvents(full, undefined), idle);
   return [
-    boundRow(`events accepted/s, ${CLIENTS} connections, synced`, "/s", rates, 5_000),
+    boundRow(`events accepted/s, ${CLIENTS} connections, synced`, "/s", full, RATE_MIN),
+    boundRow(
+      `events accepted/s, ${CLIENTS} connections that ask for ${RATE_ASKED}/s, synced`,
+      "/s",
+      asked,
+      RATE_MIN,
+    ),
+    ratioRow(`warm call beside ${RATE_ASKED} events/s, p99`, "µs", "beside nothing", besideAsked, twice),
+    ratioRow("warm call beside all events there is CPU for, p99", "µs", "beside nothing", besideFull, twice),
     ratioRow(
       `warm call beside ${CLIENTS} connections of events, p99`,
       "µs",
       "beside as many of calls",
-      await inTurn(ROUNDS, p99Beside(accepted), p99Beside(waiting)),
-      { kind: "at most", ratio: 2 },
+      await inTurn(ROUNDS, besideEvents([], undefined, {}), besideWaiting),
+      twice,
     ),
   ];
+}
+
+async function removeFunction(daemon: Daemon, name: string): Promise<void> {
+  const { status, body } = await call({
+    port: Number(new URL(daemon.controlUrl).port),
+    method: "DELETE",
+    path: `/v1/functions/${name}`,
+    headers: { authorization: `Bearer ${daemon.key}` },
+  });
+  if (status !== 204) throw new Error(`removing ${name}: ${status} ${body.toString().slice(0, 500)}`);
 }

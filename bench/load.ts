@@ -18,6 +18,8 @@ export interface Load {
   readonly connections: number;
   /** Pause before each next request of a connection; none if left out. */
   readonly pauseMs?: number;
+  /** Of all connections together: each keeps times of its own, which are spread; it sends later only if its last answer is. */
+  readonly perSecond?: number;
   readonly seconds: number;
   /** Seconds before counting begins. */
   readonly warmUp: number;
@@ -47,9 +49,13 @@ export function runLoad(load: Load): Promise<LoadResult> {
   const countFrom = performance.now() + load.warmUp * 1_000;
   const until = countFrom + load.seconds * 1_000;
 
-  const runOne = () =>
+  const everyMs = load.perSecond === undefined ? undefined : (load.connections * 1_000) / load.perSecond;
+  const startAt = performance.now();
+
+  const runOne = (_: unknown, index: number) =>
     new Promise<void>((resolve, reject) => {
       let sentAt = 0;
+      let dueAt = startAt + ((everyMs ?? 0) * index) / load.connections;
       let rest: Buffer = NOTHING;
       const socket = connect({
         host: "127.0.0.1",
@@ -68,7 +74,14 @@ export function runLoad(load: Load): Promise<LoadResult> {
         sentAt = performance.now();
         socket.write(request);
       };
-      socket.on("connect", send);
+      const sendInTime = (ms: number) => {
+        const now = performance.now();
+        dueAt = Math.max(now, dueAt + ms);
+        if (dueAt - now < 1) send();
+        else setTimeout(send, dueAt - now);
+      };
+      if (everyMs === undefined) socket.on("connect", send);
+      else socket.on("connect", () => sendInTime(0));
       socket.on("error", reject);
       const receive = (chunk: Buffer) => {
         const received = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
@@ -86,7 +99,8 @@ export function runLoad(load: Load): Promise<LoadResult> {
         if (now >= until) {
           socket.destroy();
           resolve();
-        } else if (load.pauseMs) setTimeout(send, load.pauseMs);
+        } else if (everyMs !== undefined) sendInTime(everyMs);
+        else if (load.pauseMs) setTimeout(send, load.pauseMs);
         else send();
       };
     });

@@ -6,9 +6,15 @@ import type { CallInput } from "../core/invocation.ts";
 import { IDEMPOTENCY_KEY_LENGTH_MAX } from "../core/limits.ts";
 import { lastingQualifier, type Target } from "../registry/target.ts";
 import type { EventQueue } from "../store/event-queue.ts";
+import { Turnstile } from "./turnstile.ts";
 
 /** Takes calls that nobody waits for. */
 export interface EventIntake {
+  /**
+   * Resolves when it is the turn of one more event, before anything is done for it: a crowd of them is taken a few at a time,
+   * so that calls that somebody waits for are served in between. Undefined if that is now.
+   */
+  turn(): Promise<void> | undefined;
   /**
    * Resolves when the event cannot be lost any more.
    *
@@ -33,8 +39,13 @@ export interface AcceptedEvent {
   readonly invocationId: InvocationId;
 }
 
+/** Of those that come and those that are answered; each costs about as much of the loop as a call. */
+const PER_TURN = 4;
+
 export function newEventIntake(queue: Pick<EventQueue, "enqueue">): EventIntake {
+  const turnstile = new Turnstile(PER_TURN);
   return {
+    turn: () => turnstile.pass(),
     async enqueue(target, { invocationId, input, traceId, idempotencyKey, origin }) {
       const accepted = await queue.enqueue(
         {
@@ -47,6 +58,8 @@ export function newEventIntake(queue: Pick<EventQueue, "enqueue">): EventIntake 
         },
         { idempotencyKey },
       );
+      // What was written together is on disk at once; to answer all of it at once would take the loop from everybody else.
+      await turnstile.pass();
       return { eventId: accepted.id, invocationId: accepted.invocationId };
     },
   };

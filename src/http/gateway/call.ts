@@ -104,6 +104,7 @@ async function acceptEvent(parts: ServingParts, exchange: Exchange): Promise<voi
     );
   }
   const idempotencyKey = parseIdempotencyKey(headerOf(head, "idempotency-key"));
+  await parts.events.turn();
   const body = bodyOf(exchange, EVENT_PAYLOAD_BYTES_MAX);
   const input = inputOf(exchange, body instanceof Promise ? await body : body);
   const { eventId, invocationId } = await parts.events.enqueue(target, {

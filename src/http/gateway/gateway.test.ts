@@ -431,6 +431,7 @@ describe("the gateway, for calls that nobody waits for", () => {
     await using gateway = await startGateway({
       functions: { greet: {}, web: { kind: "server" } },
       events: {
+        turn: () => undefined,
         enqueue: async (target, { invocationId, input }) => {
           queued.push([target.record.name, invocationId, input.kind === "request" ? input.body : input.kind]);
           return { eventId: EVENT_ID, invocationId };
@@ -447,7 +448,9 @@ describe("the gateway, for calls that nobody waits for", () => {
   });
 
   it("takes no more than an event may have", async () => {
-    await using gateway = await startGateway({ events: { enqueue: async () => assert.fail("too large") } });
+    await using gateway = await startGateway({
+      events: { turn: () => undefined, enqueue: async () => assert.fail("too large") },
+    });
     const answer = await call(gateway.port, "/", {
       method: "POST",
       headers,

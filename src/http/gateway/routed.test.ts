@@ -264,6 +264,7 @@ describe("actions of routes", () => {
   it("queue an event where they are async, whatever the client prefers", async () => {
     const events: IncomingEvent[] = [];
     const intake: EventIntake = {
+      turn: () => undefined,
       async enqueue(_target, event) {
         events.push(event);
         return { eventId: EVENT_ID, invocationId: event.invocationId };

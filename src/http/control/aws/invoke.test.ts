@@ -147,6 +147,7 @@ describe("Invoke", () => {
     const enqueued: string[] = [];
     await using own = await startControl({
       events: {
+        turn: () => undefined,
         enqueue: async (target, { input }) => {
           enqueued.push(`${target.record.name} ${input.kind === "event" ? text(input.payload) : ""}`);
           return ACCEPTED;

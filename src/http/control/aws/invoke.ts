@@ -196,6 +196,7 @@ async function enqueue(
     );
   }
   const idempotencyKey = parseIdempotencyKey(header(request, "idempotency-key"));
+  await parts.events.turn();
   const { invocationId, input, traceId } = call;
   const event = { invocationId, input, traceId, idempotencyKey, origin: "api" } as const;
   const accepted = await parts.events.enqueue(target, event);
