@@ -22,11 +22,9 @@ import { Invoker } from "./invoker/invoker.ts";
 import { Packs } from "./invoker/packs.ts";
 import { openProvisioned } from "./invoker/provisioned.ts";
 import { recordedInvocations } from "./invoker/recorded-invocations.ts";
-import { replay } from "./invoker/replay.ts";
 import { newShadowing } from "./invoker/shadowing.ts";
 import { Runtimes } from "./protocol/runtimes.ts";
 import { openRecords } from "./records/file-records.ts";
-import { newHostLoad } from "./records/host-load.ts";
 import { openMetrics } from "./records/metrics/file-metrics.ts";
 import type { Metrics } from "./records/metrics/metrics.ts";
 import { openRecordings } from "./records/recordings/file-recordings.ts";
@@ -39,18 +37,17 @@ import { openLocalDriver } from "./sandbox/local/driver.ts";
 import { RoutedDriver } from "./sandbox/routed.ts";
 import { openSqliteStore, type SqliteStore } from "./store/sqlite/sqlite-store.ts";
 import { tellOfChange } from "./wiring/change-listeners.ts";
-import { codePreparation } from "./wiring/code-preparation.ts";
 import { containerParts } from "./wiring/containers.ts";
-import { functionUrls } from "./wiring/function-urls.ts";
+import { partsOfControl } from "./wiring/control-parts.ts";
 import { startHookDeployments } from "./wiring/hook-deployments.ts";
 import { hookReceiver } from "./wiring/hooks.ts";
 import {
+  DRAIN_MS,
   type Environment,
   instanceName,
   makeDataDir,
   PACKAGE_ROOT,
   runRoot,
-  version,
 } from "./wiring/host.ts";
 import { startImageUpkeep } from "./wiring/images.ts";
 import { once } from "./wiring/once.ts";
@@ -66,8 +63,6 @@ export interface Server extends AsyncDisposable {
   readonly failed: Promise<never>;
 }
 
-/** Functions may run for 15 minutes, and those that run may end. */
-const DRAIN_MS = 900_000 + 5_000;
 const AFTER_START_MS = 5;
 /** What makes first calls faster must not make the start slower. */
 const PREPARE_AFTER_MS = 250;
@@ -296,85 +291,37 @@ export async function startServer(parts: {
         log,
       }),
     );
-    const urls = functionUrls(config, gateway.address.port);
-    const status = async () => ({
-      version: version(),
-      nodeVersion: process.version,
+    const controlParts = partsOfControl({
+      config,
+      environment,
       startedAt,
-      gateway: gateway.address.url,
-      control: control.address.url,
-      dataDir: config.dataDir,
-      functions: await store.registry.countFunctions(),
-      instances: invoker.counts(),
-      isolation: await driver.isolation(),
-    });
-    const keys = await openingKeys;
-    const controlParts: ControlParts = {
-      ...config.control,
-      hostNames: config.controlHosts,
-      account: config.accountId,
-      region: config.region,
-      uploadDir: join(config.dataDir, "uploads"),
-      drainMs: DRAIN_MS,
+      controlUrl: () => control.address.url,
+      gateway: gateway.address,
+      keys: await openingKeys,
+      store,
+      driver,
+      depot,
+      runtimes,
+      containers,
+      images,
+      invoker,
       functions,
       invocations,
-      depot,
-      records: {
-        read: (query, options) => records.read(query, options),
-        async forget(name) {
-          await records.forget(name);
-          await recordings.forget(name);
-        },
-      },
-      recordings,
-      replay: (recording, target, options) =>
-        replay({ invocations: invoker, records }, recording, target, options),
-      metrics,
+      provisioned,
       canaries,
       shadows,
-      hostLoad: newHostLoad(),
-      layers: store.layers,
-      schedules: store.schedules,
-      rules: store.rules,
-      hooks: store.hooks,
+      openProjects,
+      routing,
       hookTurns,
-      deploymentWaits: deployments.waits,
-      routeBook: routing.book,
-      sealTokenSecret: routing.seal,
-      domains: config.domains,
-      sources: store.sources,
-      sourceWork: sources,
-      keys,
-      runtimes: {
-        resolve: (runtime) => runtimes.resolve(runtime, "handler"),
-        list: () => runtimes.list(),
-        install: (runtime) => runtimes.install(runtime),
-      },
-      prepare: codePreparation(config, environment, { depot, runtimes, images: containers.images }),
-      prepareImage: async (reference, settings, options) =>
-        (await import("./code/prepare.ts")).prepareImage(containers.images, reference, settings, options),
-      images: {
-        engine: containers.images,
-        refresh: images.refresh,
-        goesLive: config.imageRefreshGoesLive,
-      },
-      warm: (target, options) => invoker.warm(target, options),
-      projects: { openBook: openProjects, registry: store.registry },
+      deployments,
+      sources,
       events,
-      ledger: store.events,
-      architecture: process.arch === "arm64" ? "arm64" : "x86_64",
-      status,
-      instances: (name) => invoker.counts(name),
-      provisioned: (name, qualifier) => provisioned.progress(name, qualifier),
-      quotas: {
-        concurrencyMax: config.concurrencyMax,
-        unreservedMin: config.unreservedMin,
-        requestsPerSecondMax: config.requestsPerSecondMax,
-      },
-      urls,
+      records,
+      recordings,
+      metrics,
       clock,
       log,
-    };
+    });
     const control = scope.own(await openControl(controlParts));
     openedControl.resolve(controlParts);
     scope.own(deployments);

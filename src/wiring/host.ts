@@ -12,6 +12,9 @@ export const PACKAGE_ROOT = fileURLToPath(sourceUrl("../"));
 /** Runtime API clients for images that bring none. */
 export const CLIENT_DIR = join(PACKAGE_ROOT, "runtimes/container");
 
+/** Functions may run for 15 minutes, and those that run may end. */
+export const DRAIN_MS = 900_000 + 5_000;
+
 /** The version of this package. */
 export function version(): string {
   return JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")).version;
