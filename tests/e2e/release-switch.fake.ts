@@ -46,7 +46,7 @@ export const handler = async () => [process.env.MARK, await invoke("c")];
 `;
 const C = "export const handler = async () => process.env.MARK;\n";
 
-const IN_FLIGHT_MAX = 100;
+const IN_FLIGHT_MAX = 30;
 const LIVE_MS_MAX = 120_000;
 
 /** Deploys the project and switches releases `switches` times while at least `chains` calls are made, `perSecond` of them. */
@@ -60,7 +60,7 @@ export async function switchUnderLoad(
 ): Promise<Switching> {
   using folder = makeFolder({ "a/index.mjs": A, "b/index.mjs": B, "c/index.mjs": C });
   const deploy = async (mark: number) => {
-    const file = `project: trio\nenvironment: { MARK: "${mark}" }\nfunctions:\n  a: { timeout: 30 }\n  b: { timeout: 30, calls: [c] }\n  c: { timeout: 30 }\n`;
+    const file = `project: trio\nenvironment: { MARK: "${mark}" }\nfunctions:\n  a: { timeout: 600 }\n  b: { timeout: 600, calls: [c] }\n  c: { timeout: 600 }\n`;
     writeFileSync(join(folder.path, "lambda.yaml"), file);
     const ran = await daemon.lambda("deploy", folder.path);
     if (ran.code !== 0) throw new Error(ran.stderr);
