@@ -311,8 +311,18 @@ describe("lambda", () => {
       `export AWS_ENDPOINT_URL_LAMBDA=${server.url}\nexport AWS_ENDPOINT_URL_CLOUDWATCH=${server.url}\n` +
         `export AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=${server.url}\nexport AWS_ENDPOINT_URL_EVENTBRIDGE=${server.url}\n` +
         `export AWS_ENDPOINT_URL_SCHEDULER=${server.url}\nexport AWS_ACCESS_KEY_ID=LKTEST\n` +
-        "export AWS_SECRET_ACCESS_KEY='it'\\''s'\nexport AWS_REGION=eu-central-1\n",
+        "export AWS_SECRET_ACCESS_KEY='it'\\''s'\nexport AWS_REGION=eu-central-1\n" +
+        "export AWS_DEFAULT_REGION=eu-central-1\n",
     );
+  });
+
+  it("asks for the name of a runtime to install", async () => {
+    await using server = await startFakeControl();
+    await using lambda = await openLambda(server.url);
+    const ran = await lambda.run(["runtimes", "install", ""]);
+    assert.equal(ran.exitCode, 2);
+    assert.match(ran.stderr, /runtime: expected a name, got none\n.*lambda runtimes install nodejs24\.x/);
+    assert.deepEqual(server.requests, []);
   });
 
   it("takes over a key pair whose secret is piped in", async () => {

@@ -34,6 +34,8 @@ export async function printAwsEnvironment(
     AWS_ACCESS_KEY_ID: id,
     AWS_SECRET_ACCESS_KEY: secret.join("."),
     AWS_REGION: region,
+    // What boto3, and the AWS CLI before version 2, read instead.
+    AWS_DEFAULT_REGION: region,
   };
   if (output.isJson) {
     await output.json(variables);

@@ -1,3 +1,4 @@
+import { usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { formatTable } from "../table.ts";
 import { Fields, readRuntime } from "../wire.ts";
@@ -26,6 +27,8 @@ export async function listRuntimes({ output, client }: Command): Promise<void> {
 const INSTALL_MS_MAX = 6 * 60_000;
 
 export async function installRuntime({ output, client }: Command, runtime: string): Promise<void> {
+  if (runtime.trim() === "")
+    throw usageError("runtime: expected a name, got none", "lambda runtimes install nodejs24.x");
   const path = `/v1/runtimes/${encodeURIComponent(runtime)}`;
   const answer = await (await client()).json("POST", path, { silenceMsMax: INSTALL_MS_MAX });
   if (output.isJson) {
