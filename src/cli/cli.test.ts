@@ -310,7 +310,8 @@ describe("lambda", () => {
       ran.stdout,
       `export AWS_ENDPOINT_URL_LAMBDA=${server.url}\nexport AWS_ENDPOINT_URL_CLOUDWATCH=${server.url}\n` +
         `export AWS_ENDPOINT_URL_CLOUDWATCH_LOGS=${server.url}\nexport AWS_ENDPOINT_URL_EVENTBRIDGE=${server.url}\n` +
-        `export AWS_ENDPOINT_URL_SCHEDULER=${server.url}\nexport AWS_ACCESS_KEY_ID=LKTEST\n` +
+        `export AWS_ENDPOINT_URL_SCHEDULER=${server.url}\nexport AWS_ENDPOINT_URL_CLOUDFORMATION=${server.url}\n` +
+        "export AWS_ACCESS_KEY_ID=LKTEST\n" +
         "export AWS_SECRET_ACCESS_KEY='it'\\''s'\nexport AWS_REGION=eu-central-1\n" +
         "export AWS_DEFAULT_REGION=eu-central-1\n",
     );

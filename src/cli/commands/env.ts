@@ -10,7 +10,7 @@ export interface EnvListOptions {
 }
 
 /** What is answered besides Lambda's own API (docs/compatibility.md). */
-const SERVICES = ["CLOUDWATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "SCHEDULER"] as const;
+const SERVICES = ["CLOUDWATCH", "CLOUDWATCH_LOGS", "EVENTBRIDGE", "SCHEDULER", "CLOUDFORMATION"] as const;
 
 /** What AWS tools need to call lambdad, for `eval "$(lambda env)"`. */
 export async function printAwsEnvironment(

@@ -168,7 +168,7 @@ async function admit(
 const SERVICES: Readonly<Record<Route["dialect"], readonly string[]>> = {
   aws: ["lambda"],
   own: ["lambda"],
-  cloudwatch: ["logs", "monitoring", "events"],
+  cloudwatch: ["logs", "monitoring", "events", "cloudformation"],
   scheduler: ["scheduler"],
 };
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { run, type TestDaemon } from "../../e2e/daemon.fake.ts";
 
 /** Key pair, region and endpoint, as AWS's tools read them. */
-export function environmentOf(daemon: TestDaemon): Record<string, string> {
+export function environmentOf(daemon: TestDaemon) {
   const [id = "", secret = ""] = daemon.key.split(".");
   return {
     AWS_ACCESS_KEY_ID: id,

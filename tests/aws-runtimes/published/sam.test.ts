@@ -1,12 +1,10 @@
 /** The SAM CLI as it is published, from PyPI, against this server: it is fetched, which takes minutes. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { cpSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { it } from "node:test";
+import { LambdaClient, TagResourceCommand } from "@aws-sdk/client-lambda";
 import { makeFolder, skipWithout, startDaemon } from "../../e2e/daemon.fake.ts";
 import { environmentOf, must } from "./client.ts";
 
@@ -23,35 +21,31 @@ it("SAM's CLI invokes remotely, shows logs, and syncs code into a function of it
     "index.js": "exports.handler = async () => { console.log('seen'); return 'deployed'; };",
   });
   await daemon.deploy(code.path, "hello");
-  // All it asks CloudFormation for is which function a resource of the template has become.
-  const stack = createServer((_, response) => response.end(RESOURCES)).listen(0, "127.0.0.1");
-  await once(stack, "listening");
-  const { port } = stack.address() as AddressInfo;
-  const env = {
-    ...environmentOf(daemon),
-    HOME: folder.path,
-    AWS_ENDPOINT_URL_CLOUDFORMATION: `http://127.0.0.1:${port}`,
-  };
+  const arn = "arn:aws:lambda:us-east-1:000000000000:function:hello";
+  const env = { ...environmentOf(daemon), HOME: folder.path };
+  // Which function a resource of the template has become is all that SAM asks CloudFormation for.
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  const client = new LambdaClient({
+    endpoint: env.AWS_ENDPOINT_URL,
+    region: "us-east-1",
+    credentials: { accessKeyId, secretAccessKey },
+  });
+  await client.send(
+    new TagResourceCommand({
+      Resource: arn,
+      Tags: { "lambdad:stack": "app", "lambdad:logical-id": "Hello" },
+    }),
+  );
+  client.destroy();
   const sam = (args: readonly string[], input = "") =>
     must(join(bin, "sam"), args, { cwd: folder.path, env, input });
-  try {
-    const arn = "arn:aws:lambda:us-east-1:000000000000:function:hello";
-    assert.match(await sam(["remote", "invoke", arn, "--event", "{}"]), /"deployed"/);
-    assert.match(await sam(["logs", "--cw-log-group", "/aws/lambda/hello"]), /seen/);
-    await sam(
-      ["sync", "--code", "--no-watch", "--stack-name", "app", "--s3-bucket", "none", "--no-dependency-layer"],
-      "y\n",
-    );
-    assert.match(await sam(["remote", "invoke", "Hello", "--stack-name", "app"]), /"synced by sam"/);
-  } finally {
-    stack.close();
-    stack.closeAllConnections();
-  }
+  assert.match(await sam(["remote", "invoke", arn, "--event", "{}"]), /"deployed"/);
+  assert.match(await sam(["logs", "--cw-log-group", "/aws/lambda/hello"]), /seen/);
+  await sam(
+    ["sync", "--code", "--no-watch", "--stack-name", "app", "--s3-bucket", "none", "--no-dependency-layer"],
+    "y\n",
+  );
+  assert.match(await sam(["remote", "invoke", "Hello", "--stack-name", "app"]), /"synced by sam"/);
+  assert.match(await sam(["logs", "--stack-name", "app", "--name", "Hello"]), /seen/);
+  assert.match(await sam(["list", "resources", "--stack-name", "app"]), /Hello +hello/);
 });
-
-const RESOURCES = `<ListStackResourcesResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">
-<ListStackResourcesResult><StackResourceSummaries><member>
-<LogicalResourceId>Hello</LogicalResourceId><PhysicalResourceId>hello</PhysicalResourceId>
-<ResourceType>AWS::Lambda::Function</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus>
-<LastUpdatedTimestamp>2026-01-01T00:00:00Z</LastUpdatedTimestamp>
-</member></StackResourceSummaries></ListStackResourcesResult></ListStackResourcesResponse>`;

@@ -1,14 +1,16 @@
-/** Finds out which operation of CloudWatch is meant, and performs it. Loaded with the first request. */
+/** Finds out which operation of CloudWatch, or of another service at its address, is meant, and performs it. Loaded with the first request. */
 import { PlatformError } from "../../../core/errors.ts";
+import { STACK_OPERATIONS } from "../cloudformation/stacks.ts";
 import type { ControlParts } from "../parts.ts";
 import type { Handler } from "../route.ts";
 import { LOGS_OPERATIONS } from "./logs.ts";
 import { METRICS_OPERATIONS } from "./metrics.ts";
-import { METRICS_SERVICE, readCall, replyTo } from "./protocol.ts";
+import { METRICS_SERVICE, readCall, replyTo, STACKS_SERVICE } from "./protocol.ts";
 
 const SERVICES = new Map([
   ["Logs_20140328", LOGS_OPERATIONS],
   [METRICS_SERVICE, METRICS_OPERATIONS],
+  [STACKS_SERVICE, STACK_OPERATIONS],
 ]);
 
 export function cloudWatchHandler(parts: ControlParts): Handler {

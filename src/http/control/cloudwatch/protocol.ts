@@ -10,17 +10,19 @@
 import { PlatformError } from "../../../core/errors.ts";
 import type { ControlRequest, Reply } from "../route.ts";
 import { type CloudWatchDialect, dialectOf } from "./dialect.ts";
-import { parseQueryForm, queryAnswer } from "./query-form.ts";
+import { parseQueryForm, queryAnswer, STACKS_VERSION } from "./query-form.ts";
 
 export interface CloudWatchCall {
   readonly dialect: CloudWatchDialect;
-  /** `Logs_20140328` or `GraniteServiceVersion20100801`. */
+  /** `Logs_20140328`, `GraniteServiceVersion20100801` or `CloudFormation`. */
   readonly service: string;
   readonly operation: string;
   readonly body: unknown;
 }
 
 export const METRICS_SERVICE = "GraniteServiceVersion20100801";
+/** CloudFormation, which speaks the query protocol alone and is told apart by its version. */
+export const STACKS_SERVICE = "CloudFormation";
 const EPOCH_TAG = 1;
 
 /** @throws PlatformError `InvalidPayload` for a body that cannot be read. */
@@ -32,8 +34,9 @@ export async function readCall(request: ControlRequest): Promise<CloudWatchCall>
       return { dialect, service, operation, body: parseJson(request.bytes) };
     }
     case "query": {
-      const { action, body } = parseQueryForm(request.bytes);
-      return { dialect, service: METRICS_SERVICE, operation: action, body };
+      const { action, version, body } = parseQueryForm(request.bytes);
+      const service = version === STACKS_VERSION ? STACKS_SERVICE : METRICS_SERVICE;
+      return { dialect, service, operation: action, body };
     }
     case "cbor": {
       const { service = "", operation = "" } = request.params;
@@ -43,7 +46,7 @@ export async function readCall(request: ControlRequest): Promise<CloudWatchCall>
 }
 
 export async function replyTo(
-  { dialect, operation }: CloudWatchCall,
+  { dialect, service, operation }: CloudWatchCall,
   request: ControlRequest,
   value: unknown,
 ): Promise<Reply> {
@@ -55,7 +58,13 @@ export async function replyTo(
       return bytesReply(contentType, JSON.stringify(plain(value, (date) => date.getTime() / 1_000)));
     }
     case "query":
-      return bytesReply("text/xml", queryAnswer(operation, value, request.requestId));
+      return bytesReply(
+        "text/xml",
+        queryAnswer(
+          { action: operation, requestId: request.requestId, isOfStacks: service === STACKS_SERVICE },
+          value,
+        ),
+      );
     case "cbor": {
       const { encode, Tagged } = await import("cborg");
       const tagged = plain(value, (date) => new Tagged(EPOCH_TAG, date.getTime() / 1_000));

@@ -1,14 +1,19 @@
 /**
- * AWS's query protocol, which older clients speak with CloudWatch: a form with `Action` and members as
+ * AWS's query protocol, which older clients speak with CloudWatch, and all with CloudFormation: a form with `Action` and members as
  * `Dimensions.member.1.Name=…`, answered in XML. https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
  */
 import { PlatformError } from "../../../core/errors.ts";
 
 const NAMESPACE = "http://monitoring.amazonaws.com/doc/2010-08-01/";
+/** CloudFormation's. */
+export const STACKS_VERSION = "2010-05-15";
+const STACKS_NAMESPACE = `http://cloudformation.amazonaws.com/doc/${STACKS_VERSION}/`;
 const DEPTH_MAX = 10;
 
 export interface QueryRequest {
   readonly action: string;
+  /** Of the service's API. */
+  readonly version: string;
   /** Lists are lists again; every value is text. */
   readonly body: unknown;
 }
@@ -17,11 +22,13 @@ export interface QueryRequest {
 export function parseQueryForm(bytes: Uint8Array): QueryRequest {
   const root: Tree = new Map();
   let action = "";
+  let version = "";
   for (const [name, value] of new URLSearchParams(Buffer.from(bytes).toString())) {
     if (name === "Action") action = value;
-    else if (name !== "Version") put(root, name.split("."), value);
+    else if (name === "Version") version = value;
+    else put(root, name.split("."), value);
   }
-  return { action, body: unfold(root) };
+  return { action, version, body: unfold(root) };
 }
 
 type Tree = Map<string, Tree | string>;
@@ -55,10 +62,15 @@ function unfold(tree: Tree | string): unknown {
   return Object.fromEntries([...tree].map(([name, branch]) => [name, unfold(branch)]));
 }
 
-export function queryAnswer(action: string, value: unknown, requestId: string): string {
+export function queryAnswer(
+  call: { readonly action: string; readonly requestId: string; readonly isOfStacks: boolean },
+  value: unknown,
+): string {
+  const { action, requestId } = call;
   const result = `<${action}Result>${xmlOf(value)}</${action}Result>`;
   const metadata = `<ResponseMetadata><RequestId>${requestId}</RequestId></ResponseMetadata>`;
-  return `<${action}Response xmlns="${NAMESPACE}">${result}${metadata}</${action}Response>`;
+  const namespace = call.isOfStacks ? STACKS_NAMESPACE : NAMESPACE;
+  return `<${action}Response xmlns="${namespace}">${result}${metadata}</${action}Response>`;
 }
 
 export function queryError(error: {

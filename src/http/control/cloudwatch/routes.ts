@@ -1,6 +1,6 @@
 /**
- * CloudWatch as people's tools call it (`aws logs tail`, `sam logs`, `aws cloudwatch`): one address for all operations. Which
- * one is meant stands in `X-Amz-Target` (JSON), in a form (`Action`), or in the path (CBOR).
+ * CloudWatch as people's tools call it (`aws logs tail`, `sam logs`, `aws cloudwatch`), and what they ask CloudFormation: one
+ * address for all operations. Which one is meant stands in `X-Amz-Target` (JSON), in a form (`Action`), or in the path (CBOR).
  */
 import type { Route } from "../route.ts";
 
