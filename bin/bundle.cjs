@@ -21,7 +21,7 @@ const {
 } = require("node:fs");
 const { join } = require("node:path");
 const { pathToFileURL } = require("node:url");
-const { constants, Script } = require("node:vm");
+const { Script } = require("node:vm");
 
 /** What is bundled together: a program, and what it runs in threads and processes of its own. */
 const PROGRAMS = {
@@ -60,7 +60,6 @@ function runBundle(folder, program, require) {
   const script = new Script(readFileSync(file, "latin1"), {
     filename: file,
     cachedData,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, require, module, file, folder);
@@ -161,6 +160,8 @@ async function bundleOne(root, folder, esbuild, program, startedAt) {
     "--format=cjs",
     "--platform=node",
     "--target=node24",
+    // What a script imports when it runs warns that it is an experiment; packages are required instead.
+    "--supported:dynamic-import=false",
     ...externalPackages(root),
     "--log-level=silent",
     `--metafile=${metafile}`,
@@ -176,7 +177,9 @@ async function bundleOne(root, folder, esbuild, program, startedAt) {
   const made = Object.keys(JSON.parse(readFileSync(metafile, "utf8")).inputs);
   // A package is another one when its package.json is.
   const packages = BUNDLED_PACKAGES.map((name) => `node_modules/${name}/package.json`);
-  const inputs = [...made.filter((file) => !file.startsWith("node_modules/")), ...packages].map((file) => {
+  // This file says how a bundle is made.
+  const read = [...made.filter((file) => !file.startsWith("node_modules/")), ...packages, "bin/bundle.cjs"];
+  const inputs = read.map((file) => {
     const { size, mtimeMs } = statSync(join(root, file));
     if (mtimeMs >= startedAt) throw new Error(`${file} was changed meanwhile`);
     return [file, size, mtimeMs];

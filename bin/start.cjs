@@ -51,19 +51,23 @@ async function run(program) {
     dieWithWrapper(Number(wrapperFd));
   }
   const { pathToFileURL } = require("node:url");
-  const cacheFolder = enableCompileCache();
   const source = join(root, "src", `${program}.ts`);
   if (!existsSync(source)) {
+    enableCompileCache();
     await import(pathToFileURL(join(root, "dist", `${program}.js`)).href);
     return;
   }
   const { bundledModule, findBundle, makeBundleLater, runBundle } = require("./bundle.cjs");
-  const bundle = cacheFolder && findBundle(root, cacheFolder, program);
-  if (bundle) {
+  for (const folder of cacheFolders()) {
+    const bundle = findBundle(root, folder, program);
+    if (!bundle) continue;
     globalThis.lambdadBundled = (module) => bundledModule(bundle, module);
     runBundle(bundle, program, require);
+    // For packages that are read later.
+    setImmediate(enableCompileCache);
     return;
   }
+  const cacheFolder = enableCompileCache();
   if (cacheFolder) makeBundleLater(root, cacheFolder);
   await import(pathToFileURL(source).href);
 }
@@ -74,10 +78,7 @@ async function run(program) {
  */
 function enableCompileCache() {
   const module = require("node:module");
-  const modules = basename(dirname(root)) === "node_modules" ? dirname(root) : join(root, "node_modules");
-  const ownCache = process.env.XDG_CACHE_HOME || join(require("node:os").homedir(), ".cache");
-  for (const parent of [join(modules, ".cache"), ownCache]) {
-    const folder = join(parent, "lambdad");
+  for (const folder of cacheFolders()) {
     const { status } = module.enableCompileCache(folder);
     if (status === module.constants.compileCacheStatus.FAILED) continue;
     // Written at exit otherwise, which a daemon that is killed never reaches.
@@ -85,6 +86,13 @@ function enableCompileCache() {
     return folder;
   }
   return undefined;
+}
+
+/** The first is the better place: it goes with the package. */
+function* cacheFolders() {
+  const modules = basename(dirname(root)) === "node_modules" ? dirname(root) : join(root, "node_modules");
+  yield join(modules, ".cache", "lambdad");
+  yield join(process.env.XDG_CACHE_HOME || join(require("node:os").homedir(), ".cache"), "lambdad");
 }
 
 function isExecutable(file) {

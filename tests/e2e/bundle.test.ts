@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { makeFolder, ROOT, startDaemon, until } from "./daemon.fake.ts";
+import { EXAMPLES, makeFolder, ROOT, startDaemon, until } from "./daemon.fake.ts";
 
 /** Says of each script whether V8 took what had been compiled of it before. */
 const PROBE = `
@@ -60,7 +60,9 @@ describe("starts from a bundle", () => {
     {
       await using daemon = await copy.start();
       assert.match(daemon.logged(), /script cached=true/, "compiled before");
-      assert.equal((await daemon.lambda("list")).code, 0);
+      // It takes in code by packages that are read only then.
+      const deployed = await daemon.deploy(join(EXAMPLES, "hello-nodejs"), "greet");
+      assert.doesNotMatch(`${deployed.stderr}${daemon.logged()}`, /Warning/);
     }
 
     // What was compiled of other code, or only half written, is not taken; the daemon runs all the same.

@@ -136,7 +136,7 @@ export async function startDaemon(
     gatewayPort,
     controlPort,
     key,
-    lambda: (...args) => run(join(ROOT, "bin/lambda"), args, { env }),
+    lambda: (...args) => run(join(options.root ?? ROOT, "bin/lambda"), args, { env }),
     async deploy(folder, name, ...flags) {
       const ran = await daemon.lambda("deploy", folder, "--name", name, ...flags);
       if (ran.code !== 0) throw new Error(`lambda deploy left with ${ran.code}: ${ran.stderr}${ran.stdout}`);
