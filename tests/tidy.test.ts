@@ -121,6 +121,30 @@ function complaints({ file, text }: Source): string[] {
   return found;
 }
 
+/** Files that import each other, each circle once, as `a.ts → b.ts → a.ts`. Types count: they are read together, too. */
+function circles(sources: readonly Source[]): string[] {
+  const importsOf = new Map<string, readonly string[]>();
+  for (const { file, text } of sources) {
+    if (TEST_ONLY.test(file)) continue;
+    const named = imports(withoutComments(text)).filter((specifier) => specifier.startsWith("."));
+    importsOf.set(
+      file,
+      named.map((specifier) => relative(".", join(dirname(file), specifier))),
+    );
+  }
+  const found: string[] = [];
+  const done = new Set<string>();
+  const walk = (file: string, path: readonly string[]) => {
+    const begin = path.indexOf(file);
+    if (begin !== -1) found.push([...path.slice(begin), file].join(" → "));
+    if (begin !== -1 || done.has(file)) return;
+    for (const target of importsOf.get(file) ?? []) walk(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of [...importsOf.keys()].sort()) walk(file, []);
+  return found;
+}
+
 function packageComplaints(file: string, specifier: string): string[] {
   const name = specifier.startsWith("@")
     ? specifier.split("/").slice(0, 2).join("/")
@@ -156,6 +180,12 @@ describe("the house", () => {
       complaints({ file, text: readFileSync(join(root, "src", file), "utf8") }),
     );
     assert.deepEqual(found, []);
+  });
+
+  it("has no files that import each other", () => {
+    const files = globSync("**/*.ts", { cwd: join(root, "src") });
+    const sources = files.map((file) => ({ file, text: readFileSync(join(root, "src", file), "utf8") }));
+    assert.deepEqual(circles(sources), []);
   });
 
   it("has no folder without a meaning", () => {
@@ -230,4 +260,14 @@ describe("the check of the house", () => {
       assert.match(complaints({ file, text }).join(), new RegExp(expected));
     });
   }
+
+  it("sees files that import each other, by types or while running, and each circle once", () => {
+    const sources = [
+      { file: "core/a.ts", text: 'import type { B } from "./b.ts";\nimport { x } from "./x.ts";' },
+      { file: "core/b.ts", text: 'export const c = async () => await import("./c.ts");' },
+      { file: "core/c.ts", text: 'import { x } from "./x.ts";\nexport { a } from "../core/a.ts";' },
+      { file: "core/x.ts", text: '// import { a } from "./a.ts";' },
+    ];
+    assert.deepEqual(circles(sources), ["core/a.ts → core/b.ts → core/c.ts → core/a.ts"]);
+  });
 });

@@ -1,4 +1,44 @@
 import { Option, type Command as Program } from "commander";
+import type { CanaryOptions } from "./canary-view.ts";
+
+/** What is said of a deploy. */
+export interface DeployOptions extends CanaryOptions {
+  readonly name?: string;
+  /** An image instead of a path. */
+  readonly image?: string;
+  readonly package?: string;
+  readonly protocol?: string;
+  readonly runtime?: string;
+  readonly handler?: string;
+  readonly kind?: string;
+  readonly module?: string;
+  readonly command?: string;
+  readonly memory?: string;
+  readonly cpus?: string;
+  readonly timeout?: string;
+  readonly tmp?: string;
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly network?: string;
+  readonly slots?: string;
+  readonly max?: string;
+  readonly min?: string;
+  readonly allow?: readonly string[];
+  readonly layer?: readonly string[];
+  readonly description?: string;
+  readonly allowScripts?: boolean;
+  readonly buildArg?: readonly string[];
+  readonly buildSecret?: readonly string[];
+  /** False for --no-build. */
+  readonly build: boolean;
+  /** Of a project. */
+  readonly preview?: boolean;
+  readonly dryRun?: boolean;
+  readonly prune?: boolean;
+  readonly yes?: boolean;
+  readonly adopt?: boolean;
+  readonly rebuild?: boolean;
+}
 
 /** What `deploy`, `run` and `fn create` have in common. */
 export function addDeployOptions(program: Program): Program {

@@ -1,9 +1,9 @@
 import type { Command as Program } from "commander";
 import type { Runner } from "./command.ts";
 import type { DeleteOptions } from "./commands/delete.ts";
-import type { DeployOptions } from "./commands/deploy.ts";
 import type { RefreshOptions } from "./commands/images.ts";
 import type { ListOptions } from "./commands/list.ts";
+import type { DeployOptions } from "./deploy-options.ts";
 import { addDeployOptions } from "./deploy-options.ts";
 
 /** Functions made of images, in the words of container tools. */

@@ -2,11 +2,10 @@ import { Option, type Command as Program } from "commander";
 import { addCanaryOptions } from "./canary-program.ts";
 import type { Runner } from "./command.ts";
 import type { BundleOptions } from "./commands/bundle.ts";
-import type { DeployOptions } from "./commands/deploy.ts";
 import type { DevOptions } from "./commands/dev.ts";
 import type { InitOptions } from "./commands/init.ts";
 import type { RunOptions } from "./commands/run.ts";
-import { addDeployOptions } from "./deploy-options.ts";
+import { addDeployOptions, type DeployOptions } from "./deploy-options.ts";
 import { TEMPLATE_NAMES } from "./templates.ts";
 
 const DEPLOY_EXAMPLES = `

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type CanaryPlan, parseCondition, runningCanary } from "../core/canary.ts";
+import { type CanaryPlan, parseCondition } from "../core/canary.ts";
 import { fakeClock } from "../core/clock.fake.ts";
 import { isPlatformError } from "../core/errors.ts";
 import { silentLog } from "../core/log.ts";
+import { runningCanary } from "../core/tried.ts";
 import { Tally } from "../records/metrics/tally.ts";
 import { sampleName } from "../store/samples.fake.ts";
 import { openCanaries } from "./canary-keeper.ts";

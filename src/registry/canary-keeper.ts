@@ -5,7 +5,6 @@ import {
   calls,
   metCondition,
   type ReleaseCanary,
-  runningTrial,
 } from "../core/canary.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorFacts, isPlatformError } from "../core/errors.ts";
@@ -15,6 +14,7 @@ import type { Log } from "../core/log.ts";
 import type { ProjectName, ReleaseRef } from "../core/project.ts";
 import { inBackground } from "../core/scope.ts";
 import { NO_SHADOW_COUNTS, type ShadowCounts, shadowSummary } from "../core/shadow.ts";
+import { runningTrial } from "../core/tried.ts";
 import { type CanaryMetrics, figuresOfRelease, figuresOfVersion, isByFiles } from "./canary-figures.ts";
 import type { Functions } from "./functions.ts";
 import type { ProjectBook } from "./projects.ts";

@@ -1,7 +1,8 @@
 /** What the registry refuses, whoever asks. */
-import { runningTrial } from "../core/canary.ts";
+
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
+import { runningTrial } from "../core/tried.ts";
 import { pointsAt } from "./alias-rules.ts";
 
 /** Lambda's limit. */

@@ -5,7 +5,7 @@ import type { FunctionRecord } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { Registry } from "../store/store.ts";
 import type { Stamp, Step } from "./function-states.ts";
-import type { ChangeTogether } from "./functions.ts";
+import type { ChangeTogether } from "./functions-together.ts";
 import { functionNotFound } from "./not-found.ts";
 import type { Router } from "./router.ts";
 import { requireSaved, surelyDeleted } from "./store-in-doubt.ts";

@@ -42,14 +42,13 @@ import {
 } from "./function-states.ts";
 import type {
   AliasChange,
-  ChangeTogether,
   FunctionChange,
   Functions,
-  FunctionsTogether,
   NewAlias,
   NewFunction,
   PublishOptions,
 } from "./functions.ts";
+import type { ChangeTogether, FunctionsTogether } from "./functions-together.ts";
 import { functionNotFound, versionNotFound } from "./not-found.ts";
 import { findVersionBefore } from "./rollback-choice.ts";
 import { Router } from "./router.ts";

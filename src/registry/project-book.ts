@@ -7,7 +7,8 @@ import type { ProjectName } from "../core/project.ts";
 import type { ProjectRecord, Release } from "../core/release.ts";
 import type { Projects } from "../store/projects.ts";
 import type { Registry } from "../store/store.ts";
-import type { Functions, FunctionsTogether } from "./functions.ts";
+import type { Functions } from "./functions.ts";
+import type { FunctionsTogether } from "./functions-together.ts";
 import { type HookNews, NO_HOOKS } from "./hook-releases.ts";
 import { functionNotFound } from "./not-found.ts";
 import type {

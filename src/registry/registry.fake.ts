@@ -6,7 +6,8 @@ import { sampleFunction, sampleName, sampleVersion } from "../store/samples.fake
 import { fakeRegistry } from "../store/store.fake.ts";
 import type { Registry } from "../store/store.ts";
 import { openFunctions } from "./function-registry.ts";
-import type { Functions, FunctionsTogether, NewFunction } from "./functions.ts";
+import type { Functions, NewFunction } from "./functions.ts";
+import type { FunctionsTogether } from "./functions-together.ts";
 import type { WantedRelease } from "./projects.ts";
 
 /** A function to create or deploy, with code and configuration that follow from two words. */

@@ -1,9 +1,10 @@
-import { canarySeries, type Tried, triedOf } from "../core/canary.ts";
+import { canarySeries } from "../core/canary.ts";
 import type { FunctionRecord, Version, VersionLabel } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import { formatRelease, parseRelease, parseReleaseLabel, type ReleaseRef } from "../core/project.ts";
 import type { Membership } from "../core/release.ts";
 import { SHADOW_AT_ONCE_MAX } from "../core/shadow.ts";
+import { type Tried, triedOf } from "../core/tried.ts";
 import { drawsSecond } from "./alias-draw.ts";
 import type { Target } from "./target.ts";
 

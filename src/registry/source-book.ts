@@ -2,20 +2,11 @@ import type { Clock } from "../core/clock.ts";
 import { PlatformError } from "../core/errors.ts";
 import { type FunctionName, newSourceId, type SourceId } from "../core/ids.ts";
 import { isOfLiveRelease } from "../core/project.ts";
-import type { NatsOrigin, OriginFacts, Source, SqsOrigin } from "../core/source.ts";
+import type { OriginFacts, Source } from "../core/source.ts";
 import type { Sources } from "../store/sources.ts";
 import type { Functions } from "./functions.ts";
-import { checkBatch, checkFilters, isSameQueue, sealedOrigin } from "./source-rules.ts";
+import { checkBatch, checkFilters, isSameQueue, type NewOrigin, sealedOrigin } from "./source-rules.ts";
 import { Turns } from "./turns.ts";
-
-/** An origin as somebody gives it: its secret is not sealed yet. */
-export type NewOrigin =
-  | (Omit<SqsOrigin, "login"> & {
-      readonly login: { readonly accessKeyId: string; readonly secret: string } | undefined;
-    })
-  | (Omit<NatsOrigin, "login"> & {
-      readonly login: { readonly user: string | undefined; readonly secret: string } | undefined;
-    });
 
 /** A source as somebody wants it. */
 export type NewSource = Omit<

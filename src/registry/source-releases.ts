@@ -7,8 +7,7 @@ import type { Release, ReleasedSource } from "../core/release.ts";
 import type { OriginFacts, Source, SourceOrigin } from "../core/source.ts";
 import type { Sources } from "../store/sources.ts";
 import type { ReleaseContext } from "./hook-releases.ts";
-import type { NewOrigin } from "./source-book.ts";
-import { checkBatch, checkFilters, isSameQueue, sealedOrigin } from "./source-rules.ts";
+import { checkBatch, checkFilters, isSameQueue, type NewOrigin, sealedOrigin } from "./source-rules.ts";
 
 /** A source as somebody wants it in a release: its secret is not sealed yet. */
 export type WantedSource = Omit<ReleasedSource, "id" | "origin"> & { readonly origin: NewOrigin };

@@ -1,8 +1,16 @@
 /** What a source may be, whoever wants it. */
 import { PlatformError } from "../core/errors.ts";
 import { FILTERS_MAX, parseFilter } from "../core/event-filter.ts";
-import type { Source, SourceOrigin } from "../core/source.ts";
-import type { NewOrigin } from "./source-book.ts";
+import type { NatsOrigin, Source, SourceOrigin, SqsOrigin } from "../core/source.ts";
+
+/** An origin as somebody gives it: its secret is not sealed yet. */
+export type NewOrigin =
+  | (Omit<SqsOrigin, "login"> & {
+      readonly login: { readonly accessKeyId: string; readonly secret: string } | undefined;
+    })
+  | (Omit<NatsOrigin, "login"> & {
+      readonly login: { readonly user: string | undefined; readonly secret: string } | undefined;
+    });
 
 const FIFO_BATCH_MAX = 10;
 /** A larger batch of SQS takes several calls to fetch, which takes time. */

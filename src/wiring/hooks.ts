@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { KeyRing } from "../http/control/keys.ts";
-import type { ReceiveHook } from "../http/hooks/receive.ts";
+import type { ReceiveHook } from "../http/hooks/hook-request.ts";
 import type { Functions } from "../registry/functions.ts";
 import { HOOK_SECRETS } from "../registry/hook-secrets.ts";
 import type { Hooks } from "../store/hooks.ts";

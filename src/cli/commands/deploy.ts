@@ -2,10 +2,11 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
 import { parseSecretOption, readBuildArgs, readSecrets, sendSecrets } from "../build-inputs.ts";
-import { type CanaryOptions, canaryLine, readCanary, readTrialOptions } from "../canary-view.ts";
+import { canaryLine, readCanary, readTrialOptions } from "../canary-view.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { CallOptions } from "../client.ts";
 import type { Command } from "../command.ts";
+import type { DeployOptions } from "../deploy-options.ts";
 import { DeployProgress } from "../deploy-progress.ts";
 import { readEnvironment } from "../environment.ts";
 import { functionName, functionPath, nameFromPath } from "../names.ts";
@@ -15,44 +16,6 @@ import { readShadow, shadowLine } from "../shadow-view.ts";
 import { countOption, cpusOption, formatBytes, mibOption, plural, spanOption } from "../units.ts";
 import { type DeployEvent, readDeployEvent } from "../wire.ts";
 import { splitWords } from "../words.ts";
-
-export interface DeployOptions extends CanaryOptions {
-  readonly name?: string;
-  /** An image instead of a path. */
-  readonly image?: string;
-  readonly package?: string;
-  readonly protocol?: string;
-  readonly runtime?: string;
-  readonly handler?: string;
-  readonly kind?: string;
-  readonly module?: string;
-  readonly command?: string;
-  readonly memory?: string;
-  readonly cpus?: string;
-  readonly timeout?: string;
-  readonly tmp?: string;
-  readonly env?: readonly string[];
-  readonly envFile?: readonly string[];
-  readonly network?: string;
-  readonly slots?: string;
-  readonly max?: string;
-  readonly min?: string;
-  readonly allow?: readonly string[];
-  readonly layer?: readonly string[];
-  readonly description?: string;
-  readonly allowScripts?: boolean;
-  readonly buildArg?: readonly string[];
-  readonly buildSecret?: readonly string[];
-  /** False for --no-build. */
-  readonly build: boolean;
-  /** Of a project. */
-  readonly preview?: boolean;
-  readonly dryRun?: boolean;
-  readonly prune?: boolean;
-  readonly yes?: boolean;
-  readonly adopt?: boolean;
-  readonly rebuild?: boolean;
-}
 
 /** Installing dependencies or compiling may take long without a word. */
 const SILENCE_MS_MAX = 900_000;

@@ -1,7 +1,8 @@
 import { CliError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import type { DeployOptions } from "../deploy-options.ts";
 import { functionName, functionPath } from "../names.ts";
-import { type DeployOptions, deploy } from "./deploy.ts";
+import { deploy } from "./deploy.ts";
 
 /** Like deploying the image under that name, for a name that is still free. */
 export async function createFunction(

@@ -3,12 +3,13 @@ import { basename, resolve } from "node:path";
 import { CliError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
 import type { Command } from "../command.ts";
+import type { DeployOptions } from "../deploy-options.ts";
 import { functionPath, nameFromPath } from "../names.ts";
 import { isCode, messageOf } from "../settings.ts";
 import { countOption } from "../units.ts";
 import { visible } from "../visible.ts";
 import { readLogLine } from "../wire.ts";
-import { type DeployOptions, runDeploy } from "./deploy.ts";
+import { runDeploy } from "./deploy.ts";
 
 export interface RunOptions extends DeployOptions {
   readonly port?: string;

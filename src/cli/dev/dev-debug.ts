@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { TIMEOUT_MS_MAX } from "../../core/limits.ts";
 import type { PackagedFile } from "../package-folder.ts";
 import { type DebugRelay, openDebugRelay } from "./debug-relay.ts";
-import { type DevFunction, detect } from "./dev-source.ts";
+import type { DevFunction } from "./dev-function.ts";
+import { detect } from "./function-folder.ts";
 import type { Prepared } from "./release-loop.ts";
 
 export interface DevDebug extends AsyncDisposable {
@@ -121,7 +122,7 @@ export async function openDevDebug(firstPort: number): Promise<DevDebug> {
 
 async function isPythonHandler(each: DevFunction, handler: string): Promise<boolean> {
   if (typeof each.build.runtime === "string") return each.build.runtime.startsWith("python");
-  const { isFile } = await import("./dev-source.ts");
+  const { isFile } = await import("./function-folder.ts");
   const module = handler.slice(0, handler.lastIndexOf(".")).replaceAll(".", "/");
   return (
     (await isFile(join(each.folder, `${module}.py`))) ||

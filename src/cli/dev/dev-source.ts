@@ -1,71 +1,20 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { parseEnv } from "node:util";
 import { buildEnvironment } from "../../code/build/tool.ts";
 import { detectEntry } from "../../code/detect.ts";
 import { checkSources, parsersOnPath } from "../../code/syntax.ts";
-import { isPlatformError } from "../../core/errors.ts";
-import type { Entry } from "../../core/function.ts";
-import { IGNORE_FILE, type IgnoreRules, parseIgnoreRules } from "../../core/ignore.ts";
 import { parseProjectName } from "../../core/project.ts";
-import { isReservedVariable } from "../../core/reserved-variables.ts";
-import { CliError, usageError } from "../cli-error.ts";
-import { type DeployOptions, readDeploySettings } from "../commands/deploy.ts";
+import { usageError } from "../cli-error.ts";
+import { readDeploySettings } from "../commands/deploy.ts";
+import type { DeployOptions } from "../deploy-options.ts";
 import type { Host } from "../host.ts";
 import { functionName, nameFromPath } from "../names.ts";
 import { PROJECT_FILE } from "../project/project-name.ts";
-import { isCode, messageOf } from "../settings.ts";
-import type { WatchedFolder } from "./folder-watch.ts";
+import { messageOf } from "../settings.ts";
+import type { DevFunction, DevReading, DevSource } from "./dev-function.ts";
+import { ENV_FILE, readEnvFile } from "./env-file.ts";
+import { detect, isFile, PYTHON_HERE, watchedFolder } from "./function-folder.ts";
 import type { DevProjectOptions } from "./project-source.ts";
-
-/** A function as the files say it now. */
-export interface DevFunction {
-  readonly name: string;
-  /** Absolute: a folder, or a file that is all of it. Of an image that is named, the folder of the project. */
-  readonly folder: string;
-  /** What decides how code is made runnable: the options of a build. */
-  readonly build: Readonly<Record<string, unknown>>;
-  /** Secrets of the build of a Dockerfile, by id. */
-  readonly buildSecrets: ReadonlyMap<string, Uint8Array>;
-  /** Everything else that a release says of a function, but its variables. */
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly environment: Readonly<Record<string, string>>;
-}
-
-/** What a developer works on: read again whenever something has changed. */
-export interface DevSource {
-  readonly project: string;
-  /** Absolute: the folder that everything is in. */
-  readonly root: string;
-  readonly watched: readonly WatchedFolder[];
-  /** @throws CliError for a configuration that cannot be read */
-  read(): Promise<DevReading>;
-}
-
-export interface DevReading {
-  readonly functions: readonly DevFunction[];
-  /** What a release has besides functions (docs/api.md). */
-  readonly besides: Readonly<Record<string, unknown>>;
-  /** Worth a line, each said once. */
-  readonly remarks: readonly string[];
-}
-
-export const ENV_FILE = ".env";
-const PYTHON_HERE = ["python3"];
-
-/** Files that editors and tools leave for a moment, besides what no package has. */
-export const DEV_IGNORED = [
-  ENV_FILE,
-  "*.sw[a-p]",
-  "*~",
-  ".#*",
-  "#*#",
-  "4913",
-  "*___jb_*",
-  ".idea/",
-  ".vscode/",
-  "*.tmp",
-];
 
 /** Said of one function, so of no use to several. */
 const OF_ONE: readonly (keyof DeployOptions)[] = [
@@ -202,30 +151,6 @@ function textsOf(value: unknown): Record<string, string> {
   return Object.fromEntries(pairs.map(([name, text]) => [name, String(text)]));
 }
 
-/** What of `.env` is for a function: Node's own grammar of such files (util.parseEnv), without what the platform sets itself, which is said. */
-export async function readEnvFile(file: string, remarks: string[]): Promise<Record<string, string>> {
-  const environment: Record<string, string> = {};
-  const left: string[] = [];
-  for (const [name, value] of Object.entries(await parseEnvFile(file))) {
-    if (isReservedVariable(name) || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) left.push(name);
-    else environment[name] = value ?? "";
-  }
-  if (left.length > 0)
-    remarks.push(
-      `${ENV_FILE}: ${left.join(", ")} left out: the platform sets ${left.length === 1 ? "it" : "them"} itself, or the name cannot be one`,
-    );
-  return environment;
-}
-
-/** All of such a file; nothing if there is none. @throws CliError `FileUnusable` */
-export async function parseEnvFile(file: string): Promise<Readonly<Record<string, string | undefined>>> {
-  const text = await readFile(file, "utf8").catch((error: unknown) => {
-    if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return "";
-    throw CliError.local("FileUnusable", `cannot read ${file}: ${messageOf(error)}`);
-  });
-  return parseEnv(text);
-}
-
 type Found =
   | { readonly kind: "one"; readonly names: readonly [] }
   | { readonly kind: "several"; readonly names: readonly string[] };
@@ -270,69 +195,6 @@ async function functionFolders(root: string): Promise<readonly string[]> {
     if (await detect(join(root, entry.name))) names.push(entry.name);
   }
   return names.sort();
-}
-
-/** What runs in a folder; undefined if that does not show. */
-export async function detect(folder: string): Promise<Entry | { readonly kind: "image" } | undefined> {
-  if (await isFile(join(folder, "Dockerfile"))) return { kind: "image" };
-  try {
-    return (await detectEntry(folder, PYTHON_HERE)).entry;
-  } catch (error) {
-    if (isPlatformError(error) || isCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
-/** What git leaves out is not watched, unless it is what runs: built by another tool, say. */
-export async function watchedFolder(root: string, functions: readonly string[]): Promise<WatchedFolder> {
-  const own = [parseIgnoreRules([...DEV_IGNORED.slice(1), "node_modules/"].join("\n"))];
-  const git = await rulesOf(join(root, ".gitignore"));
-  const runs: string[] = [];
-  for (const name of functions) {
-    const prefix = name === "" ? "" : `${name}/`;
-    const rules = await rulesOf(join(root, name, IGNORE_FILE));
-    own.push({
-      isIgnored: (path, isFolder) =>
-        path.startsWith(prefix) && rules.isIgnored(path.slice(prefix.length), isFolder),
-    });
-    const top = topOf(await detect(join(root, name)));
-    if (top !== undefined) runs.push(prefix + top);
-  }
-  return {
-    dir: root,
-    isIgnored(path, isFolder) {
-      if (own.some((rules) => rules.isIgnored(path, isFolder))) return true;
-      if (basename(path) === ENV_FILE || basename(path) === IGNORE_FILE) return false;
-      const isRun = runs.some((run) => path === run || path.startsWith(`${run}/`));
-      return !isRun && git.isIgnored(path, isFolder);
-    },
-  };
-}
-
-/** The first folder or file on the way to what runs. */
-function topOf(entry: Awaited<ReturnType<typeof detect>>): string | undefined {
-  switch (entry?.kind) {
-    case "handler":
-      return entry.handler.includes("/") ? entry.handler.split("/")[0] : undefined;
-    case "lifecycle":
-      return entry.module.split("/")[0];
-    case "server":
-    case "filter":
-      return entry.command
-        .find((word) => /\.[mc]?[jt]s$|^\.\//.test(word))
-        ?.replace(/^\.\//, "")
-        .split("/")[0];
-    default:
-      return undefined;
-  }
-}
-
-export async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
-}
-
-async function rulesOf(file: string): Promise<IgnoreRules> {
-  return parseIgnoreRules(await readFile(file, "utf8").catch(() => ""));
 }
 
 function projectName(root: string): string {

@@ -1,20 +1,15 @@
 import { join, relative, resolve, sep } from "node:path";
 import { readSecrets } from "../build-inputs.ts";
-import type { DeployOptions } from "../commands/deploy.ts";
+import type { DeployOptions } from "../deploy-options.ts";
 import { readEnvironment } from "../environment.ts";
 import type { Host } from "../host.ts";
 import { projectOptions } from "../project/deploy-options.ts";
 import { buildSettings, secretsOf } from "../project/function-source.ts";
 import { type Project, readProject } from "../project/read-project.ts";
 import { besidesOrder, functionOrder, given } from "../project/release-order.ts";
-import {
-  type DevFunction,
-  type DevSource,
-  ENV_FILE,
-  parseEnvFile,
-  readEnvFile,
-  watchedFolder,
-} from "./dev-source.ts";
+import type { DevFunction, DevSource } from "./dev-function.ts";
+import { ENV_FILE, parseEnvFile, readEnvFile } from "./env-file.ts";
+import { watchedFolder } from "./function-folder.ts";
 
 export interface DevProjectOptions extends DeployOptions {
   /** Whether its queues are read. */

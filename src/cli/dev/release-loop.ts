@@ -10,8 +10,9 @@ import { CliError } from "../cli-error.ts";
 import type { ApiClient } from "../client.ts";
 import { openZip, type PackagedFile, packageFolder } from "../package-folder.ts";
 import { CodeInputs } from "./code-inputs.ts";
+import type { DevFunction, DevReading } from "./dev-function.ts";
 import type { DevReport } from "./dev-report.ts";
-import { DEV_IGNORED, type DevFunction, type DevReading } from "./dev-source.ts";
+import { DEV_IGNORED } from "./function-folder.ts";
 import { readBuildLine, readReleaseLine } from "./release-wire.ts";
 
 export interface LoopParts {

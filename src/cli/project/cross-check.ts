@@ -5,7 +5,7 @@ import { parseQueueArn } from "../../core/source.ts";
 import { nearest } from "../nearest.ts";
 import { messageOf } from "../settings.ts";
 import type { ProjectSections } from "./project-schema.ts";
-import { expressionOf } from "./release-order.ts";
+import { expressionOf } from "./schedule-expression.ts";
 import type { Problem } from "./schema-problems.ts";
 
 /** `secret` is set if all that is wrong is that it is not set. */

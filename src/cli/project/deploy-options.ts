@@ -1,6 +1,6 @@
 import { readTrialOptions } from "../canary-view.ts";
 import { usageError } from "../cli-error.ts";
-import type { DeployOptions } from "../commands/deploy.ts";
+import type { DeployOptions } from "../deploy-options.ts";
 import type { ProjectDeployOptions } from "./deploy-project.ts";
 
 /** What a lambda.yaml says for each function, and no option can say for all of them. */

@@ -8,6 +8,7 @@ import type {
   SourceSections,
 } from "./project-schema.ts";
 import type { Project } from "./read-project.ts";
+import { expressionOf } from "./schedule-expression.ts";
 
 /** Everything about a function but its code. */
 export function functionOrder(
@@ -93,17 +94,6 @@ export function sourceOrder(section: SourceSections, { variables }: Project): Re
     secret: secret === undefined ? undefined : variables[secret],
     isPaused: paused,
   });
-}
-
-/** As the API has it. */
-export function expressionOf({
-  cron,
-  rate,
-  at = "",
-}: Pick<ScheduleSections, "cron" | "rate" | "at">): string {
-  if (cron !== undefined) return cron;
-  if (rate !== undefined) return rate.startsWith("rate(") ? rate : `rate(${rate})`;
-  return at.startsWith("at(") ? at : `at(${at})`;
 }
 
 /** What is undefined is left out. */

@@ -8,7 +8,7 @@ import type { Functions } from "../../registry/functions.ts";
 import type { RoutesByHost } from "../../registry/route-table.ts";
 import type { Target } from "../../registry/target.ts";
 import type { EventIntake } from "../event-intake.ts";
-import type { ReceiveHook } from "../hooks/receive.ts";
+import type { ReceiveHook } from "../hooks/hook-request.ts";
 import type { HttpRequest, HttpResponse } from "../message.ts";
 import type { Callers } from "./callers.ts";
 import type { HandlerFormat, RoutedFacts, SignedCaller } from "./http-event.ts";

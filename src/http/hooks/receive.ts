@@ -9,7 +9,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import type { Hook, HookDelivery } from "../../core/hook.ts";
-import { type InvocationId, parseHookId } from "../../core/ids.ts";
+import { parseHookId } from "../../core/ids.ts";
 import { HOOK_BODY_BYTES_MAX, PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { Log } from "../../core/log.ts";
 import { isOfLiveRelease } from "../../core/project.ts";
@@ -26,7 +26,8 @@ import { provenanceOf } from "../gateway/exchange.ts";
 import { FORMAT_V2 } from "../gateway/payload-v2.ts";
 import { readBody } from "../gateway/request-body.ts";
 import { type RequestHead, withoutHeader } from "../gateway/request-headers.ts";
-import type { HttpRequest, HttpResponse } from "../message.ts";
+import type { HttpResponse } from "../message.ts";
+import type { HookRequest, ReceiveHook } from "./hook-request.ts";
 import { newRefusalRate } from "./refusals.ts";
 import { answerTo, eventTypeOf, type HookMessage, pushOf } from "./sender-words.ts";
 import { type HookHeaders, judge } from "./signatures.ts";
@@ -40,19 +41,6 @@ export interface HookParts {
   readonly clock: Clock;
   readonly log: Log;
 }
-
-/** A request to an address below `/_hooks/`. */
-export interface HookRequest {
-  readonly request: HttpRequest;
-  readonly response: HttpResponse;
-  readonly head: RequestHead;
-  /** With `/_hooks/`, without the query. */
-  readonly path: string;
-  readonly invocationId: InvocationId;
-}
-
-/** @throws PlatformError for whatever is not answered. */
-export type ReceiveHook = (request: HookRequest) => Promise<void>;
 
 export const HOOKS_PATH = "/_hooks/";
 

@@ -1,8 +1,7 @@
 /** Managed runtimes that are started, connected and loaded before there is a function for them. */
 import type { Version } from "../../core/function.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
-import type { Channel, ResolvedRuntime } from "../protocol.ts";
-import type { ReadyChannel, ReadyKind } from "../ready.ts";
+import type { Channel, ReadyChannel, ReadyKind, ResolvedRuntime } from "../protocol.ts";
 import type { Specialisation } from "./frames.ts";
 import type { ImportHistory } from "./import-history.ts";
 import {

@@ -5,8 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { Version } from "../../core/function.ts";
 import type { Sandbox, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
-import type { Channel } from "../protocol.ts";
-import type { ReadyChannel, ReadyKind } from "../ready.ts";
+import type { Channel, ReadyChannel, ReadyKind } from "../protocol.ts";
 
 /** A line end stands in the variable, since the whole has to be one line. */
 const WAIT = `

@@ -1,9 +1,10 @@
 /** Canaries: how one is begun by a deploy, how it is shown, and how it is ended by hand. */
 import type { Canary, CanaryOutcome, CanaryPlan, ReleaseCanary } from "../../../core/canary.ts";
-import { calls, formatCondition, formatSticky, runningCanary } from "../../../core/canary.ts";
+import { calls, formatCondition, formatSticky } from "../../../core/canary.ts";
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
+import { runningCanary } from "../../../core/tried.ts";
 import type { NewFunction } from "../../../registry/functions.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, jsonReply, type Reply } from "../route.ts";

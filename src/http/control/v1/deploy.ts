@@ -17,10 +17,10 @@ import { type DeployLine, progressReply, requireUpload } from "./build-answer.ts
 import type { BuildSecrets } from "./build-secrets.ts";
 import { beginCanary, canaryShape, checkCanary } from "./canaries.ts";
 import { configOf } from "./config.ts";
-import { nameOf } from "./functions.ts";
 import { chooseLayers } from "./layers.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import { keepInstances } from "./min-instances.ts";
+import { nameOf } from "./named-function.ts";
 import { shadowShape } from "./shadows.ts";
 import { functionShape } from "./shapes.ts";
 import { startProblem } from "./start-problem.ts";

@@ -13,7 +13,7 @@ import { type EventId, type FunctionName, parseEventId } from "../../../core/ids
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { askedFunction, requireFunction } from "./asked-function.ts";
-import { nameOf } from "./functions.ts";
+import { nameOf } from "./named-function.ts";
 import { parsePage, parseRedrive, wholeNumber } from "./wire.ts";
 
 const WAIT_S_MAX = 60;

@@ -9,6 +9,7 @@ import { changedEntry, configOf } from "./config.ts";
 import { chooseLayers } from "./layers.ts";
 import { checkMayInvoke } from "./may-invoke.ts";
 import { keepInstances } from "./min-instances.ts";
+import { nameOf } from "./named-function.ts";
 import { aliasShape, functionShape, versionShape } from "./shapes.ts";
 import {
   type ChangeSettings,
@@ -18,13 +19,6 @@ import {
   parseRollback,
   wholeNumber,
 } from "./wire.ts";
-
-/** The function the path names, as the guard has read it. */
-export function nameOf(request: ControlRequest): FunctionName {
-  const name = request.reference?.name;
-  if (!name) throw new PlatformError("InvalidName", "the path names no function");
-  return name;
-}
 
 export async function listFunctions(parts: ControlParts, request: ControlRequest): Promise<Reply> {
   const { after, limit } = parsePage(request.query);

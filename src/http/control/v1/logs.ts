@@ -4,7 +4,7 @@ import { parseInvocationId } from "../../../core/ids.ts";
 import type { LogQuery } from "../../../records/records.ts";
 import type { ControlParts } from "../parts.ts";
 import type { ControlRequest, Reply, ReplyStream } from "../route.ts";
-import { nameOf } from "./functions.ts";
+import { nameOf } from "./named-function.ts";
 import { wholeNumber } from "./wire.ts";
 
 /** An empty line this often keeps proxies from ending a quiet connection, and shows us a reader who has gone. */

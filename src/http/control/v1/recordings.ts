@@ -6,7 +6,7 @@ import type { ComparedOutcome } from "../../../core/outcome-diff.ts";
 import type { RecordedInput, Recording, RecordingFacts, RecordingSettings } from "../../../core/recording.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, emptyReply, type Handler, jsonReply, type Reply } from "../route.ts";
-import { nameOf } from "./functions.ts";
+import { nameOf } from "./named-function.ts";
 import { parsePutRecording, parseRecordingQuery, parseReplay } from "./recording-wire.ts";
 import type { V1Name } from "./routes.ts";
 

@@ -12,7 +12,7 @@ import { formatRelease, type ProjectName } from "../../../core/project.ts";
 import type { Release } from "../../../core/release.ts";
 import type { SourceOrigin } from "../../../core/source.ts";
 import type { ProjectBook, ReleasePlan, WantedFunction } from "../../../registry/projects.ts";
-import type { NewOrigin } from "../../../registry/source-book.ts";
+import type { NewOrigin } from "../../../registry/source-rules.ts";
 import type { Target } from "../../../registry/target.ts";
 import { explainError } from "../../error-response.ts";
 import { allowsScope } from "../keys.ts";

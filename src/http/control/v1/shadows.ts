@@ -1,12 +1,13 @@
 /** Shadows: how one is shown, with what it has found, and how it is ended by hand. */
-import { type Canary, type CanaryDecision, type ReleaseCanary, runningTrial } from "../../../core/canary.ts";
+import type { Canary, CanaryDecision, ReleaseCanary } from "../../../core/canary.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import { NO_SHADOW_COUNTS, type ShadowReport, shadowSummary } from "../../../core/shadow.ts";
+import { runningTrial } from "../../../core/tried.ts";
 import type { ProjectBook } from "../../../registry/projects.ts";
 import { runningReleaseCanary } from "../../../registry/release-canaries.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, jsonReply, type Reply } from "../route.ts";
-import { nameOf } from "./functions.ts";
+import { nameOf } from "./named-function.ts";
 import { parseEndCanary, projectOf } from "./project-wire.ts";
 import { refuseOthersOfTrial } from "./release-canaries.ts";
 

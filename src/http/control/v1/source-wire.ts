@@ -8,7 +8,8 @@ import { FUNCTION_NAME_RULE, type FunctionName, parseFunctionName } from "../../
 import { SOURCE_BATCH_MESSAGES_MAX, SOURCE_WINDOW_MS_MAX } from "../../../core/limits.ts";
 import { parseSubjectUrl } from "../../../core/nats-address.ts";
 import { parseQueueArn } from "../../../core/source.ts";
-import type { NewOrigin, NewSource, SourceChange } from "../../../registry/source-book.ts";
+import type { NewSource, SourceChange } from "../../../registry/source-book.ts";
+import type { NewOrigin } from "../../../registry/source-rules.ts";
 import { parse } from "./wire.ts";
 
 const CONCURRENCY_MAX = 1_000;

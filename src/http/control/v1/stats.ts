@@ -7,7 +7,7 @@ import type { CallSeries, MetricPoint } from "../../../records/metrics/metrics.t
 import { Tally } from "../../../records/metrics/tally.ts";
 import type { ControlParts } from "../parts.ts";
 import { type ControlRequest, jsonReply, type Reply } from "../route.ts";
-import { nameOf } from "./functions.ts";
+import { nameOf } from "./named-function.ts";
 import { wholeNumber } from "./wire.ts";
 
 const MINUTE_MS = 60_000;
