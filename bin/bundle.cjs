@@ -19,7 +19,7 @@ const {
   statSync,
   writeFileSync,
 } = require("node:fs");
-const { join } = require("node:path");
+const { basename, dirname, join, relative } = require("node:path");
 const { pathToFileURL } = require("node:url");
 const { Script } = require("node:vm");
 
@@ -37,6 +37,19 @@ const BUNDLED_PACKAGES = ["zod"];
 const MAKE_AFTER_MS = 2_000;
 /** A program is one function of these, as a CommonJS module is. */
 const PARAMETERS = "exports, require, module, __filename, __dirname";
+
+/** What runs: the sources in a checkout, what was compiled of them in a package, whose files nobody edits. */
+function sourcesOf(root) {
+  return existsSync(join(root, "src"))
+    ? { folder: "src", extension: "ts", mayChange: true }
+    : { folder: "dist", extension: "js", mayChange: false };
+}
+
+/** Where the packages are that `root` needs: below it, or beside it when npm has hoisted them. */
+function modulesOf(root) {
+  const parent = dirname(root);
+  return basename(parent) === "node_modules" ? parent : join(root, "node_modules");
+}
 
 /** The folder in which `program` is bundled, or undefined if it is not for the sources as they are. */
 function findBundle(root, cacheFolder, program) {
@@ -105,7 +118,7 @@ function readIfThere(file) {
   }
 }
 
-/** A module of `src/` in a bundle, for a thread or a process of its own; undefined if it is not there (any more). */
+/** A module of the sources in a bundle, for a thread or a process of its own; undefined if it is not there (any more). */
 function bundledModule(folder, module) {
   const file = join(folder, `${module}.cjs`);
   return existsSync(file) ? file : undefined;
@@ -118,14 +131,7 @@ function isAs(file, [size, mtimeMs]) {
 
 /** Makes the bundle in a process of its own when nothing else is to be done; never fails. */
 function makeBundleLater(root, cacheFolder) {
-  const esbuild = join(
-    root,
-    "node_modules",
-    "@esbuild",
-    `${process.platform}-${process.arch}`,
-    "bin",
-    "esbuild",
-  );
+  const esbuild = join(modulesOf(root), "@esbuild", `${process.platform}-${process.arch}`, "bin", "esbuild");
   if (!existsSync(esbuild)) return;
   const timer = setTimeout(() => {
     makeBundle(root, cacheFolder, esbuild).catch(() => undefined); // The next start is as slow as this one.
@@ -148,14 +154,16 @@ async function makeBundle(root, cacheFolder, esbuild) {
 
 async function bundleOne(root, folder, esbuild, program, startedAt) {
   const metafile = join(folder, `${program}.json`);
+  const sources = sourcesOf(root);
+  const sourcesUrl = pathToFileURL(join(root, sources.folder, "/")).href;
   const args = [
-    ...PROGRAMS[program].map((module) => `src/${module}.ts`),
+    ...PROGRAMS[program].map((module) => `${sources.folder}/${module}.${sources.extension}`),
     "--bundle",
-    "--outbase=src",
+    `--outbase=${sources.folder}`,
     `--outdir=${folder}`,
     "--out-extension:.js=.cjs",
     // Where the program's other files are cannot be seen from here.
-    `--banner:js=globalThis.lambdadSources??=${JSON.stringify(pathToFileURL(join(root, "src", "/")).href)};`,
+    `--banner:js=globalThis.lambdadSources??=${JSON.stringify(sourcesUrl)};`,
     // Reading a built-in module as an ES module would load all of it, getters included.
     "--format=cjs",
     "--platform=node",
@@ -175,10 +183,13 @@ async function bundleOne(root, folder, esbuild, program, startedAt) {
   const file = join(folder, `${program}.cjs`);
   writeFileSync(file, `(function (${PARAMETERS}) {${readFileSync(file, "latin1")}\n})`, "latin1");
   const made = Object.keys(JSON.parse(readFileSync(metafile, "utf8")).inputs);
-  // A package is another one when its package.json is.
-  const packages = BUNDLED_PACKAGES.map((name) => `node_modules/${name}/package.json`);
-  // This file says how a bundle is made.
-  const read = [...made.filter((file) => !file.startsWith("node_modules/")), ...packages, "bin/bundle.cjs"];
+  // A package is another one when its package.json is, ours too; and this file says how a bundle is made.
+  const packages = BUNDLED_PACKAGES.map((name) => join(modulesOf(root), name));
+  const read = [
+    ...(sources.mayChange ? made.filter((file) => file.startsWith("src/")) : ["package.json"]),
+    ...packages.map((folder) => relative(root, join(folder, "package.json"))),
+    "bin/bundle.cjs",
+  ];
   const inputs = read.map((file) => {
     const { size, mtimeMs } = statSync(join(root, file));
     if (mtimeMs >= startedAt) throw new Error(`${file} was changed meanwhile`);
@@ -194,4 +205,4 @@ function externalPackages(root) {
     .map((name) => `--external:${name}`);
 }
 
-module.exports = { bundledModule, findBundle, makeBundleLater, runBundle };
+module.exports = { bundledModule, findBundle, makeBundleLater, modulesOf, runBundle, sourcesOf };

@@ -2,8 +2,8 @@
  * Starts `lambda` or `lambdad`: in this process if its Node can run TypeScript, else on the Node that the package
  * brings along. This file must be understood by every Node since 14, so that an old one gets a sentence, not a stack.
  */
-const { accessSync, constants, existsSync, readFileSync } = require("node:fs");
-const { basename, dirname, join } = require("node:path");
+const { accessSync, constants, readFileSync } = require("node:fs");
+const { dirname, join } = require("node:path");
 
 /** Type stripping without a warning, `await using`, `node:sqlite`. */
 const NODE_MAJOR_MIN = 24;
@@ -50,14 +50,7 @@ async function run(program) {
     const { dieWithWrapper } = await import("./rerun.mjs");
     dieWithWrapper(Number(wrapperFd));
   }
-  const { pathToFileURL } = require("node:url");
-  const source = join(root, "src", `${program}.ts`);
-  if (!existsSync(source)) {
-    enableCompileCache();
-    await import(pathToFileURL(join(root, "dist", `${program}.js`)).href);
-    return;
-  }
-  const { bundledModule, findBundle, makeBundleLater, runBundle } = require("./bundle.cjs");
+  const { bundledModule, findBundle, makeBundleLater, runBundle, sourcesOf } = require("./bundle.cjs");
   for (const folder of cacheFolders()) {
     const bundle = findBundle(root, folder, program);
     if (!bundle) continue;
@@ -69,7 +62,8 @@ async function run(program) {
   }
   const cacheFolder = enableCompileCache();
   if (cacheFolder) makeBundleLater(root, cacheFolder);
-  await import(pathToFileURL(source).href);
+  const { folder, extension } = sourcesOf(root);
+  await import(require("node:url").pathToFileURL(join(root, folder, `${program}.${extension}`)).href);
 }
 
 /**
@@ -90,8 +84,7 @@ function enableCompileCache() {
 
 /** The first is the better place: it goes with the package. */
 function* cacheFolders() {
-  const modules = basename(dirname(root)) === "node_modules" ? dirname(root) : join(root, "node_modules");
-  yield join(modules, ".cache", "lambdad");
+  yield join(require("./bundle.cjs").modulesOf(root), ".cache", "lambdad");
   yield join(process.env.XDG_CACHE_HOME || join(require("node:os").homedir(), ".cache"), "lambdad");
 }
 

@@ -5,12 +5,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { EXAMPLES, makeFolder, ROOT, startDaemon, until } from "./daemon.fake.ts";
+import { EXAMPLES, makeFolder, ROOT, run, startDaemon, until } from "./daemon.fake.ts";
 
 /** Says of each script whether V8 took what had been compiled of it before. */
 const PROBE = `
@@ -27,7 +28,7 @@ vm.Script = class extends vm.Script {
 function packageCopy() {
   const folder = makeFolder({ "probe.cjs": PROBE });
   const root = join(folder.path, "lambdad");
-  for (const part of ["bin", "src", "runtimes", "package.json"])
+  for (const part of ["bin", "src", "runtimes", "package.json", "tsconfig.json", "tsconfig.build.json"])
     cpSync(join(ROOT, part), join(root, part), { recursive: true });
   const modules = join(ROOT, "node_modules");
   mkdirSync(join(root, "node_modules"));
@@ -38,6 +39,7 @@ function packageCopy() {
   const start = () =>
     startDaemon({ root, env: { NODE_OPTIONS: `--require ${join(folder.path, "probe.cjs")}` } });
   return {
+    root,
     main: join(root, "src/lambdad.ts"),
     bundle: join(bundle, "lambdad.json"),
     compiled: join(bundle, "lambdad.compiled"),
@@ -73,5 +75,19 @@ describe("starts from a bundle", () => {
     await using changed = await copy.start();
     await until(() => /serving the new code/.test(changed.logged()));
     assert.doesNotMatch(changed.logged(), /script cached/, "the bundle is not for the changed sources");
+  });
+
+  it("runs what a package brings, which has no sources", async () => {
+    using copy = packageCopy();
+    const built = await run("npm", ["run", "--silent", "build"], { cwd: copy.root });
+    assert.equal(built.code, 0, built.stdout + built.stderr);
+    rmSync(join(copy.root, "src"), { recursive: true });
+
+    assert.doesNotMatch(await copy.startUntilMade(copy.bundle), /script cached/, "from what was compiled");
+    assert.match(await copy.startUntilMade(copy.compiled), /script cached=false/, "bundled");
+    await using daemon = await copy.start();
+    assert.match(daemon.logged(), /script cached=true/);
+    await daemon.deploy(join(EXAMPLES, "hello-nodejs"), "greet");
+    assert.equal((await daemon.call("greet", "/?name=World")).status, 200);
   });
 });
