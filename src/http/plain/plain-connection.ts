@@ -79,7 +79,12 @@ export class PlainConnection {
 
   /** A call may take its time; a client that takes nothing of what waits for it may not. */
   readonly #onTimeout = (): void => {
-    if (this.#state === "idle" || this.#socket.writableLength > 0) this.#socket.destroy();
+    const { bytesRead } = this.#socket;
+    // After the loop stood still, timers come before what has been sent meanwhile: that is read in the same turn.
+    setImmediate(() => {
+      if (this.#socket.bytesRead !== bytesRead || !this.isOpen) return;
+      if (this.#state === "idle" || this.#socket.writableLength > 0) this.#socket.destroy();
+    });
   };
 
   #serveReceived(): void {
