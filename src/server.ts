@@ -209,7 +209,7 @@ export async function startServer(parts: {
     const provisioned = scope.own(openProvisioned({ functions, invoker, clock, log }));
     const canaries = scope.own(openCanaries({ functions, openProjects, metrics, shadows, clock, log }));
     const retention = scope.own(
-      inBackground((signal) => runLogRetention({ functions, records, clock }, { signal })),
+      inBackground((signal) => runLogRetention({ functions, records, clock, log }, { signal })),
     );
     const recordingUpkeep = scope.own(
       inBackground((signal) => runRecordingUpkeep({ functions, recordings, clock, log }, { signal })),

@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
 import { type Clock, systemClock } from "../core/clock.ts";
+import { PlatformError } from "../core/errors.ts";
 import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import { newSandboxId } from "../core/ids.ts";
 import { silentLog } from "../core/log.ts";
 import { openRecords } from "../records/file-records.ts";
 import { sampleFunction } from "../store/samples.fake.ts";
-import { expireAll } from "./log-retention.ts";
+import { expireAll, runLogRetention } from "./log-retention.ts";
 
 const DAY_MS = 24 * 3_600_000;
 const { signal } = new AbortController();
@@ -54,4 +55,18 @@ it("removes what is older than its function keeps it, and nothing of others", as
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+});
+
+it("goes on where functions cannot be read for once", async () => {
+  const closing = new AbortController();
+  const asked: string[] = [];
+  const clock: Clock = { ...systemClock, sleep: async () => undefined };
+  const list = async () => {
+    asked.push("list");
+    if (asked.length === 2) closing.abort();
+    throw new PlatformError("StoreUnavailable", "timed out");
+  };
+  const records = { expire: async () => undefined };
+  await runLogRetention({ functions: { list }, records, clock, log: silentLog }, closing);
+  assert.equal(asked.length, 2);
 });

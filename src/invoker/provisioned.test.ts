@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../core/clock.ts";
+import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import { SETTINGS_DEFAULT } from "../core/function-settings.ts";
 import { silentLog } from "../core/log.ts";
@@ -24,11 +25,16 @@ function asking(instances: number, revision = "r1"): FunctionRecord {
   return { ...record, settings: { ...SETTINGS_DEFAULT, provisioned } };
 }
 
-function open(stored: readonly FunctionRecord[], program: Partial<FakeProgram> = {}, idleMsMax = 60_000) {
+function open(
+  stored: readonly FunctionRecord[],
+  program: Partial<FakeProgram> = {},
+  idleMsMax = 60_000,
+  list = async (): Promise<FunctionRecord[]> => [...stored],
+) {
   const host = openTestHost({ answer: () => returned("1"), ...program }, { idleMsMax });
   const provisioned = openProvisioned({
     functions: {
-      list: async () => [...stored],
+      list,
       getVersion: async () => target.version,
       resolve: async () => target,
     },
@@ -55,6 +61,17 @@ it("starts what is stored, without a call", async () => {
   await using kept = open([asking(3)]);
   await kept.progressed(({ available }) => available === 3);
   assert.equal(kept.host.alive.size, 3);
+});
+
+it("reads again what is stored where it could not be read at first", async () => {
+  let refusals = 1;
+  await using kept = open([], {}, 60_000, async () => {
+    if (refusals-- > 0) throw new PlatformError("StoreUnavailable", "timed out");
+    return [asking(1)];
+  });
+  const failed = kept.provisioned.failed.then(undefined, (error: unknown) => error);
+  const started = kept.progressed(({ available }) => available === 1);
+  assert.deepEqual(await Promise.race([failed, started]), { available: 1, problem: undefined });
 });
 
 it("keeps them beyond the time that idle instances have, and lets them go when nobody asks any more", async () => {

@@ -92,12 +92,25 @@ class Keeper {
   }
 
   async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
-    await this.#readAll(signal);
+    let isRead = false;
     while (!signal.aborted) {
+      if (!isRead) isRead = await this.#readSafely(signal);
       this.#startMissing();
       await this.#parts.clock.sleep(TICK_MS, { signal }).catch((error: unknown) => {
         if (!signal.aborted) throw error;
       });
+    }
+  }
+
+  /** False if it cannot be read now. */
+  async #readSafely(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#readAll(signal);
+      return true;
+    } catch (error) {
+      if (!isPlatformError(error)) throw error;
+      this.#parts.log.warn("cannot read which instances to keep started; trying again", { error });
+      return false;
     }
   }
 
