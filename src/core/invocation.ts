@@ -47,7 +47,10 @@ export type ResponseHead =
 export interface ResponseSink {
   /** Once, before the first write. */
   start(head: ResponseHead): void;
-  /** False when its buffer is full: wait for `drained` before writing more. */
+  /**
+   * False when its buffer is full: wait for `drained` before writing more. The chunk is the sink's from then on: whoever
+   * passes one on and wants to keep it copies it before.
+   */
   write(chunk: Uint8Array): boolean;
   /** Resolves when there is room again, or when the reader has gone. */
   drained(): Promise<void>;

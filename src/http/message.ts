@@ -17,8 +17,8 @@ export interface HttpResponse {
   /** Names and values in turn. */
   writeHead(status: number, headers: string[]): unknown;
   flushHeaders(): void;
-  /** False if the next one should wait for `drain`. */
-  write(chunk: Uint8Array): boolean;
+  /** False if the next one should wait for `drain`. `sent` is told when the chunk is needed no more, or will not be sent. */
+  write(chunk: Uint8Array, sent?: (error?: Error | null) => void): boolean;
   end(body?: string | Uint8Array): unknown;
   end(body: string, encoding: BufferEncoding): unknown;
   destroy(): unknown;

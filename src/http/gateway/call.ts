@@ -223,7 +223,7 @@ function answer(exchange: Exchange, outcome: InvocationOutcome, sink: StreamedRe
   if (sink && (outcome.isStreamed || head)) {
     if (!outcome.isStreamed && head) {
       sink.start(head);
-      sink.write(payload);
+      sink.writeShared(payload);
     }
     sink.end();
     if (sink.problem) throw sink.problem;

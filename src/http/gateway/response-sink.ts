@@ -10,6 +10,7 @@
  */
 import type { ResponseHead, ResponseSink } from "../../core/invocation.ts";
 import type { HttpResponse } from "../message.ts";
+import { freeSent, PassedMemory } from "./passed-memory.ts";
 import { preludeOf } from "./payload-v2.ts";
 import {
   addServerHeaders,
@@ -30,6 +31,7 @@ export class StreamedResponse implements ResponseSink {
   readonly #response: HttpResponse;
   readonly #reply: ReplyHeaders;
   readonly #isHead: boolean;
+  readonly #memory = new PassedMemory();
   #prelude: Buffer | undefined;
   #bytesLeft: number | undefined;
   #problem: InvalidFunctionResponse | undefined;
@@ -56,6 +58,15 @@ export class StreamedResponse implements ResponseSink {
   }
 
   write(chunk: Uint8Array): boolean {
+    return this.#write(chunk, this.#memory);
+  }
+
+  /** What others have as well, and may read later. */
+  writeShared(chunk: Uint8Array): void {
+    this.#write(chunk, undefined);
+  }
+
+  #write(chunk: Uint8Array, passed: PassedMemory | undefined): boolean {
     if (this.#problem || this.#isGone()) return true;
     const bytes = this.#prelude ? this.#afterPrelude(this.#prelude, chunk) : chunk;
     if (bytes.byteLength === 0) return true;
@@ -66,7 +77,8 @@ export class StreamedResponse implements ResponseSink {
       return true;
     }
     if (this.#bytesLeft !== undefined) this.#bytesLeft -= bytes.byteLength;
-    return this.#response.write(bytes);
+    const memory = passed?.endingWith(bytes);
+    return this.#response.write(bytes, memory && ((error) => freeSent(memory, error)));
   }
 
   drained(): Promise<void> {

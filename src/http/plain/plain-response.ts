@@ -71,7 +71,7 @@ export class PlainResponse implements HttpResponse {
     this.#head = undefined;
   }
 
-  write(chunk: Uint8Array): boolean {
+  write(chunk: Uint8Array, sent?: (error?: Error | null) => void): boolean {
     if (this.writableEnded || this.destroyed) return true;
     const { socket } = this;
     if (this.#isBodiless || chunk.byteLength === 0) {
@@ -82,11 +82,11 @@ export class PlainResponse implements HttpResponse {
     if (this.#isChunked) {
       socket.write(`${this.#head ?? ""}${chunk.byteLength.toString(16)}\r\n`, "latin1");
       this.#head = undefined;
-      socket.write(chunk);
+      socket.write(chunk, sent);
       socket.write("\r\n", "latin1");
     } else {
       this.flushHeaders();
-      socket.write(chunk);
+      socket.write(chunk, sent);
     }
     socket.uncork();
     return !socket.writableNeedDrain;

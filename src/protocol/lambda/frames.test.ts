@@ -19,7 +19,7 @@ function readAll(reader: FrameReader, chunks: Iterable<Buffer>) {
 describe("FrameReader", () => {
   it("gives back what was encoded, however it is cut", () => {
     const members = {
-      type: fc.integer({ min: 0, max: 255 }),
+      type: fc.integer({ min: 0, max: 255 }).filter((type) => type !== FRAME.streamChunk),
       callId: fc.nat(0xffffffff),
       label: fc.string({ unit: "grapheme" }),
       body: fc.string({ unit: "grapheme" }),
@@ -38,6 +38,48 @@ describe("FrameReader", () => {
         assert.deepEqual(readAll(new FrameReader(1_000_000), chunks), frames);
       }),
     );
+  });
+
+  it("gives of a stream's chunk what is there, at once, and whole frames around it", () => {
+    const bodies = fc.array(fc.string({ unit: "grapheme-ascii", maxLength: 200 }), { maxLength: 5 });
+    const lengths = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1 });
+    fc.assert(
+      fc.property(bodies, lengths, (sent, cuts) => {
+        const bytes = Buffer.concat([
+          encoded(FRAME.streamHead, 7, "text/plain", ""),
+          ...sent.map((body) => encoded(FRAME.streamChunk, 7, "", body)),
+          encoded(FRAME.streamEnd, 7, "", ""),
+        ]);
+        const reader = new FrameReader(1_000);
+        const seen: number[] = [];
+        let body = "";
+        let passed = 0;
+        for (let at = 0, n = 0; at < bytes.length; n++) {
+          const end = at + (cuts[n % cuts.length] ?? 1);
+          reader.read(bytes.subarray(at, end), (frame) => {
+            assert.deepEqual([frame.callId, frame.type === FRAME.streamHead], [7, frame.label !== ""]);
+            if (frame.type === FRAME.streamChunk) body += frame.body.toString();
+            if (frame.type !== seen.at(-1)) seen.push(frame.type);
+          });
+          at = end;
+          passed = Math.min(at, bytes.length);
+          // No more of it is kept than the head of a chunk, which says nothing by itself.
+          const heads = encodeFrameHead(FRAME.streamHead, 7, "text/plain", 0).length + (sent.length + 1) * 13;
+          assert.ok(body.length >= passed - heads, `${body.length} of ${passed}`);
+        }
+        assert.equal(body, sent.join(""));
+        const types = [FRAME.streamHead, FRAME.streamChunk, FRAME.streamEnd];
+        assert.deepEqual(seen, sent.length > 0 ? types : [FRAME.streamHead, FRAME.streamEnd]);
+      }),
+    );
+  });
+
+  it("refuses a stream's chunk over the limit before any of it", () => {
+    const head = encodeFrameHead(FRAME.streamChunk, 1, "", 100_000);
+    const seen: number[] = [];
+    const bytes = Buffer.concat([head, Buffer.alloc(10)]);
+    assert.throws(() => new FrameReader(1_000).read(bytes, ({ type }) => seen.push(type)), FrameError);
+    assert.deepEqual(seen, []);
   });
 
   it("gives the whole frames before garbage", () => {

@@ -19,6 +19,8 @@
  * A Node runtime may be sent calls ahead: it begins each when the one before has ended (IDLE). RECALL takes one back that
  * has not begun, which RECALLED confirms; for one that has, it means nothing.
  *
+ * A STREAM_CHUNK is passed on as it comes: its body is a part of a stream, and may be given in several frames.
+ *
  * A pack is what was made of the code beforehand (runtimes/nodejs/pack.cjs, runtimes/python/pack.py).
  * Frames without a call have id 0. Bodies are never looked into here. The far side is the function's own process, so
  * whatever it sends is taken for hostile.
@@ -113,13 +115,18 @@ export function writeFrameHead(
   return at + FRAME_HEAD_BYTES + labelBytes;
 }
 
-/** Takes bytes as they come and gives whole frames; keeps at most one unfinished frame of `bodyBytesMax`. */
+/**
+ * Takes bytes as they come and gives whole frames, but of a stream's chunk what is there; keeps at most one unfinished
+ * frame of `bodyBytesMax`.
+ */
 export class FrameReader {
   readonly #frameBytesMax: number;
   #parts: Buffer[] = [];
   #bytes = 0;
   /** How many bytes there must be before anything more can be said. */
   #wanted = LENGTH_BYTES;
+  /** A chunk of a stream of which a part was given, and how much of it is still to come. */
+  #open: { readonly callId: number; bytesLeft: number } | undefined;
 
   constructor(bodyBytesMax: number) {
     this.#frameBytesMax = HEAD_BYTES + LABEL_BYTES_MAX + bodyBytesMax;
@@ -127,16 +134,19 @@ export class FrameReader {
 
   /** @throws FrameError if what was received cannot be a frame; what `onFrame` throws comes out too. */
   read(chunk: Buffer, onFrame: (frame: Frame) => void): void {
-    this.#parts.push(chunk);
-    this.#bytes += chunk.length;
+    const rest = this.#open ? this.#goOn(this.#open, chunk, onFrame) : chunk;
+    if (rest.length === 0) return;
+    this.#parts.push(rest);
+    this.#bytes += rest.length;
     if (this.#bytes < this.#wanted) return;
-    const buffer = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts, this.#bytes);
+    const buffer = this.#parts.length === 1 ? rest : Buffer.concat(this.#parts, this.#bytes);
     let at = 0;
     this.#wanted = LENGTH_BYTES;
     while (buffer.length - at >= LENGTH_BYTES) {
       const end = at + LENGTH_BYTES + this.#lengthAt(buffer, at);
       if (end > buffer.length) {
-        this.#wanted = end - at;
+        if (this.#begin(buffer, at, end, onFrame)) at = buffer.length;
+        else this.#wanted = end - at;
         break;
       }
       onFrame(frameBetween(buffer, at + LENGTH_BYTES, end));
@@ -144,6 +154,31 @@ export class FrameReader {
     }
     this.#bytes = buffer.length - at;
     this.#parts = this.#bytes === 0 ? [] : [buffer.subarray(at)];
+  }
+
+  /** Gives what is there of a stream's chunk; false for what has to be whole, or whose head is not there yet. */
+  #begin(buffer: Buffer, at: number, end: number, onFrame: (frame: Frame) => void): boolean {
+    const headEnd = at + FRAME_HEAD_BYTES;
+    if (buffer.length < headEnd || buffer.readUInt8(at + LENGTH_BYTES) !== FRAME.streamChunk) return false;
+    const hasLabel = buffer.readUInt32BE(headEnd - LENGTH_BYTES) > 0;
+    if (hasLabel) return false;
+    const frame = frameBetween(buffer, at + LENGTH_BYTES, buffer.length);
+    this.#open = { callId: frame.callId, bytesLeft: end - buffer.length };
+    if (frame.body.length > 0) onFrame(frame);
+    return true;
+  }
+
+  /** Gives the next part of a stream's chunk, and what is behind it. */
+  #goOn(
+    open: { readonly callId: number; bytesLeft: number },
+    chunk: Buffer,
+    onFrame: (frame: Frame) => void,
+  ): Buffer {
+    const body = chunk.subarray(0, open.bytesLeft);
+    open.bytesLeft -= body.length;
+    if (open.bytesLeft === 0) this.#open = undefined;
+    onFrame({ type: FRAME.streamChunk, callId: open.callId, label: "", body });
+    return chunk.subarray(body.length);
   }
 
   #lengthAt(buffer: Buffer, at: number): number {
