@@ -98,7 +98,7 @@ export function runtimeProcesses(daemonPid: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const parent = Number(readText(`/proc/${name}/stat`).split(") ").at(-1)?.split(" ")[1]);
+    const parent = parentOf(Number(name));
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
   const below = (pid: number): number[] =>
@@ -109,13 +109,20 @@ export function runtimeProcesses(daemonPid: number): number[] {
   });
 }
 
-/** What a process holds that no other does, in MiB. */
+/** What a process holds that no other does, in MiB; nothing if it lives in the memory of its parent. */
 export function privateMib(pid: number): number {
+  if (sharesMemory(pid, parentOf(pid))) return 0;
   const lines = readText(`/proc/${pid}/smaps_rollup`).matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm);
   return [...lines].reduce((sum, [, kib]) => sum + Number(kib), 0) / 1_024;
 }
 
-/** The same of whole sandboxes: of one that was forked, the first process is the interpreter's, too. */
+/** Only of one memory can the kernel say the same in every detail: a copy begins to differ with the first instruction. */
+function sharesMemory(pid: number, other: number): boolean {
+  const maps = readText(`/proc/${pid}/smaps`);
+  return maps !== "" && maps === readText(`/proc/${other}/smaps`);
+}
+
+/** The same of whole sandboxes. */
 export function privateMibBySandbox(daemonPid: number): number[] {
   const sums = new Map<string, number>();
   for (const pid of runtimeProcesses(daemonPid)) {
@@ -123,6 +130,10 @@ export function privateMibBySandbox(daemonPid: number): number[] {
     sums.set(sandbox, (sums.get(sandbox) ?? 0) + privateMib(pid));
   }
   return [...sums.values()];
+}
+
+function parentOf(pid: number): number {
+  return Number(readText(`/proc/${pid}/stat`).split(") ").at(-1)?.split(" ")[1]);
 }
 
 /** Undefined for others' processes. */

@@ -7,6 +7,7 @@ we know what of their state a fork must not share (renew.py). What lies in a fun
 import os
 import sys
 import time
+from itertools import islice
 
 _INSTALLED = frozenset(
     (
@@ -27,7 +28,8 @@ class Watch:
     """From here until the function has loaded."""
 
     def __init__(self):
-        self._before = frozenset(sys.modules)
+        # The names themselves stay untouched: they lie on pages that this process shares with others like it.
+        self._before = len(sys.modules)
         self._began = time.process_time()
 
     def noticed(self, task_root):
@@ -35,7 +37,7 @@ class Watch:
         if time.process_time() - self._began < _WORTH_SECONDS:
             return []
         roots = _installed_folders(task_root)
-        new = (name for name in list(sys.modules) if name not in self._before)
+        new = list(islice(reversed(sys.modules), max(0, len(sys.modules) - self._before)))[::-1]
         return [name for name in new if _is_interpreters(name, roots)][:_NAMES_MAX]
 
 

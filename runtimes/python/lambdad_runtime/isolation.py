@@ -1,16 +1,17 @@
 """What a forked child does to be alone: the namespaces, mounts, groups, user and filter that bubblewrap gives others.
 
 The zygote's own sandbox is the template: the read-only root and all that sandboxes share is there already. Replaced is
-what must be a sandbox's own. Two processes come of one fork, as bubblewrap makes them: the first of the new process
-namespace, which only waits, and the program.
+what must be a sandbox's own. The process namespace is there already (first_process.py).
 """
 
 import ctypes
 import os
 import sys
 
+from .payload import loads
+
 _NEW_MOUNTS, _NEW_CGROUPS, _NEW_NAMES, _NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-_NEW_PIDS, _NEW_NETWORK = 0x20000000, 0x40000000
+_NEW_NETWORK = 0x40000000
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC, _REMOUNT, _BIND, _SLAVE = 1, 2, 4, 8, 32, 4096, 1 << 19
 _MOVE_MOUNT, _FROM_DESCRIPTOR = 429, 4
 _HERE = -100
@@ -18,6 +19,7 @@ _SET_DUMPABLE, _SET_FILTER, _FILTER, _DROP_FROM_BOUNDS, _SET_NO_NEW_RIGHTS = 4, 
 _CAPABILITIES_3 = 0x20080522
 _CAPABILITIES_MAX = 64
 _SHARED_MEMORY_MIB = 64
+_READ_BYTES = 16_384
 _FAILED_EXIT_CODE = 125
 # Among the descriptors of an order; the order itself is the last.
 _STDERR = 2
@@ -42,22 +44,6 @@ def _mount(source, target, kind, flags, options=None):
     _check(result, f"mount {target}")
 
 
-_own_pids = None
-
-
-def enter_pid_namespace(fork):
-    """Forks a child that is the first process of a process namespace of its own."""
-    global _own_pids
-    if _own_pids is None:
-        _own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    _check(_libc.unshare(_NEW_PIDS), "unshare")
-    pid = fork()
-    if pid != 0:
-        # The next one is to have another.
-        _check(_libc.setns(_own_pids, _NEW_PIDS), "setns")
-    return pid
-
-
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
@@ -71,26 +57,22 @@ class Isolation:
         self._instructions = ctypes.create_string_buffer(instructions, len(instructions)) if instructions else None
         if self._instructions:
             self._filter = _Program(len(instructions) // 8, ctypes.addressof(self._instructions))
+        _drop_bounds()
+        # A child is given its own.
+        os.environ.clear()
 
     def enter(self, descriptors, groups):
-        """Returns the command in the process that is to run it, and never in the other, whose end is that one's.
-
-        The other one does as little as it can: every page that it writes to is a copy of its own for as long as it waits.
-        """
-        stderr = descriptors[_STDERR]
+        """Returns the command, or ends the process."""
         try:
             for descriptor in descriptors[_GROUPS : _GROUPS + groups]:
                 os.write(descriptor, b"0")
             os.setsid()
-            pid = os.fork()
-            if pid == 0:
-                return self._enter_as_program(descriptors)
-            _wait_for(pid)
+            return self._enter(descriptors)
         except Exception as error:
-            os.write(stderr, f"lambdad: {error}\n".encode())
-        os._exit(_FAILED_EXIT_CODE)
+            os.write(descriptors[_STDERR], f"lambdad: {error}\n".encode())
+            os._exit(_FAILED_EXIT_CODE)
 
-    def _enter_as_program(self, descriptors):
+    def _enter(self, descriptors):
         order = _read_order(descriptors[-1])
         given = {name: descriptors[at] for name, at in order["descriptors"].items()}
         if "network" in given:
@@ -102,16 +84,11 @@ class Isolation:
         self._drop_rights(order["uid"])
         sys.path = search_path
         os.chdir(order["workingDir"])
-        os.environ.clear()
         os.environ.update(order["environment"])
         _take_descriptors(given)
         return order["command"]
 
     def _drop_rights(self, uid):
-        for capability in range(_CAPABILITIES_MAX):
-            # Beyond the last that the kernel knows it says so.
-            if _libc.prctl(_DROP_FROM_BOUNDS, capability, 0, 0, 0) < 0:
-                break
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -123,11 +100,17 @@ class Isolation:
             _check(_libc.prctl(_SET_FILTER, _FILTER, ctypes.byref(self._filter), 0, 0), "seccomp")
 
 
-def _read_order(descriptor):
-    from .payload import loads
+def _drop_bounds():
+    """For this process and all its children, which could not get any rights back that they have given up."""
+    for capability in range(_CAPABILITIES_MAX):
+        # Beyond the last that the kernel knows it says so.
+        if _libc.prctl(_DROP_FROM_BOUNDS, capability, 0, 0, 0) < 0:
+            break
 
+
+def _read_order(descriptor):
     data = b""
-    while piece := os.read(descriptor, 1 << 20):
+    while piece := os.read(descriptor, _READ_BYTES):
         data += piece
     return loads(data)
 
@@ -162,14 +145,3 @@ def _take_descriptors(given):
 def _drop_capabilities():
     head = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
     _check(_libc.capset(head, (ctypes.c_uint32 * 6)()), "capset")
-
-
-def _wait_for(program):
-    """The first process of a namespace takes in whatever loses its parent, and its own end is that of all."""
-    _drop_capabilities()
-    os.closerange(0, _DESCRIPTORS_END)
-    while True:
-        pid, status = os.wait()
-        if pid == program:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)

@@ -108,13 +108,37 @@ class _LoggingFinder:
         loader.exec_module = exec_module
 
 
+# Made before it is known whose: a class is made of many pages that forks would otherwise copy.
+_prepared = None
+
+
+def prepare_logging():
+    """Makes what `set_up_logging` needs, for a process that has imported logging already."""
+    global _prepared
+    _prepared = _make_handler(sys.modules["logging"])
+
+
 def _configure(logging, sink):
+    global _prepared
+    handler, _prepared = _prepared or _make_handler(logging), None
+    handler.log_sink = sink
+    if sink.is_json:
+        handler.setFormatter(_json_formatter(logging))
+    root = logging.getLogger()
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    level = "DEBUG" if level == "TRACE" else level
+    if level in logging._nameToLevel:
+        root.setLevel(level)
+    root.addHandler(handler)
+
+
+def _make_handler(logging):
     class LambdaLoggerHandler(logging.Handler):
-        log_sink = sink
+        log_sink = None
 
         def emit(self, record):
             try:
-                sink.log(self.format(record), min(50, max(0, record.levelno)) // 10 * 10)
+                self.log_sink.log(self.format(record), min(50, max(0, record.levelno)) // 10 * 10)
             except Exception:
                 self.handleError(record)
 
@@ -125,13 +149,8 @@ def _configure(logging, sink):
     logging.Formatter.converter = time.gmtime
     handler = LambdaLoggerHandler()
     handler.addFilter(add_request)
-    handler.setFormatter(_json_formatter(logging) if sink.is_json else _text_formatter(logging))
-    root = logging.getLogger()
-    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-    level = "DEBUG" if level == "TRACE" else level
-    if level in logging._nameToLevel:
-        root.setLevel(level)
-    root.addHandler(handler)
+    handler.setFormatter(_text_formatter(logging))
+    return handler
 
 
 def _text_formatter(logging):

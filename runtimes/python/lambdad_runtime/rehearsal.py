@@ -6,7 +6,7 @@ Imports what nearly every function imports; a fresh start leaves that to the fun
 import gc
 
 from .context import LambdaContext
-from .logs import Sink
+from .logs import Sink, prepare_logging
 from .payload import dumps, loads
 
 
@@ -21,6 +21,7 @@ def rehearse(label, body):
 
     LambdaContext(loads(label), Sink(None, False))
     dumps(loads(body), True)
+    prepare_logging()
     # What is there now stays: the collector need not look at it again, and pages that it would touch stay shared.
     gc.collect()
     gc.freeze()

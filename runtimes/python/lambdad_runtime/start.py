@@ -30,7 +30,7 @@ def main(has_rehearsed=False):
     time.tzset()
     pack = connection.receive()[3] if specialisation["awaitsCode"] else body
     os.chdir(specialisation["taskRoot"])
-    sys.path[:] = _search_path(specialisation["taskRoot"], specialisation["optDir"])
+    sys.path[:] = search_path(specialisation["taskRoot"], specialisation["optDir"])
     # Whole lines at once: `print` writes a text and its end in two pieces.
     sys.stdout.reconfigure(line_buffering=True)
     _offer_exit()
@@ -82,7 +82,7 @@ def _use_pack(pack, task_root):
     return use_pack(pack, task_root)
 
 
-def _search_path(task_root, opt_dir):
+def search_path(task_root, opt_dir):
     """The code, layers, PYTHONPATH, the standard library, and what `site` would have added (but for .pth files)."""
     version = "python%d.%d" % sys.version_info[:2]
     layers = [f"{opt_dir}/python/lib/{version}/site-packages", f"{opt_dir}/python"]
@@ -91,8 +91,15 @@ def _search_path(task_root, opt_dir):
     return [task_root, *(folder for folder in dict.fromkeys(found) if folder != task_root)]
 
 
+# They are the same for all forks.
+_installed_folders = None
+
+
 def installed_folders():
     """Where packages are that were installed with the interpreter."""
+    global _installed_folders
+    if _installed_folders is not None:
+        return _installed_folders
     version = "python%d.%d" % sys.version_info[:2]
     prefixes = [sys.prefix]
     environment = os.path.dirname(os.path.dirname(sys.executable))
@@ -101,7 +108,8 @@ def installed_folders():
     installed = [f"{prefix}/lib/{version}/site-packages" for prefix in prefixes]
     if sys.prefix == "/usr":
         installed += [f"/usr/local/lib/{version}/dist-packages", "/usr/lib/python3/dist-packages"]
-    return list(filter(os.path.isdir, installed))
+    _installed_folders = list(filter(os.path.isdir, installed))
+    return _installed_folders
 
 
 def _offer_exit():

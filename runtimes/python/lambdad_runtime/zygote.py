@@ -11,7 +11,8 @@ import select
 import _signal
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, CMSG_SPACE, socket
 
-from .isolation import Isolation, enter_pid_namespace
+from .first_process import FirstProcesses
+from .isolation import Isolation
 
 _DESCRIPTORS_MAX = 32
 _DESCRIPTOR_BYTES = 4
@@ -20,16 +21,17 @@ FORK = 1
 KILL = 2
 
 
-def run(requests_fd, reports_fd, filter_fd):
+def run(requests_fd, reports_fd, filter_fd, fork=os.fork):
     """Returns the command in a child only, which is in its sandbox then; ends when the spawner has gone."""
     requests = socket(AF_UNIX, SOCK_STREAM, 0, requests_fd)
     isolation = Isolation(filter_fd)
     wake = _wake_up_at_exits(requests)
+    firsts = FirstProcesses()
     children = {}
     os.write(reports_fd, b"ready\n")
     while True:
         _wait(requests, wake)
-        _report_exits(children, reports_fd)
+        _report_exits(children, firsts, reports_fd)
         head, descriptors = _receive(requests)
         if head is None:
             continue
@@ -37,13 +39,25 @@ def run(requests_fd, reports_fd, filter_fd):
         if kind == KILL:
             _kill(children, number)
             continue
-        pid = enter_pid_namespace(os.fork)
+        first = firsts.begin()
+        pid = fork()
         if pid == 0:
             _forget_exits()
             return isolation.enter(descriptors, groups)
-        children[pid] = number
+        firsts.end()
+        child = _Child(number, first)
+        children[first] = children[pid] = child
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+class _Child:
+    """A program, and the first process of its namespace."""
+
+    def __init__(self, number, first):
+        self.number = number
+        self.first = first
+        self.code = None
 
 
 def _wake_up_at_exits(requests):
@@ -87,18 +101,25 @@ def _receive(requests):
     return (data[0], data[1], int.from_bytes(data[2:], "little")), descriptors
 
 
-def _report_exits(children, reports_fd):
+def _report_exits(children, firsts, reports_fd):
+    """With a program all else in its namespace ends; both are reported when nothing of it is left."""
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        number = children.pop(pid, None)
-        if number is not None:
-            code = os.waitstatus_to_exitcode(status)
-            os.write(reports_fd, b"exited %d %d\n" % (number, code))
+        child = children.pop(pid, None)
+        if child is None:
+            continue
+        if pid != child.first:
+            child.code = os.waitstatus_to_exitcode(status)
+            os.kill(child.first, _signal.SIGKILL)
+            continue
+        # The kernel keeps it until all others were waited for.
+        firsts.has_gone(pid)
+        os.write(reports_fd, b"exited %d %d\n" % (child.number, child.code))
 
 
 def _kill(children, number):
-    for pid, each in children.items():
-        if each == number:
-            os.kill(pid, _signal.SIGKILL)
+    for child in children.values():
+        if child.number == number:
+            os.kill(child.first, _signal.SIGKILL)

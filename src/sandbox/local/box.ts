@@ -188,10 +188,14 @@ export class Box {
     this.#killOnce();
   }
 
+  /** On this host; undefined if there is none yet, or none any more. */
+  findProgram(): number | undefined {
+    return this.isAlive ? this.#first.findProgram() : undefined;
+  }
+
   /** SIGTERM to the program alone. */
   terminate(): void {
-    if (!this.isAlive) return;
-    const program = this.#first.findProgram();
+    const program = this.findProgram();
     if (program !== undefined) trySignal(program, "SIGTERM");
   }
 

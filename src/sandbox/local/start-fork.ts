@@ -15,7 +15,7 @@ import {
 import type { Group } from "./cgroups.ts";
 import { writeHosts } from "./hosts-file.ts";
 import type { StartRequest } from "./messages.ts";
-import { findChildren, numbers } from "./processes.ts";
+import { numbers } from "./processes.ts";
 import { inNewFolder, newBoxId, openNetwork, writeUserFiles } from "./start-box.ts";
 import type { ForkOrder, Zygote } from "./zygote.ts";
 
@@ -48,7 +48,7 @@ export async function startFork(
     made.undo(() => closeAll(pipes.kept));
     const given: Given = { names: ["stdin", "stdout", "stderr", "telemetry"], fds: [...pipes.given] };
     try {
-      const fork = zygote.newFork(() => findProgram(made.group));
+      const fork = zygote.newFork(() => findProgram(made.group, zygote));
       made.undo(() => fork.cancel());
       const box = new Box({
         ...made,
@@ -148,13 +148,12 @@ function openOrder(
   return fd;
 }
 
-/** A zygote's child is the first process of its namespace; its own only child of ours is the program. */
-function findProgram({ processesFile }: Group): number | undefined {
+/** Of the children of a zygote, the one that is in these groups: the other one of the sandbox is not. */
+function findProgram({ processesFile }: Group, zygote: Zygote): number | undefined {
   if (processesFile === undefined) return undefined;
   try {
     const inside = numbers(readFileSync(processesFile, "utf8"));
-    const first = inside.find((pid) => findChildren(pid).some((child) => inside.includes(child)));
-    return first === undefined ? undefined : findChildren(first)[0];
+    return zygote.findChildren().find((child) => inside.includes(child));
   } catch {
     // Its group has gone with it.
     return undefined;

@@ -25,11 +25,15 @@ const WAIT_MS_MAX = 30_000;
 /** Runs Python code in what was forked, without becoming another program; the token is there to be found by. */
 function runInFork(token: string): string {
   return [
-    "import os, random, sys",
+    "import os, random, sys, threading",
     "sys.path.insert(0, '/var/runtime')",
     "from lambdad_runtime.zygote import run",
+    "from lambdad_runtime import bare_fork",
     "from lambdad_runtime.renew import renew",
-    `command = run(*map(int, sys.argv[1:])) if '${token}' else None`,
+    "random.random()",
+    "assert bare_fork.can_fork_barely()",
+    `command = run(*map(int, sys.argv[1:]), bare_fork.bare_fork) if '${token}' else None`,
+    "bare_fork.renew()",
     "renew()",
     "exec(command[1])",
   ].join("; ");
@@ -106,14 +110,36 @@ print('hits', hits)
   });
 
   it("gives each child chances and numbers of its own", async () => {
-    const [one, other] = await Promise.all([
-      run("print(random.random(), os.urandom(8).hex(), os.getpid(), os.getppid())"),
-      run("print(random.random(), os.urandom(8).hex(), os.getpid(), os.getppid())"),
-    ]);
-    const [chance, bytes, pid, parent] = one.trim().split(" ");
-    assert.deepEqual([pid, parent], ["2", "1"]);
+    const say =
+      "print(random.random(), os.urandom(8).hex(), os.getpid(), os.getppid(), threading.main_thread().native_id)";
+    const [one, other] = await Promise.all([run(say), run(say)]);
+    const [chance, bytes, pid, parent, thread] = one.trim().split(" ");
+    // Its parent is in another namespace.
+    assert.deepEqual([pid, parent, thread], ["2", "0", "2"]);
     assert.notEqual(other.split(" ")[0], chance);
     assert.notEqual(other.split(" ")[1], bytes);
+  });
+
+  it("has a first process beside each child that takes in the dead, and lies open to nobody", async () => {
+    const orphan = `
+import time
+if os.fork() == 0:
+    orphan = os.fork()
+    if orphan == 0: os._exit(0)
+    print('orphan', orphan, flush=True)
+    os._exit(0)
+os.wait()
+while any(name.isdigit() and int(name) > 2 for name in os.listdir('/proc')): time.sleep(0.001)
+for name in ('mem', 'environ', 'fd'):
+    try: os.open('/proc/1/' + name, os.O_RDONLY); print(name, 'can be opened')
+    except PermissionError: pass
+try: os.kill(1, 9); print('can be killed')
+except PermissionError: pass
+# What both could write to would be a way from one to the other.
+print([line for line in open('/proc/self/maps') if line.split()[1].startswith('rw-s')])
+print(*[line.split()[1] for line in open('/proc/1/status') if line.startswith(('CapPrm', 'CapEff'))])
+`;
+    assert.match(await run(orphan), /^orphan \d+\n\[\]\n0{16} 0{16}\n$/);
   });
 
   it("says what keeps a child from its sandbox, on the child's stderr", async () => {

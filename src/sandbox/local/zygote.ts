@@ -21,6 +21,7 @@ import type { ForkSource } from "../driver.ts";
 import type { Box, BoxParts, FirstProcess, Jail } from "./box.ts";
 import { FILTER_FD, REPORTS_FD, REQUESTS_FD } from "./bubblewrap.ts";
 import type { StartRequest } from "./messages.ts";
+import { findChildren } from "./processes.ts";
 import { discard, startMaker } from "./start-box.ts";
 import type { Syscalls } from "./syscalls.ts";
 
@@ -107,6 +108,12 @@ export class Zygote {
 
   get uid(): number | null {
     return this.#box.tracks.uid;
+  }
+
+  /** On this host, two for each sandbox. */
+  findChildren(): readonly number[] {
+    const program = this.#box.findProgram();
+    return program === undefined ? [] : findChildren(program);
   }
 
   /** A child that is to be; `findProgram` tells where its program is on this host. */
@@ -226,5 +233,5 @@ function makerRequest(like: StartRequest, forkFrom: ForkSource): StartRequest {
  */
 const MEMORY_MIB = 16_384;
 const CPUS = 64;
-/** Children that have not entered theirs yet, two processes each. */
-const PIDS_MAX = 2_048;
+/** The first process of each namespace, which enters no groups, and children that have not entered theirs yet. */
+const PIDS_MAX = 8_192;
