@@ -18,6 +18,8 @@ export function guessFunction(name: string, answer: unknown): string | undefined
   const names = (Array.isArray(listed) ? listed : []).flatMap((one: unknown) =>
     isRecord(one) && typeof one.name === "string" ? [one.name] : [],
   );
+  // Then it is a version or an alias of it that is missing.
+  if (names.includes(name)) return undefined;
   const guess = nearest(name, names);
   return guess === undefined ? undefined : `did you mean ${guess}?`;
 }

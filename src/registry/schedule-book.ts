@@ -7,6 +7,7 @@ import { firstFiring } from "../core/schedule-plan.ts";
 import { openInstants, type Timing } from "../core/schedule-times.ts";
 import type { FiringFacts, Schedules } from "../store/schedules.ts";
 import type { Functions } from "./functions.ts";
+import type { Target } from "./target.ts";
 
 /** A schedule as somebody wants it. */
 export type NewSchedule = Omit<Schedule, "timing" | "createdAt" | "modifiedAt"> & {
@@ -94,7 +95,7 @@ export function openScheduleBook(parts: {
     list: (page) => schedules.list(page),
     save: (wanted, options) =>
       inTurn(async () => {
-        await functions.resolve(wanted.functionName, wanted.qualifier);
+        refuseInput(await functions.resolve(wanted.functionName, wanted.qualifier), wanted.input);
         const before = await schedules.find(wanted.name);
         if (options.mode === "update" || before) await getOwn(wanted.name);
         if (options.mode === "create" && before) {
@@ -207,4 +208,19 @@ export function newTurns(): <T>(work: () => Promise<T>) => Promise<T> {
     last = done.catch(() => undefined);
     return done;
   };
+}
+
+/** Every event of it would fail, when nobody looks. */
+function refuseInput({ record, version }: Target, input: string | undefined): void {
+  if (input === undefined || version.config.entry.kind !== "handler") return;
+  try {
+    JSON.parse(input);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new PlatformError(
+      "InvalidRequest",
+      `input: ${record.name} is a handler, which takes JSON, such as {"k":1} or "text": ${why}`,
+      { cause },
+    );
+  }
 }

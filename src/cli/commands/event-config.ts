@@ -1,6 +1,6 @@
 import type { ApiClient } from "../client.ts";
 import type { Command } from "../command.ts";
-import { type QualifiedName, qualifiedName } from "../names.ts";
+import { functionPath, type QualifiedName, qualifiedName } from "../names.ts";
 import { formatFacts } from "../table.ts";
 import { countOption, formatSpan, spanOption } from "../units.ts";
 import { Fields } from "../wire.ts";
@@ -23,7 +23,14 @@ export async function eventConfig(
   const path = `/2019-09-25/functions/${encodeURIComponent(named.name)}/event-invoke-config`;
   const query = { Qualifier: named.qualifier };
   const { retries, maxAge, onSuccess, onFailure } = options;
+  const settings = {
+    ...(retries !== undefined && { MaximumRetryAttempts: countOption("--retries", retries) }),
+    ...(maxAge !== undefined && {
+      MaximumEventAgeInSeconds: Math.round(spanOption("--max-age", maxAge) / 1_000),
+    }),
+  };
   const api = await client();
+  await requireTarget(api, named);
   if (options.reset) {
     await api.json("DELETE", path, { query });
     if (output.isJson) await output.json({ reset: target });
@@ -36,10 +43,7 @@ export async function eventConfig(
     ...(onFailure !== undefined && { OnFailure: await destinationOf(api, onFailure) }),
   };
   const body = {
-    ...(retries !== undefined && { MaximumRetryAttempts: countOption("--retries", retries) }),
-    ...(maxAge !== undefined && {
-      MaximumEventAgeInSeconds: Math.round(spanOption("--max-age", maxAge) / 1_000),
-    }),
+    ...settings,
     ...(Object.keys(destinations).length > 0 && { DestinationConfig: destinations }),
   };
   const answer = isChange
@@ -59,11 +63,21 @@ async function findConfig(api: ApiClient, path: string, { qualifier }: Qualified
   return found ?? {};
 }
 
+/** What is not there has no settings, and cannot be told of anything. @throws CliError */
+async function requireTarget(api: ApiClient, { name, qualifier }: QualifiedName): Promise<void> {
+  await api.json("GET", functionPath(name));
+  if (qualifier === undefined) return;
+  const path = `/2015-03-31/functions/${encodeURIComponent(name)}/configuration`;
+  await api.json("GET", path, { query: { Qualifier: qualifier } });
+}
+
 /** An address as it is; a function as AWS's API names it; `none` takes it away. */
 async function destinationOf(api: ApiClient, text: string): Promise<{ readonly Destination: string }> {
   if (text === "none") return { Destination: "" };
   if (/^https?:\/\//i.test(text) || text.startsWith("arn:")) return { Destination: text };
-  const { name, qualifier } = qualifiedName(text);
+  const named = qualifiedName(text);
+  const { name, qualifier } = named;
+  await requireTarget(api, named);
   const status = new Fields("status", await api.json("GET", "/v1/status"));
   const arn = `arn:aws:lambda:${status.text("region")}:${status.text("account")}:function:${name}`;
   return { Destination: qualifier === undefined ? arn : `${arn}:${qualifier}` };

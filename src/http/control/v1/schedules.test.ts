@@ -45,6 +45,15 @@ describe("schedules of our own API", () => {
     assert.equal((await call("GET", "/report")).status, 404);
   });
 
+  it("are refused with an input that their function cannot take", async () => {
+    const { status, value } = await call("PUT", "/wrong", { ...hourly, input: "no json" });
+    assert.deepEqual([status, value.error.code], [400, "InvalidRequest"]);
+    assert.match(value.error.message, /greet is a handler, which takes JSON.*no json/);
+    assert.equal((await call("GET", "/wrong")).status, 404);
+    assert.equal((await call("PUT", "/wrong", { ...hourly, input: '"text"' })).status, 201);
+    assert.equal((await call("DELETE", "/wrong")).status, 204);
+  });
+
   it("pause and resume, and tell their next instants", async () => {
     await call("PUT", "/p", hourly);
     const paused = (await call("POST", "/p/pause", {})).value;
@@ -59,12 +68,12 @@ describe("schedules of our own API", () => {
   });
 
   it("run by hand, and tell what became of it", async () => {
-    await call("PUT", "/r", { ...hourly, input: "now" });
+    await call("PUT", "/r", { ...hourly, input: '"now"' });
     const { status, value } = await call("POST", "/r/run", {});
     assert.equal(status, 202);
     const work = await control.store.events.findWork(value.eventId);
     assert.ok(work?.kind === "call" && work.input.kind === "event");
-    assert.equal(new TextDecoder().decode(work.input.payload), "now");
+    assert.equal(new TextDecoder().decode(work.input.payload), '"now"');
     const { history } = (await call("GET", "/r/history")).value;
     assert.equal(history.length, 1);
     assert.deepEqual(
