@@ -1,6 +1,5 @@
-import { createHash, randomBytes } from "node:crypto";
-import type { FunctionConfig, Version } from "../core/function.ts";
-import type { ResolvedRuntime } from "../protocol/protocol.ts";
+import { randomBytes } from "node:crypto";
+import type { Version } from "../core/function.ts";
 
 /** Who the platform says it is in ARNs and in the environment of functions. */
 export interface Identity {
@@ -26,19 +25,6 @@ export const BASE_ENVIRONMENT = {
   TZ: ":UTC",
   PATH: "/usr/local/bin:/usr/bin:/bin:/opt/bin",
 } as const;
-
-/** What INIT_START says: `nodejs:24.v1`, and an ARN that is another for another interpreter. */
-export function runtimeVersionOf(
-  { runtime }: Pick<FunctionConfig, "runtime">,
-  { interpreter }: Pick<ResolvedRuntime, "interpreter">,
-  { region }: Identity,
-): { readonly version: string; readonly arn: string } {
-  const [, family = runtime, release = ""] = /^([a-z]+)\.?(.*?)(?:\.x)?$/.exec(runtime) ?? [];
-  const hash = createHash("sha256")
-    .update(`${runtime} ${interpreter ?? ""}`)
-    .digest("hex");
-  return { version: `${family}:${release}.v1`, arn: `arn:aws:lambda:${region}::runtime:${hash}` };
-}
 
 /** Lambda's daemon for traces is not here; libraries that look for one must neither fail nor talk to strangers. */
 const TRACING_DEFAULTS = {

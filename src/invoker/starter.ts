@@ -4,6 +4,7 @@ import type { SandboxId } from "../core/ids.ts";
 import { describeExit, type InvocationOutcome } from "../core/invocation.ts";
 import { INIT_MS_MAX } from "../core/limits.ts";
 import type { Log } from "../core/log.ts";
+import { runtimeVersionOf } from "../core/runtime-version.ts";
 import {
   type Channel,
   InitFailed,
@@ -14,7 +15,7 @@ import type { InitPhase } from "../records/platform-events.ts";
 import type { Records } from "../records/records.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
 import { type BeginParts, BeginRefused, beginIn } from "./begin.ts";
-import { functionEnvironment, type Identity, newLogStreamName, runtimeVersionOf } from "./environment.ts";
+import { functionEnvironment, type Identity, newLogStreamName } from "./environment.ts";
 import { Instance } from "./instance.ts";
 import { findOptFiles } from "./opt-files.ts";
 import type { Packs } from "./packs.ts";
@@ -124,7 +125,7 @@ async function startOnce(
   });
   const { telemetry } = instance;
   try {
-    const line = telemetry.initStarted(phase, runtimeVersionOf(config, runtime, parts.identity));
+    const line = telemetry.initStarted(phase, runtimeVersionOf(config.runtime, parts.identity.region));
     if (line !== undefined) instance.platformLine(line);
     goOn();
     await becomesReady(channel, sandbox, { withinMs, signal, failed });

@@ -36,7 +36,9 @@ describe("CreateFunction", () => {
   it("answers the recorded members and no others, before the function is active", async () => {
     const answer = await create({ ...BASE, FunctionName: "shape" });
     assert.equal(answer.status, 201);
-    const { LastModified, CodeSha256, RevisionId, ...rest } = Object(answer.json);
+    const { LastModified, CodeSha256, RevisionId, RuntimeVersionConfig, ...rest } = Object(answer.json);
+    const { RuntimeVersionArn } = RuntimeVersionConfig;
+    assert.match(RuntimeVersionArn, /^arn:aws:lambda:[a-z0-9-]+::runtime:[0-9a-f]{64}$/);
     assert.match(LastModified, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000$/);
     assert.match(CodeSha256, /^[A-Za-z0-9+/]{43}=$/);
     assert.match(RevisionId, /^[0-9a-f-]{36}$/);

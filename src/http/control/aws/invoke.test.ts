@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, describe, it } from "node:test";
 import {
   CreateAliasCommand,
+  InvalidParameterValueException,
   InvokeCommand,
   InvokeWithResponseStreamCommand,
   type InvokeWithResponseStreamCommandInput,
@@ -49,6 +50,26 @@ function text(payload: Uint8Array | undefined): string {
 }
 
 describe("Invoke", () => {
+  it("refuses tenants and durable executions, which are not here", async () => {
+    for (const asked of [
+      new InvokeCommand({ FunctionName: "greet", TenantId: "blue" }),
+      new InvokeCommand({ FunctionName: "greet", DurableExecutionName: "first" }),
+      new InvokeCommand({ FunctionName: "greet", TenantId: "blue", InvocationType: "Event" }),
+    ]) {
+      await assert.rejects(sdk.send(asked), (error) => {
+        assert.ok(error instanceof InvalidParameterValueException);
+        assert.match(
+          error.message,
+          /^X-Amz-[-A-Za-z]+ is not supported by lambdad: there are no .* leave it out$/,
+        );
+        return true;
+      });
+    }
+    const streamed = new InvokeWithResponseStreamCommand({ FunctionName: "greet", TenantId: "blue" });
+    await assert.rejects(sdk.send(streamed), InvalidParameterValueException);
+    assert.deepEqual(calls, []);
+  });
+
   it("hands the payload over and answers with what comes back", async () => {
     const answer = await sdk.send(
       new InvokeCommand({

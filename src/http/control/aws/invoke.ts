@@ -14,6 +14,21 @@ import { invokeComplete, payloadChunks } from "./eventstream.ts";
 import { withLineage } from "./lineage.ts";
 import { namedBy } from "./lookup.ts";
 import { constraint } from "./names.ts";
+import { unsupported } from "./refusals.ts";
+
+/** AWS refuses them, too, for functions that were not made for it; to let a tenant's calls mix with others' would be worse. */
+const NOT_HERE = [
+  {
+    name: "X-Amz-Tenant-Id",
+    header: "x-amz-tenant-id",
+    why: "there are no tenants, whose calls would be kept apart; leave it out",
+  },
+  {
+    name: "X-Amz-Durable-Execution-Name",
+    header: "x-amz-durable-execution-name",
+    why: "there are no durable executions; leave it out",
+  },
+] as const;
 
 /** Base64, as AWS has it. */
 const CLIENT_CONTEXT_LENGTH_MAX = 3_583;
@@ -165,6 +180,9 @@ async function prepared(
   request: ControlRequest,
 ): Promise<{ readonly target: Target; readonly call: InvocationRequest }> {
   const { name, qualifier } = namedBy(request);
+  for (const { name: member, header: sent, why } of NOT_HERE) {
+    if (header(request, sent)) throw unsupported(member, why);
+  }
   const wantsTail = choice(request, "x-amz-log-type", ["None", "Tail"], "logType") === "Tail";
   const clientContext = parseClientContext(header(request, "x-amz-client-context"));
   const target = await resolveWithin(parts.functions, request.caller.release, name, qualifier);

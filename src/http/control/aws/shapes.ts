@@ -9,6 +9,7 @@ import type {
   Logging,
   Version,
 } from "../../../core/function.ts";
+import { runtimeVersionOf } from "../../../core/runtime-version.ts";
 import { keptShape } from "./kept-wire.ts";
 import { layerVersionArn } from "./layer-names.ts";
 import { type Account, functionArn } from "./names.ts";
@@ -67,6 +68,10 @@ export function functionConfiguration(
     ...(config.layers.length > 0 && {
       Layers: config.layers.map(({ arn, code }) => ({ Arn: arn, CodeSize: code.archiveBytes })),
     }),
+    ...(!code.image &&
+      shown.moment !== "listed" && {
+        RuntimeVersionConfig: { RuntimeVersionArn: runtimeVersionOf(config.runtime, account.region).arn },
+      }),
     LoggingConfig: loggingShape(config.logging, version.functionName),
   };
 }
