@@ -41,19 +41,13 @@ import { containerParts } from "./wiring/containers.ts";
 import { partsOfControl } from "./wiring/control-parts.ts";
 import { startHookDeployments } from "./wiring/hook-deployments.ts";
 import { hookReceiver } from "./wiring/hooks.ts";
-import {
-  DRAIN_MS,
-  type Environment,
-  instanceName,
-  makeDataDir,
-  PACKAGE_ROOT,
-  runRoot,
-} from "./wiring/host.ts";
+import { DRAIN_MS, type Environment, instanceName, makeDataDir, PACKAGE_ROOT } from "./wiring/host.ts";
 import { startImageUpkeep } from "./wiring/images.ts";
 import { once } from "./wiring/once.ts";
 import { protocolAdapters } from "./wiring/protocols.ts";
 import { wireReleases } from "./wiring/releases.ts";
 import { openRouting } from "./wiring/routes.ts";
+import { sandboxRoot } from "./wiring/run-root.ts";
 import { deliverToNats, openSources } from "./wiring/sources.ts";
 
 export interface Server extends AsyncDisposable {
@@ -115,7 +109,7 @@ export async function startServer(parts: {
     });
     const name = instanceName(config.dataDir);
     const local = await openLocalDriver({
-      runDir: join(runRoot(environment), name),
+      runDir: join(sandboxRoot(environment), name),
       instanceName: name,
       allowUnsandboxed: config.allowUnsandboxed,
       log,

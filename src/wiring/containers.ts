@@ -4,8 +4,9 @@ import type { ImageTags } from "../code/image-keeper.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../core/log.ts";
 import type { Driver } from "../sandbox/driver.ts";
-import { type Environment, runRoot } from "./host.ts";
+import type { Environment } from "./host.ts";
 import { once } from "./once.ts";
+import { runRoot } from "./run-root.ts";
 
 /** All that has to do with the container engine, loaded when the first image is met: most daemons never have one. */
 export function containerParts(parts: {

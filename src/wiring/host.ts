@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PlatformError } from "../core/errors.ts";
@@ -38,13 +37,6 @@ export function makeDataDir(dir: string): void {
 /** Short, since Unix sockets are made below it, and the same for the same data folder, so that a successor finds what was left. */
 export function instanceName(dataDir: string): string {
   return createHash("sha256").update(dataDir).digest("hex").slice(0, 12);
-}
-
-/** Where sockets and pipes of running sandboxes are. */
-export function runRoot(environment: Environment): string {
-  const uid = process.getuid?.() ?? 0;
-  if (uid === 0 && existsSync("/run")) return "/run/lambdad";
-  return join(environment.XDG_RUNTIME_DIR ?? tmpdir(), `lambdad-${uid}`);
 }
 
 /** A file that a dependency brings for this platform, wherever npm has put it. */

@@ -24,7 +24,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ATTEMPTS_KEPT_MAX } from "../../src/core/limits.ts";
-import { instanceName, runRoot } from "../../src/wiring/host.ts";
+import { instanceName } from "../../src/wiring/host.ts";
+import { sandboxRoot } from "../../src/wiring/run-root.ts";
 import { openLedger, readLedger } from "./ledger.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -249,7 +250,7 @@ function check(
 
 /** Where the daemon of this run has its sandboxes. */
 function runDirOf(dir: string): string {
-  return join(runRoot(process.env), instanceName(join(dir, "data")));
+  return join(sandboxRoot(process.env), instanceName(join(dir, "data")));
 }
 
 function sandboxesIn(runDir: string): readonly string[] {

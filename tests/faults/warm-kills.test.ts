@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { it } from "node:test";
 import { findChildren, findStartTime, isSameProcess } from "../../src/sandbox/local/processes.ts";
-import { instanceName, runRoot } from "../../src/wiring/host.ts";
+import { instanceName } from "../../src/wiring/host.ts";
+import { sandboxRoot } from "../../src/wiring/run-root.ts";
 import { makeFolder, processesWith, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 
 const TIMES = Number(process.env.FAULTS_TIMES ?? 100);
@@ -15,7 +16,7 @@ const CLEAN_MS_MAX = 60_000;
 
 const dataDir = mkdtempSync(join(tmpdir(), "lambdad-warm-kills-"));
 const instance = instanceName(dataDir);
-const runDir = join(runRoot(process.env), instance);
+const runDir = join(sandboxRoot(process.env), instance);
 
 it(`leaves nothing of ${WARM} warm instances when it is killed, ${TIMES} times`, async (t) => {
   const dead: Belongings[] = [];
