@@ -89,6 +89,10 @@ export function describePacking(getEngine: () => TestEngine): void {
         await post(daemon, "node", '{"fail":true}'),
         /"errorType":"TypeError","errorMessage":"as asked"/,
       );
+      const used = [...(await daemon.lambda("logs", "node")).stdout.matchAll(/Max Memory Used: (\d+) MB/g)];
+      assert.equal(used.length, 2);
+      // Node's own pages are in it, whoever read them first.
+      for (const [, mib] of used) assert.ok(Number(mib) >= 20 && Number(mib) <= 128, `${mib} MB`);
 
       const python = await sourceOf("python", {
         "app.py":
