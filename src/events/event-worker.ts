@@ -44,8 +44,6 @@ export async function runEventWorker(
   await new EventWorker(parts, signal).run();
 }
 
-/** More at once would take the loop from calls that somebody waits for. */
-const STARTS_PER_TURN = 8;
 const LEASE_MS = 60_000;
 /** Claims are prolonged when a third of their time is over. */
 const RENEWALS_PER_LEASE = 3;
@@ -109,7 +107,8 @@ class EventWorker {
       const room = (lane: Lane) => this.#roomIn(lane);
       const claims = limit > 0 ? await events.claim({ leaseMs: this.#leaseMs, limit, room }) : [];
       for (const [index, claim] of claims.entries()) {
-        if (index > 0 && index % STARTS_PER_TURN === 0) await nextTurn();
+        // Started together they take the loop, and then all CPUs at once, from calls that somebody waits for.
+        if (index > 0) await nextTurn();
         this.#start(claim);
       }
       if (claims.length > 0) return;
