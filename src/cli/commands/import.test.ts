@@ -217,6 +217,49 @@ describe("lambda import", () => {
     await readProject(folder, undefined, { API_KEY: "x" });
   });
 
+  it("keeps what only looks like a reference as the text that it is", async () => {
+    const values = {
+      PLAIN: "a ${env:HOME} b",
+      OTHER: "${date:yyyy-MM}",
+      DOUBLED: "$${env:HOME}",
+      SHELL: "${HOME:-/root}",
+      OPEN: "${",
+    };
+    const sam = {
+      Resources: {
+        F: {
+          Type: "AWS::Serverless::Function",
+          Properties: {
+            CodeUri: "f",
+            Description: "${env:HOME}",
+            Environment: { Variables: { ...values, SUB: { "Fn::Sub": "${!env:HOME}" } } },
+            Events: {
+              At: { Type: "Schedule", Properties: { Schedule: "rate(1 day)", Input: '{"a":"${x:y}"}' } },
+            },
+          },
+        },
+      },
+    };
+    const { lambda, ran, folder } = await imported("template.yaml", JSON.stringify(sam));
+    await using _ = lambda;
+    assert.equal(ran.exitCode, 0, ran.stderr);
+    const { sections } = await readProject(folder, undefined, { HOME: "read" });
+    const { F } = sections.functions;
+    assert.deepEqual(F?.environment, { ...values, SUB: "${env:HOME}" });
+    assert.equal(F?.description, "${env:HOME}");
+    assert.deepEqual(Object.values(sections.schedules ?? {})[0]?.input, '{"a":"${x:y}"}');
+  });
+
+  it("keeps text of a stack.yaml and reads its variables", async () => {
+    const level = '"${LEVEL:-3} $${env:X} ${date:x} ${A}"';
+    const text = OPENFAAS.replace('"${LEVEL:-3}"', () => level);
+    const { lambda, ran, folder } = await imported("stack.yaml", text);
+    await using _ = lambda;
+    assert.equal(ran.exitCode, 0, ran.stderr);
+    const { sections } = await readProject(folder, undefined, { API_KEY: "x", A: "1" });
+    assert.equal(sections.functions.resize?.environment?.LEVEL, "3 ${env:X} x 1");
+  });
+
   it("overwrites nothing, and prints instead if asked to", async () => {
     const { lambda } = await imported("stack.yaml", OPENFAAS);
     await using _ = lambda;

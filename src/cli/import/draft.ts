@@ -3,6 +3,14 @@ import { parseProjectName } from "../../core/project.ts";
 import { parseQueueArn } from "../../core/source.ts";
 import { nameFromPath } from "../names.ts";
 
+/** Around what will be a reference: characters that no text has, so that what a text has of its own stays as it is. */
+const [OPEN, CLOSE] = ["\uFDD0", "\uFDD1"];
+
+/** What stands for a variable in the environment of lambda deploy. */
+export function reference(variable: string, byDefault?: string): string {
+  return `${OPEN}env:${variable}${byDefault === undefined ? "" : `:-${byDefault}`}${CLOSE}`;
+}
+
 /** A lambda.yaml in the making, and what could not be taken over into it. */
 export class Draft {
   readonly functions: Record<string, Record<string, unknown>> = {};
@@ -56,9 +64,9 @@ export class Draft {
       this.note(
         `source ${name}: the ARN of its queue is taken from ${variable} in the environment of lambda deploy`,
       );
-    else if (!queue.includes("${") && !parseQueueArn(queue))
+    else if (!queue.includes(OPEN) && !parseQueueArn(queue))
       this.note(`source ${name}: ${queue} is not the ARN of a queue; fill it in`);
-    this.sources[name] = defined({ function: functionName, queue: queue ?? `\${env:${variable}}`, ...more });
+    this.sources[name] = defined({ function: functionName, queue: queue ?? reference(variable), ...more });
   }
 
   /** What is written. */
@@ -68,8 +76,26 @@ export class Draft {
     const { functions, routes, schedules, sources } = this;
     const sections = { functions, routes, schedules, sources };
     const used = Object.entries(sections).filter(([, section]) => Object.keys(section).length > 0);
-    return { project, ...Object.fromEntries(used) };
+    return { project, ...membersAsWritten(Object.fromEntries(used)) };
   }
+}
+
+/** References as a lambda.yaml has them; `${` in a value that is none of ours is written so that it stays that. */
+function asWritten(value: unknown): unknown {
+  if (typeof value === "string") return withReferences(value.replaceAll("${", () => "$${"));
+  if (Array.isArray(value)) return value.map(asWritten);
+  return isRecord(value) ? membersAsWritten(value) : value;
+}
+
+/** Nothing is read out of names. */
+function membersAsWritten(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(members).map(([name, value]) => [withReferences(name), asWritten(value)]),
+  );
+}
+
+function withReferences(text: string): string {
+  return text.replaceAll(OPEN, "${").replaceAll(CLOSE, "}");
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -67,7 +67,8 @@ export function evaluate(value: unknown, parameters: Parameters): string | undef
     isKnown &&= known !== undefined;
     return known ?? "";
   });
-  return isKnown ? text : undefined;
+  // `${!X}` is how a literal `${X}` is written there.
+  return isKnown ? text.replaceAll("${!", "${") : undefined;
 }
 
 /** The resource that a value names: `!Ref X`, `!GetAtt X.Arn`. */

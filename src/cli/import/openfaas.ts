@@ -1,5 +1,5 @@
 /** stack.yaml of OpenFaaS: https://docs.openfaas.com/reference/yaml/ */
-import { Draft, isRecord, listOf, membersOf, textOf } from "./draft.ts";
+import { Draft, isRecord, listOf, membersOf, reference, textOf } from "./draft.ts";
 
 export function isOpenFaas(file: unknown): boolean {
   return (
@@ -57,12 +57,10 @@ export function importOpenFaas(file: Readonly<Record<string, unknown>>, project:
   return draft;
 }
 
-/** `${X:-y}` in our words. */
+/** `${X:-y}` in our words; `$${` is a literal `${`. */
 function variables(text: string | undefined): string | undefined {
-  return text?.replace(
-    /\$\{(\w+)(:-?([^}]*))?\}/g,
-    (_, name: string, byDefault: string | undefined, value: string | undefined) =>
-      byDefault === undefined ? `\${env:${name}}` : `\${env:${name}:-${value ?? ""}}`,
+  return text?.replace(/\$\$\{|\$\{(\w+)(?::-?([^{}]*))?\}/g, (_, name: string | undefined, value) =>
+    name === undefined ? "${" : reference(name, value),
   );
 }
 

@@ -1,5 +1,5 @@
 /** SAM templates: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/ */
-import { Draft, defined, isRecord, membersOf, numberOf, queueSettings, textOf } from "./draft.ts";
+import { Draft, defined, isRecord, membersOf, numberOf, queueSettings, reference, textOf } from "./draft.ts";
 import { evaluate, Intrinsic, longForm, type Parameters, resourceOf } from "./intrinsics.ts";
 
 const FUNCTION = "AWS::Serverless::Function";
@@ -144,7 +144,7 @@ class FunctionImport {
         if (text !== undefined) return [variable, text];
         const shown = value instanceof Intrinsic ? value : (longForm(value) ?? JSON.stringify(value));
         this.#note(`variable ${variable} was ${shown}: it is taken from the environment of lambda deploy`);
-        return [variable, `\${env:${variable}}`];
+        return [variable, reference(variable)];
       }),
     );
   }

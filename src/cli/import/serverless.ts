@@ -1,5 +1,15 @@
 /** serverless.yml: https://www.serverless.com/framework/docs/providers/aws/guide/serverless.yml */
-import { Draft, defined, isRecord, listOf, membersOf, numberOf, queueSettings, textOf } from "./draft.ts";
+import {
+  Draft,
+  defined,
+  isRecord,
+  listOf,
+  membersOf,
+  numberOf,
+  queueSettings,
+  reference,
+  textOf,
+} from "./draft.ts";
 import { resourceOf } from "./intrinsics.ts";
 
 export function isServerless(file: unknown): boolean {
@@ -88,7 +98,12 @@ function addEvent(draft: Draft, name: string, event: unknown, read: Read): void 
       const id = arn === undefined ? undefined : resourceOf(arn);
       draft.addSource(
         name,
-        id ?? queue?.split(":").at(-1)?.replace(/[${}]/g, "") ?? name,
+        id ??
+          queue
+            ?.split(":")
+            .at(-1)
+            ?.replace(/[^\w.-]+/g, "") ??
+          name,
         queue,
         queueSettings((note) => draft.note(`function ${name}: ${note}`), {
           batch: numberOf(settings.batchSize),
@@ -107,7 +122,7 @@ function addEvent(draft: Draft, name: string, event: unknown, read: Read): void 
 }
 
 function variablesOf(value: unknown, read: (value: unknown) => string | undefined): Record<string, string> {
-  return Object.fromEntries(membersOf(value).map(([name, each]) => [name, read(each) ?? `\${env:${name}}`]));
+  return Object.fromEntries(membersOf(value).map(([name, each]) => [name, read(each) ?? reference(name)]));
 }
 
 /** `${self:…}` by what it names, `${env:X, 'y'}` in our words, and defaults of all others. */
@@ -121,15 +136,13 @@ function resolveVariables(
     if (value !== undefined) unknown(JSON.stringify(value).slice(0, 60));
     return undefined;
   }
-  const ours: string[] = [];
   for (let depth = 0; depth < 10 && VARIABLE.test(text); depth++) {
     VARIABLE.lastIndex = 0;
     text = text.replace(VARIABLE, (_, inner: string) => {
       const [source = "", ...rest] = inner.split(",").map((part) => part.trim());
       const fallback = rest.join(",").replace(/^['"]|['"]$/g, "");
       const env = /^env:(\w+)$/.exec(source)?.[1];
-      if (env !== undefined)
-        return `␟${ours.push(fallback === "" ? `env:${env}` : `env:${env}:-${fallback}`) - 1}␟`;
+      if (env !== undefined) return reference(env, fallback === "" ? undefined : fallback);
       const own = /^self:([\w.-]+)$/.exec(source)?.[1];
       const found =
         own === undefined
@@ -142,5 +155,5 @@ function resolveVariables(
     });
     VARIABLE.lastIndex = 0;
   }
-  return text.replace(/␟(\d+)␟/g, (_, index: string) => `\${${ours[Number(index)] ?? ""}}`);
+  return text;
 }
