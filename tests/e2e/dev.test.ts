@@ -263,6 +263,19 @@ describe("lambda dev", () => {
     assert.equal((await dev.call("one")).text, "2");
   });
 
+  it("says why what is debugged does not start, and nothing of the debugger", async () => {
+    using folder = makeFolder({ "index.mjs": answering("1") });
+    await using dev = await startDev(folder.path, "--name", "one", "--inspect");
+    const from = dev.lines.length;
+    writeFileSync(
+      join(folder.path, "index.mjs"),
+      'console.log("on the way");\nthrow new Error("at the start");\nexport const handler = 1;\n',
+    );
+    const { message } = await dev.line(({ type }) => type === "problem", from);
+    assert.match(String(message), /at the start[\s\S]*on the way/);
+    assert.doesNotMatch(String(message), /Debugger|nodejs\.org/);
+  });
+
   it("has keys on a terminal, and leaves it as it was", { skip: withoutPython }, async () => {
     using folder = makeFolder({ "index.mjs": answering("hello"), "terminal.py": TERMINAL });
     const args = [

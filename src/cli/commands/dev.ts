@@ -212,20 +212,13 @@ class DevSession {
       this.#urls = line.urls;
       for (const name of Object.keys(line.urls)) this.#follow(name);
     }
-    const heard = line.type === "log" ? this.#parts.debug?.heard(line.function, line.text) : undefined;
+    const { debug } = this.#parts;
+    const heard = line.type === "log" ? debug?.heard(line.function, line.text) : undefined;
     if (heard !== undefined && line.type === "log") this.#note(`${line.function}: ${heard}`);
-    else if (!this.#isDebugChatter(line)) this.#screen.show(line);
-  }
-
-  /** What Node says with every inspector that it opens. */
-  #isDebugChatter(line: DevReport): boolean {
-    return (
-      this.#parts.debug !== undefined &&
-      line.type === "log" &&
-      /^(For help, see: https:\/\/nodejs\.org|Debugger (attached|ending)|Waiting for the debugger to disconnect)/.test(
-        line.text,
-      )
-    );
+    else if (line.type === "problem" && debug)
+      this.#screen.show({ ...line, message: debug.withoutChatter(line.message) });
+    else if (line.type !== "log" || debug?.withoutChatter(line.text) !== "" || line.text === "")
+      this.#screen.show(line);
   }
 
   #follow(name: string): void {

@@ -16,7 +16,12 @@ export interface DevDebug extends AsyncDisposable {
   prepare(each: DevFunction): Promise<Prepared>;
   /** A line that a function has logged; what it says of a debugger is answered for people. */
   heard(name: string, line: string): string | undefined;
+  /** Without the lines that are said with every debugger that is opened. */
+  withoutChatter(text: string): string;
 }
+
+const CHATTER =
+  /^\s*(?:Debugger (?:listening on ws:|attached|ending)|For help, see: https:\/\/nodejs\.org|Waiting for the debugger to disconnect|lambda dev: debugpy listens)/;
 
 const PYTHON_MODULE = "lambda_dev_debug";
 
@@ -112,6 +117,11 @@ export async function openDevDebug(firstPort: number): Promise<DevDebug> {
         return "debugger: Python needs debugpy: pip install debugpy, or put it into requirements.txt";
       return undefined;
     },
+    withoutChatter: (text) =>
+      text
+        .split("\n")
+        .filter((line) => !CHATTER.test(line))
+        .join("\n"),
     async [Symbol.asyncDispose]() {
       for (const relay of await Promise.allSettled([...relays.values()].map(({ opened }) => opened)))
         if (relay.status === "fulfilled") relay.value[Symbol.dispose]();
