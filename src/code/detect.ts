@@ -90,8 +90,9 @@ function refuseImage(folder: CodeFolder): void {
   if (!name) return;
   throw new PlatformError(
     "UnsupportedMember",
-    `the folder has a ${name}, and images need the docker driver, which is not there yet; ` +
-      "say how to run the code without it: --handler FILE.EXPORT or --command PROGRAM",
+    name === "Dockerfile"
+      ? "the folder has a Dockerfile, which is left out of a zip: build it (--package image), or say how to run the code without it: --handler FILE.EXPORT or --command PROGRAM"
+      : "the folder has a Containerfile: name it Dockerfile to have it built, or say how to run the code without it: --handler FILE.EXPORT or --command PROGRAM",
   );
 }
 

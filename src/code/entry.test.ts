@@ -244,7 +244,7 @@ const MISSED: readonly (readonly [string, Files, RegExp, ErrorCode?])[] = [
   [
     "a Dockerfile",
     { Dockerfile: "FROM scratch", "index.mjs": HANDLER },
-    /Dockerfile.*docker driver.*--handler/,
+    /Dockerfile, which is left out of a zip.*--handler/,
     "UnsupportedMember",
   ],
   [

@@ -1,10 +1,13 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type BuildInputs, NO_BUILD_INPUTS } from "../core/build-inputs.ts";
 import { isPlatformError, PlatformError } from "../core/errors.ts";
 import { type CodeRef, type Entry, IMAGE_RUNTIME, type ImageOverrides } from "../core/function.ts";
 import type { FunctionName } from "../core/ids.ts";
 import type { ImageBases } from "../core/image-bases.ts";
 import { buildTree, findNeeds, type Need } from "./build/build.ts";
-import { hasDockerfile } from "./build/dockerfile.ts";
+import { DOCKERFILE, hasDockerfile } from "./build/dockerfile.ts";
+import { unusedSecrets } from "./build/dockerfile-secrets.ts";
 import { isTypeScript } from "./build/esbuild.ts";
 import { generateDockerfile } from "./build/generated-dockerfile.ts";
 import type { BuildParts } from "./build/tool.ts";
@@ -55,6 +58,8 @@ export interface CodeSettings extends EntrySettings {
   readonly buildSecrets?: BuildInputs["secrets"] | undefined;
   /** Those of the version before, where none are said. */
   readonly keptBuildArgs?: BuildInputs["args"] | undefined;
+  /** Ids of the secrets that it was built with, which nobody has kept. */
+  readonly lostBuildSecrets?: readonly string[] | undefined;
   /** False takes the code as it is. */
   readonly build: boolean;
   /** Whether dependencies may run install scripts. */
@@ -151,6 +156,11 @@ export async function prepareCode(
       args: given.buildArgs ?? given.keptBuildArgs ?? {},
       secrets: given.buildSecrets ?? new Map(),
     };
+    const lost = (given.lostBuildSecrets ?? []).filter((id) => !inputs.secrets.has(id));
+    for (const id of await takenSecrets(treeDir, lost))
+      options.output(
+        `warning: the version before was built with secret ${id}, which is not kept: give it again with --build-secret id=${id},src=FILE`,
+      );
     const source = { code, treeDir, functionName: upload.functionName, version: upload.version, inputs };
     const made = await buildImage(packing, source, keptKind(given), options);
     return { ...made, runtime: IMAGE_RUNTIME, files: files.length };
@@ -265,6 +275,12 @@ function withoutEntry(settings: CodeSettings): CodeSettings {
     module: undefined,
     command: undefined,
   };
+}
+
+async function takenSecrets(treeDir: string, ids: readonly string[]): Promise<readonly string[]> {
+  if (ids.length === 0) return [];
+  const unused = unusedSecrets(await readFile(join(treeDir, DOCKERFILE), "utf8"), ids);
+  return ids.filter((id) => !unused.includes(id));
 }
 
 /** @throws PlatformError `InvalidRequest` for what nothing would take. */

@@ -92,6 +92,7 @@ export function describeBuildKit(): void {
       // The arguments hold for the next build, too; secrets are no part of what steps are known by.
       const again = await daemon.lambda("deploy", dir, "--name", "inputs");
       assert.equal(again.exitCode, 0, again.stderr);
+      assert.match(again.stderr, /was built with secret token, which is not kept: give it again/);
       assert.match(await (await daemon.call("inputs", { method: "POST", body: "" })).text(), /good day/);
       assert.equal((await daemon.lambda("delete", "inputs", "--yes")).exitCode, 0);
     });

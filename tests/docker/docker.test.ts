@@ -3,6 +3,7 @@ import { after, before, describe } from "node:test";
 import { describeBuildKit } from "./buildkit.suite.ts";
 import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
+import { describeEngineFaults } from "./engine-faults.suite.ts";
 import { describeFaults, describeFullDisk } from "./faults.suite.ts";
 import { describeImageFunctions } from "./functions.suite.ts";
 import { describeOtherEngine } from "./other-engines.suite.ts";
@@ -29,6 +30,7 @@ describe("docker", { skip: skip ?? false }, () => {
   describePacking(getEngine);
   describeRegistry(getEngine);
   describeFaults(getEngine);
+  describeEngineFaults(getEngine);
 });
 
 // One after another, and not beside the first: engines share the host's network rules.

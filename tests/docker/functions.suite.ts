@@ -11,6 +11,8 @@ import { type Daemon, startDaemon } from "./daemon.ts";
 import { census, type TestEngine } from "./engine.ts";
 import { importImages } from "./images.ts";
 
+const RIE = "/2015-03-31/functions/function/invocations";
+
 export function describeImageFunctions(getEngine: () => TestEngine): void {
   let found: Readonly<Record<string, readonly string[]>> = {};
   describe("functions made of images", () => {
@@ -55,6 +57,7 @@ export function describeImageFunctions(getEngine: () => TestEngine): void {
       assert.deepEqual(await post("box", "again"), { status: 200, text: "again" });
       assert.match((await done("function", "ls")).stdout, /^box +image +1 /m);
       assert.match(await fails("fn", "create", "box", "test/box:1"), /exists already/);
+      assert.match(await fails("images", "nobody"), /function "nobody" does not exist/);
     });
 
     it("keep stderr for the log, and fail by their exit status", async () => {
@@ -189,6 +192,16 @@ done
       assert.match(refused.json.message ?? refused.json.Message, /packageType Image/);
       const shown = await aws(daemon, "GET", "/2015-03-31/functions/sdk");
       assert.equal(shown.json.Code.ImageUri, "test/aws:1");
+
+      const configure = (body: object) => aws(daemon, "PUT", "/2015-03-31/functions/sdk/configuration", body);
+      const changed = await configure({ ImageConfig: { Command: ["third.run"] }, Timeout: 30 });
+      assert.equal(changed.status, 200, JSON.stringify(changed.json));
+      assert.deepEqual(changed.json.ImageConfigResponse, { ImageConfig: { Command: ["third.run"] } });
+      assert.equal((await post("sdk", "7", RIE)).text, '{"handler":"third.run","event":7}');
+      assert.equal((await configure({ ImageConfig: {} })).json.ImageConfigResponse, undefined);
+      assert.equal((await post("sdk", "7", RIE)).text, '{"handler":"","event":7}');
+      const again = await aws(daemon, "GET", "/2015-03-31/functions/sdk");
+      assert.equal(again.json.Code.ImageUri, "test/aws:1");
     });
 
     it("are refused by name, and told when they are nowhere", async () => {
@@ -307,6 +320,8 @@ done
         body: "{}",
       });
       assert.equal(await answer.text(), '{"handler":"fore.ground","event":{}}');
+      // Before anything is built.
+      assert.match(await fails("run", dir, "-p", String(port)), /^error: port \d+ is in use/);
       running.removeAllListeners("exit");
       running.kill("SIGINT");
       await once(running, "exit");

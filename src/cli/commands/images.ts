@@ -20,7 +20,11 @@ export async function listImages({ output, client }: Command, name: string | und
   const images = fields.list("images").map((value) => readImage(value));
   const problem = fields.optionalText("engineProblem");
   if (images.length === 0)
-    output.note("no function is made of an image: lambda deploy --image IMAGE makes one");
+    output.note(
+      only === undefined
+        ? "no function is made of an image: lambda deploy --image IMAGE makes one"
+        : `${only} is not made of an image`,
+    );
   else {
     const now = Date.now();
     await output.write(

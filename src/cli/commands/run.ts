@@ -35,6 +35,9 @@ export async function runFunction(
   const base = nameFromPath(given).slice(0, NAME_LENGTH_MAX);
   const name = `${base}-run-${process.pid.toString(36)}`;
   const api = await command.client();
+  // Before anything is built for a port that somebody has.
+  const running: { target?: URL } = {};
+  const server = await listen(port, running);
   try {
     const { event } = await runDeploy(command, folder, { ...options, name });
     if (event.readyError !== undefined) {
@@ -44,14 +47,14 @@ export async function runFunction(
         `mend it and run it again`,
       );
     }
-    const server = await listen(port, new URL(event.url));
+    running.target = new URL(event.url);
     await output.write(`running at http://127.0.0.1:${port}/ until Ctrl-C\n`);
     await showLog(command, api, name);
+  } finally {
     await new Promise<void>((done) => {
       server.close(() => done());
       server.closeAllConnections();
     });
-  } finally {
     await remove(command, name);
   }
 }
@@ -97,9 +100,14 @@ async function remove(command: Command, name: string): Promise<void> {
 const REMOVE_MS_MAX = 30_000;
 
 /** Everything that comes to the port goes to the function, whatever host it was called by. */
-async function listen(port: number, target: URL): Promise<Server> {
+async function listen(port: number, running: { readonly target?: URL }): Promise<Server> {
   const { createServer, request } = process.getBuiltinModule("node:http");
   const pass = (incoming: IncomingMessage, response: ServerResponse) => {
+    const { target } = running;
+    if (!target) {
+      response.writeHead(503, { "content-type": "text/plain" }).end("the function is not up yet\n");
+      return;
+    }
     const outgoing = request(
       {
         host: "127.0.0.1",

@@ -34,6 +34,14 @@ export async function checkDocker(parts: {
         remedy: "sudo usermod -aG docker $USER and log in again; it makes that user as powerful as root",
       };
     }
+    if (error instanceof Error && error.name === "TimeoutError") {
+      return {
+        name,
+        status: "absent",
+        found: `what listens at ${parts.socketPath} does not answer within ${ANSWER_MS_MAX / 1_000} s (not needed)`,
+        remedy: "it hangs or is overloaded: journalctl -u docker says more, sudo systemctl restart docker",
+      };
+    }
     const hasClient = (await runProbe(["docker", "--version"], parts)).exitCode === 0;
     if (isCode(error, "ENOENT") && !hasClient) {
       return { name, status: "absent", found: "not installed (not needed)", remedy: undefined };
@@ -74,13 +82,14 @@ export function dockerSocket(env: NodeJS.ProcessEnv): string {
 }
 
 function ask(socketPath: string, path: string, signal: AbortSignal): Promise<string> {
+  const limit = AbortSignal.timeout(ANSWER_MS_MAX);
   return new Promise((resolve, reject) => {
     const asked = request(
       {
         socketPath,
         path,
         agent: false,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS_MAX)]),
+        signal: AbortSignal.any([signal, limit]),
       },
       (answer) => {
         let text = "";
@@ -92,7 +101,8 @@ function ask(socketPath: string, path: string, signal: AbortSignal): Promise<str
         answer.on("error", reject);
       },
     );
-    asked.on("error", reject);
+    // Its own error does not tell which of the two it was.
+    asked.on("error", (error) => reject(limit.aborted ? limit.reason : error));
     asked.end();
   });
 }

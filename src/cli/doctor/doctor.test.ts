@@ -123,6 +123,14 @@ describe("Docker, by doctor", () => {
     }
   });
 
+  it("is there and hangs", async () => {
+    await using _engine = await listen(() => undefined, join(dir, "docker.sock"));
+    const { status, found, remedy } = await check();
+    assert.equal(status, "absent");
+    assert.match(found, /^what listens at .* does not answer within 3 s/);
+    assert.match(remedy ?? "", /^it hangs or is overloaded/);
+  });
+
   it("is there", async () => {
     const answer: RequestListener = (_, response) => response.end('{"Platform":{},"Version":"28.5.1"}');
     await using _engine = await listen(answer, join(dir, "docker.sock"));

@@ -168,6 +168,8 @@ export interface PrepareSettings {
   readonly buildSecrets?: BuildInputs["secrets"] | undefined;
   /** Those of the version before, where none are said. */
   readonly keptBuildArgs?: BuildInputs["args"] | undefined;
+  /** Ids of the secrets that it was built with, which nobody has kept. */
+  readonly lostBuildSecrets?: readonly string[] | undefined;
   /** False takes the code as it is. */
   readonly build: boolean;
   /** Whether dependencies may run install scripts. */

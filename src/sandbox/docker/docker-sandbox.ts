@@ -7,6 +7,7 @@ import { MemoryMeter } from "../memory-meter.ts";
 import type { BridgeSide } from "./bridge-side.ts";
 import type { ContainerStreams } from "./container-streams.ts";
 import { type Engine, objectOf } from "./engine.ts";
+import { isRefusal } from "./engine-problem.ts";
 
 export interface DockerSandboxParts {
   readonly id: SandboxId;
@@ -30,6 +31,8 @@ export interface DockerSandboxParts {
 /** What a program wrote last comes through another connection than its exit. */
 const LAST_OUTPUT_MS = 300;
 const SIGNAL_BASE = 128;
+const ASK_AFTER_MS = 3_000;
+const ASK_EVERY_MS_MAX = 60_000;
 
 const GONE: SandboxExit = { exitCode: null, signal: "SIGKILL", outOfMemory: false };
 
@@ -113,12 +116,31 @@ export class DockerSandbox implements Sandbox {
       // The engine has gone, and what it ran is out of our hands; it is removed when the engine is back.
       () => GONE,
     );
-    const exit = await Promise.race([told, this.#lost.promise]);
+    const exit = await Promise.race([told, this.#lost.promise, this.#askForExit()]);
     this.#hasEnded = true;
     this.#memory.end();
     this.telemetry.push(null);
     await Promise.race([this.#parts.streams.ended, sleepFor(LAST_OUTPUT_MS, undefined, { ref: false })]);
     return exit;
+  }
+
+  /** For an engine that has shown the end of all output and does not tell that the program is gone. */
+  async #askForExit(): Promise<SandboxExit> {
+    const { engine, containerId, streams } = this.#parts;
+    await streams.ended;
+    // A program may also close its outputs and go on.
+    for (let waitMs = ASK_AFTER_MS; ; waitMs = Math.min(waitMs * 2, ASK_EVERY_MS_MAX)) {
+      await sleepFor(waitMs, undefined, { ref: false });
+      if (this.#hasEnded) return GONE;
+      try {
+        const { State } = objectOf(await engine.json("GET", `/containers/${containerId}/json`));
+        const { Running, ExitCode } = objectOf(State);
+        if (Running === false) return await this.#exitOf(ExitCode);
+      } catch (error) {
+        if (isRefusal(error, 404)) return GONE;
+        // It cannot be asked now; what watches the engine says more.
+      }
+    }
   }
 
   /** A status above 128 is a shell's and an engine's way of telling a signal. */

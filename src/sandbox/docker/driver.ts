@@ -6,7 +6,7 @@ import type { Log } from "../../core/log.ts";
 import { inBackground } from "../../core/scope.ts";
 import type { Driver, Isolation, Sandbox, SandboxImage, SandboxPlaces, SandboxSpec } from "../driver.ts";
 import { containerBody } from "./container-spec.ts";
-import { openContainerStreams } from "./container-streams.ts";
+import { type ContainerStreams, openContainerStreams } from "./container-streams.ts";
 import { removeContainer } from "./containers.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { type Engine, objectOf } from "./engine.ts";
@@ -166,6 +166,7 @@ export class DockerDriver implements Driver {
       await rm(folder, { recursive: true, force: true });
     };
     this.#starting.add(spec.id);
+    let streams: ContainerStreams | undefined;
     try {
       const places = placesOf(spec, image, network);
       const launch = spec.launch(places);
@@ -192,7 +193,7 @@ export class DockerDriver implements Driver {
       const connection = await engine.hijack(`/containers/${containerId}/attach`, {
         query: { stream: "1", stdout: "1", stderr: "1", ...(spec.hasInput && { stdin: "1" }) },
       });
-      const streams = openContainerStreams(connection);
+      streams = openContainerStreams(connection);
       const waited = engine.json("POST", `/containers/${containerId}/wait`, {
         query: { condition: "next-exit" },
         withinMs: 0,
@@ -225,6 +226,8 @@ export class DockerDriver implements Driver {
       }
       return sandbox;
     } catch (error) {
+      // The engine does not end what is attached to a container that never ran.
+      streams?.finish();
       if (!this.#sandboxes.has(spec.id)) await remove();
       throw error;
     }

@@ -57,6 +57,8 @@ export class ImageShelf {
   ): Promise<void> {
     const repository = imageRepository(this.#parts.instanceName, name);
     const { building, log } = this.#parts;
+    // Whatever becomes of the calls below: a function may be deleted before the engine has done any of this.
+    building.published(new Set(versions.values()));
     await this.#withEngine(signal, async (engine) => {
       const present = await tagsOf(engine, repository);
       for (const [version, id] of versions) {
@@ -68,9 +70,6 @@ export class ImageShelf {
           log.warn("the image of a version is gone from the engine", { name, version, id });
         }
       }
-      const published = new Set(versions.values());
-      for (const { version, id } of present)
-        if (published.has(id)) building.remove(`${repository}:${version}`);
       const gone = present.filter(
         (tag) => !versions.has(tag.version) && !building.has(tag) && !isFreshLeftover(tag),
       );

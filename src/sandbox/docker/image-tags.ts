@@ -84,9 +84,20 @@ function factsOf(image: Readonly<Record<string, unknown>>): ImageFacts {
 /** Tags of builds whose version may still be published, with when they began. */
 export class BuildTags {
   readonly #begun = new Map<string, number>();
+  /** Image ids of those that are built. */
+  readonly #made = new Map<string, string>();
 
   add(tag: string): void {
     this.#begun.set(tag, performance.now());
+  }
+
+  made(tag: string, id: string): void {
+    this.#made.set(tag, id);
+  }
+
+  /** Those images have versions now. */
+  published(ids: ReadonlySet<string>): void {
+    for (const [tag, id] of this.#made) if (ids.has(id)) this.remove(tag);
   }
 
   /** Containers of steps that broke off because the engine went away; they have no label to know them by. */
@@ -94,6 +105,7 @@ export class BuildTags {
 
   /** False if it was none. */
   remove(tag: string): boolean {
+    this.#made.delete(tag);
     return this.#begun.delete(tag);
   }
 

@@ -163,6 +163,7 @@ export class DockerImages {
         await putLabels(engine, tag, labels, both);
         const built = await inspect(engine, tag);
         if (!built) throw new PlatformError("BuildFailed", "docker build ended without an image");
+        building.made(tag, built.id);
         await this.#dropLeftovers(engine, repository);
         return built;
       });

@@ -1,6 +1,7 @@
 /** The operations on functions and their configuration. */
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import {
+  type CodeRef,
   type Entry,
   type FunctionConfig,
   type FunctionRecord,
@@ -224,9 +225,11 @@ export async function updateFunctionCode(parts: ControlParts, request: ControlRe
   return configurationReply(parts, 200, shown, "updating");
 }
 
+/** `image` is what an image function runs from now on. */
 export async function updateFunctionConfiguration(
   parts: ControlParts,
   request: ControlRequest,
+  image?: { readonly code: CodeRef; readonly entry: Entry; readonly ofRevision: string },
 ): Promise<Reply> {
   const { name, reference } = unqualified(request);
   const change = parseUpdateConfiguration(request.json, reference.text);
@@ -236,12 +239,14 @@ export async function updateFunctionConfiguration(
   const config = {
     ...changedConfig(record.latest.config, change),
     ...(change.layers && (await layersConfig(parts, change.layers, record.latest.code, request.signal))),
+    ...(image && { entry: image.entry }),
   };
   if (change.runtime !== undefined) await parts.runtimes.resolve(change.runtime);
   const updated = await parts.functions.update(name, {
+    ...(image && { code: image.code }),
     config,
     // What was read is what is changed: somebody else's change in between must not be undone.
-    ifRevision: change.ifRevision ?? record.latest.revisionId,
+    ifRevision: change.ifRevision ?? image?.ofRevision ?? record.latest.revisionId,
   });
   return configurationReply(parts, 200, updated.latest, "updating");
 }

@@ -45,7 +45,7 @@ export function awsHandlers(
     GetFunctionConfiguration: functions.getFunctionConfiguration,
     ListFunctions: functions.listFunctions,
     UpdateFunctionCode: images.updateAnyFunctionCode,
-    UpdateFunctionConfiguration: functions.updateFunctionConfiguration,
+    UpdateFunctionConfiguration: images.updateAnyFunctionConfiguration,
     DeleteFunction: functions.deleteFunction,
     Invoke: invoke,
     InvokeWithResponseStream: invokeWithResponseStream,

@@ -62,6 +62,13 @@ export function parseCreateImage(body: unknown, functionName: string, host: Host
   };
 }
 
+const ImageConfigRequest = z.object({ ImageConfig: CreateImageRequest.shape.ImageConfig });
+
+/** Of a change of configuration; `{}` takes all away. @throws PlatformError `ValidationFailed`, `InvalidRequest`. */
+export function parseImageConfig(body: unknown): ImageOverrides | undefined {
+  return overridesOf(parse(ImageConfigRequest, body).ImageConfig);
+}
+
 const UpdateImageRequest = z.object({
   ImageUri: optional(text({ min: 1 })),
   ZipFile: optional(z.string()),

@@ -1,5 +1,5 @@
 /** CreateFunction and UpdateFunctionCode for functions whose code is an image; on AWS those are always handlers. */
-import type { FunctionConfig, ImageOverrides, Version } from "../../../core/function.ts";
+import type { EntryKind, FunctionConfig, ImageOverrides, Version } from "../../../core/function.ts";
 import type { ControlParts, PreparedCode, PrepareImage } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
 import {
@@ -10,8 +10,9 @@ import {
   newFunctionName,
   refuseExisting,
   updateFunctionCode,
+  updateFunctionConfiguration,
 } from "./functions.ts";
-import { parseCreateImage, parseUpdateImage, wantsImage } from "./image-wire.ts";
+import { parseCreateImage, parseImageConfig, parseUpdateImage, wantsImage } from "./image-wire.ts";
 import { unqualified } from "./lookup.ts";
 
 /** Either kind of package; where the daemon runs no images, the operation for archives refuses them by name. */
@@ -62,21 +63,47 @@ export async function updateAnyFunctionCode(parts: ControlParts, request: Contro
   return configurationReply(parts, 200, shown, "updating");
 }
 
+/** With `ImageConfig` the same image is read again, since what it runs depends on both. */
+export async function updateAnyFunctionConfiguration(
+  parts: ControlParts,
+  request: ControlRequest,
+): Promise<Reply> {
+  const { ImageConfig, ...rest } = Object(request.json);
+  const { name } = unqualified(request);
+  const { latest } = await parts.functions.get(name);
+  const { image } = latest.code;
+  if (ImageConfig === undefined || ImageConfig === null || !parts.prepareImage || !image)
+    return await updateFunctionConfiguration(parts, request);
+  const overrides = parseImageConfig(request.json);
+  const made = await prepare(parts.prepareImage, image.id, overrides, request, latest.config.entry.kind);
+  // How it came to be stays what it was.
+  const { source, dockerfile, base, otherBases, buildArgs, buildSecrets } = image;
+  const code = {
+    ...latest.code,
+    ...(made.code.image && {
+      image: { ...made.code.image, source, dockerfile, base, otherBases, buildArgs, buildSecrets },
+    }),
+  };
+  const change = { code, entry: made.entry, ofRevision: latest.revisionId };
+  return await updateFunctionConfiguration(parts, { ...request, json: rest }, change);
+}
+
 async function prepare(
   prepareImage: PrepareImage,
   imageUri: string,
   overrides: ImageOverrides | undefined,
   { signal }: ControlRequest,
+  kind: EntryKind = "handler",
 ): Promise<PreparedCode> {
   const settings = {
     runtime: undefined,
-    kind: "handler",
+    kind,
     handler: undefined,
     module: undefined,
     command: undefined,
     overrides,
     build: true,
     allowScripts: false,
-  } as const;
+  };
   return await prepareImage(imageUri, settings, { signal, output: () => undefined, step: () => undefined });
 }

@@ -38,7 +38,7 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     why: "there are no SQS queues and no SNS topics; what failed stays in the dead-letter queue here",
   },
   FileSystemConfigs: { asks: isFilled, why: "functions have their code and /tmp" },
-  ImageConfig: { asks: isFilled, why: "functions run from archives" },
+  ImageConfig: { asks: isFilled, why: "it is for functions whose PackageType is Image" },
   PackageType: {
     asks: (value) => isFilled(value) && value !== "Zip",
     why: "functions run from archives: use Zip",
@@ -107,7 +107,7 @@ const CODE_REFUSALS: Readonly<Record<string, string>> = {
   S3Key: "there is no object store: send the archive as ZipFile",
   S3ObjectVersion: "there is no object store: send the archive as ZipFile",
   S3ObjectStorageMode: "there is no object store: send the archive as ZipFile",
-  ImageUri: "functions run from archives: send one as ZipFile",
+  ImageUri: "the code of this function is an archive: send one as ZipFile",
   SourceKMSKeyArn: "there is no key service",
 };
 

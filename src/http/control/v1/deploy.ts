@@ -202,6 +202,7 @@ async function prepareAsBefore(
     ...given,
     ...(wasPacked && given.package === undefined && { package: "image" as const }),
     keptBuildArgs: before?.latest.code.image?.buildArgs,
+    lostBuildSecrets: before?.latest.code.image?.buildSecrets,
   };
   const isGiven = [given.kind, given.handler, given.module, given.command, given.runtime].some(
     (value) => value !== undefined,

@@ -7,6 +7,7 @@ import {
   isPinned,
   type Version,
 } from "../../../core/function.ts";
+import { parseFunctionName } from "../../../core/ids.ts";
 import { explainError } from "../../error-response.ts";
 import type { ControlImages, ControlParts } from "../parts.ts";
 import { type ControlRequest, jsonReply, type Reply } from "../route.ts";
@@ -19,6 +20,8 @@ const ENGINE_MS_MAX = 10_000;
 type Inventory = Awaited<ReturnType<ControlImages["engine"]["inventory"]>>;
 
 export async function listImages(parts: ControlParts, request: ControlRequest): Promise<Reply> {
+  const only = parseFunctionName(request.query.get("function") ?? "");
+  if (only && request.caller.mayUse(only)) await parts.functions.get(only);
   const found: { readonly record: FunctionRecord; readonly version: Version }[] = [];
   for await (const record of functionsOf(parts, request)) {
     for (const version of await versionsOf(parts, record)) found.push({ record, version });
