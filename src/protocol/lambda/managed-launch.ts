@@ -1,6 +1,6 @@
 import { assert } from "../../core/assert.ts";
 import type { FunctionConfig, Version } from "../../core/function.ts";
-import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
+import { MEMORY_MIB_PER_CPU, RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import type { ForkSource, SandboxLaunch, SandboxPlaces } from "../../sandbox/driver.ts";
 import type { Packer, ResolvedRuntime } from "../protocol.ts";
 import type { Specialisation } from "./frames.ts";
@@ -213,10 +213,20 @@ function defaultsOf(runtime: string, places: SandboxPlaces): Readonly<Record<str
   return isRuby({ runtime }) ? rubyDefaults(runtime, places) : nodeDefaults(runtime, places);
 }
 
-/** The heap stays under the sandbox's limit, so that the collector works harder before the kernel kills. */
+/**
+ * The heap stays under the sandbox's limit, so that the collector works harder before the kernel kills. V8 starts four threads beside
+ * the program's, each with memory of its own, however few CPUs a function has; two let the collector and the compiler work beside it.
+ */
 function nodeFlags(memoryMib: number): readonly string[] {
-  return [`--max-old-space-size=${Math.floor(memoryMib * 0.9)}`];
+  const threads = Math.min(
+    Math.max(Math.ceil(memoryMib / MEMORY_MIB_PER_CPU), V8_THREADS_MIN),
+    V8_THREADS_MAX,
+  );
+  return [`--max-old-space-size=${Math.floor(memoryMib * 0.9)}`, `--v8-pool-size=${threads}`];
 }
+
+const V8_THREADS_MIN = 2;
+const V8_THREADS_MAX = 4;
 
 /** Where Lambda looks for packages besides the code; our runtime brings none. */
 function nodeDefaults(runtime: string, places: SandboxPlaces): Readonly<Record<string, string>> {
