@@ -13,6 +13,7 @@ import {
   readHook,
 } from "../hook-view.ts";
 import { functionName, qualifiedName } from "../names.ts";
+import { nothingFound } from "../nothing-found.ts";
 import { messageOf } from "../settings.ts";
 import { readSecret } from "../stdin-secret.ts";
 import { formatFacts, formatTable } from "../table.ts";
@@ -115,7 +116,7 @@ export async function listHooks({ output, client }: Command, options: HookListOp
   }
   if (found.length === 0) {
     output.note(
-      "there are no hooks: lambda hook create NAME --provider github --function FUNCTION makes one",
+      nothingFound("hooks", query, "lambda hook create NAME --provider github --function FUNCTION"),
     );
     return;
   }

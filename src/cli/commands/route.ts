@@ -1,6 +1,7 @@
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName } from "../names.ts";
+import { nothingFound } from "../nothing-found.ts";
 import { type RouteOptions, routeBody } from "../route-options.ts";
 import {
   inReadingOrder,
@@ -56,7 +57,8 @@ export async function listRoutes(command: Command, options: RouteListOptions): P
     return;
   }
   if (found.length === 0) {
-    output.note('there are no routes: lambda route add "GET /hello" --function NAME makes one');
+    const narrowed = { function: options.function, host: options.host };
+    output.note(nothingFound("routes", narrowed, 'lambda route add "GET /hello" --function NAME'));
     return;
   }
   await output.write(formatTable(ROUTE_TITLES, found.map(readRoute).sort(inReadingOrder).map(routeRow)));

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName, qualifiedName } from "../names.ts";
+import { nothingFound } from "../nothing-found.ts";
 import {
   FIRING_TITLES,
   firingRow,
@@ -107,7 +108,7 @@ export async function listSchedules(
     return;
   }
   if (found.length === 0) {
-    output.note('there are no schedules: lambda schedule NAME --cron "0 * * * *" makes one');
+    output.note(nothingFound("schedules", query, 'lambda schedule NAME --cron "0 * * * *"'));
     return;
   }
   await output.write(formatTable(SCHEDULE_TITLES, found.map(readSchedule).map(scheduleRow)));

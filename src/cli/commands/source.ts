@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { functionName, qualifiedName } from "../names.ts";
+import { nothingFound } from "../nothing-found.ts";
 import { messageOf } from "../settings.ts";
 import { queueOf, readSource, SOURCE_TITLES, sourceFacts, sourceRow } from "../source-view.ts";
 import { readSecret } from "../stdin-secret.ts";
@@ -98,7 +99,8 @@ export async function listSources({ output, client }: Command, options: SourceLi
     return;
   }
   if (found.length === 0) {
-    output.note("there are no sources: lambda source create FUNCTION --queue ARN makes one");
+    const narrowed = { function: options.function };
+    output.note(nothingFound("sources", narrowed, "lambda source create FUNCTION --queue ARN"));
     return;
   }
   await output.write(formatTable(SOURCE_TITLES, found.map(readSource).map(sourceRow)));
