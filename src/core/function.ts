@@ -26,13 +26,6 @@ export type Entry =
 
 export type EntryKind = Entry["kind"];
 
-export const PROTOCOL_OF: Readonly<Record<EntryKind, Protocol>> = {
-  handler: "lambda",
-  lifecycle: "http",
-  server: "http",
-  filter: "stdio",
-};
-
 /**
  * `host` shares the host's network, `none` has a loopback of its own and nothing else. `public` is the internet without
  * this host, private and link-local addresses; images have it instead of `host`, and nothing else has it.

@@ -1,5 +1,4 @@
 /** What the pollers need of a queue, whatever it speaks. */
-import type { Source } from "../core/source.ts";
 
 export interface QueueMessage {
   /** Unique in its queue; functions name messages by it. */
@@ -45,6 +44,3 @@ export interface SourceQueue extends AsyncDisposable {
   /** The message has come again while it is held: what can be done with it is done by what came last. */
   adopt(held: QueueMessage, again: QueueMessage): void;
 }
-
-/** Opens the queue of a source; nothing is connected before it is used. */
-export type OpenSourceQueue = (source: Source) => SourceQueue;

@@ -1,6 +1,5 @@
 import type { Readable } from "node:stream";
 import { LOG_LINE_BYTES_MAX } from "../core/limits.ts";
-import type { LogStream } from "../records/records.ts";
 
 /** Calls `onLine` for each line of `stream`, without its end; the last one also when it has none. */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
@@ -63,5 +62,3 @@ export function requestIdOf(text: string): string | undefined {
   if (tab < 0 || text.charCodeAt(tab + 37) !== 9) return undefined;
   return text.slice(tab + 1, tab + 37);
 }
-
-export type LineSink = (stream: LogStream, text: string) => void;

@@ -12,7 +12,7 @@ import type {
   QueuedInput,
 } from "../../core/event.ts";
 import { EVENT_STATES } from "../../core/event.ts";
-import type { EventId, FunctionName, InvocationId } from "../../core/ids.ts";
+import type { FunctionName, InvocationId } from "../../core/ids.ts";
 import { ATTEMPTS_KEPT_MAX } from "../../core/limits.ts";
 import { laneOf } from "../event-queue.ts";
 import { eventIdOf } from "../event-sequence.ts";
@@ -168,10 +168,6 @@ export function stateNumber(state: EventState): number {
 
 export function invocationIdOf(row: Row): InvocationId {
   return headOf(row).invocationId;
-}
-
-export function idOf(row: Row): EventId {
-  return eventIdOf(Number(row.sequence));
 }
 
 function stateOf(value: unknown): EventState {
