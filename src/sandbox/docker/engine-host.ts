@@ -1,4 +1,4 @@
-import { networkInterfaces } from "node:os";
+import { readFile } from "node:fs/promises";
 import { PlatformError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { type BridgeSide, HERE } from "./bridge-side.ts";
@@ -181,7 +181,9 @@ function areEqual(one: Networks, other: Networks): boolean {
 
 /** This host's own side unless the bridge is not on it and in another network of it. */
 async function findSide({ bridge }: ContainerNetwork): Promise<BridgeSide> {
-  if (Object.hasOwn(networkInterfaces(), bridge)) return HERE;
+  // A bridge that nothing is plugged into is in no list of running interfaces, os.networkInterfaces' included.
+  const devices = await readFile("/proc/self/net/dev", "utf8").catch(() => "");
+  if (devices.includes(`${bridge}:`)) return HERE;
   const found = await findNamespace(bridge);
   return found ? await enterNamespace(found) : HERE;
 }
