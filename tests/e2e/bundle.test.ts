@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EXAMPLES, makeFolder, ROOT, run, startDaemon, until } from "./daemon.fake.ts";
@@ -90,4 +91,13 @@ describe("starts from a bundle", () => {
     await daemon.deploy(join(EXAMPLES, "hello-nodejs"), "greet");
     assert.equal((await daemon.call("greet", "/?name=World")).status, 200);
   });
+});
+
+it("a bundle requires nothing that can only be imported", () => {
+  const require = createRequire(import.meta.url);
+  const { BUNDLED_PACKAGES } = require("../../bin/bundle.cjs");
+  const { dependencies } = require("../../package.json");
+  const required = Object.keys(dependencies).filter((name) => !BUNDLED_PACKAGES.includes(name));
+  assert.ok(required.length > 5);
+  for (const name of required) assert.doesNotThrow(() => require(name), name);
 });
