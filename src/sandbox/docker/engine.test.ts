@@ -98,7 +98,7 @@ describe("an engine", () => {
     });
     await served.engine.negotiate();
     await served.engine.json("GET", "/info");
-    assert.deepEqual(paths, ["/version", "/v1.47/info"]);
+    assert.deepEqual(paths, ["/_ping", "/version", "/v1.47/info"]);
   });
 
   it("is not waited for by whoever has changed his mind", async () => {

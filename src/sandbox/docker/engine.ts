@@ -40,6 +40,7 @@ export interface EngineCall {
 /** What we speak at most; engines from 2020 on speak 1.40. */
 const API_VERSION_MAX = [1, 47] as const;
 const ANSWER_MS_MAX = 15_000;
+const PING_MS_MAX = 5_000;
 const CONNECTIONS_MAX = 64;
 
 /** What `GET /version` tells. */
@@ -66,7 +67,9 @@ export class Engine implements Disposable {
   /** Agrees on a version of the API. @throws PlatformError `EngineUnavailable`. */
   async negotiate(options: { readonly signal?: AbortSignal } = {}): Promise<EngineVersion> {
     this.#prefix = "";
-    const said = objectOf(await this.json("GET", "/version", { withinMs: 5_000, ...options }));
+    // One that hangs does not answer the least of all calls; Podman runs programs to tell its version, which may take its time.
+    await this.json("GET", "/_ping", { withinMs: PING_MS_MAX, ...options });
+    const said = objectOf(await this.json("GET", "/version", options));
     const [major = 1, minor = 0] = String(said.ApiVersion ?? "")
       .split(".")
       .map(Number);
