@@ -33,7 +33,11 @@ type Run = (call: {
 }) => Promise<InvocationOutcome>;
 
 /** A worker on a real queue, with functions that do what `run` does. */
-async function startWork(run: Run, records: Readonly<Record<string, Partial<FunctionRecord>>> = {}) {
+async function startWork(
+  run: Run,
+  records: Readonly<Record<string, Partial<FunctionRecord>>> = {},
+  leaseMs?: number,
+) {
   const store = await openSqliteStore({ dir: join(root, `${++count}`), log: silentLog, clock: systemClock });
   const { events } = store;
   const resolveCached = (name: string, qualifier?: string): Target => {
@@ -56,6 +60,7 @@ async function startWork(run: Run, records: Readonly<Record<string, Partial<Func
           clock: systemClock,
           log: silentLog,
           policy: QUICK,
+          ...(leaseMs !== undefined && { leaseMs }),
         },
         { signal },
       ),
@@ -229,5 +234,21 @@ describe("runEventWorker", () => {
     await enqueuing;
     await work.untilIdle("f");
     assert.equal(calls, 300);
+  });
+
+  it("runs an event once whose claim ran out while it waited for its turn to start", async () => {
+    const leaseMs = 40;
+    let calls = 0;
+    const run: Run = async () => {
+      calls += 1;
+      // What was claimed with this one has not been started yet.
+      if (calls % 7 === 3) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * leaseMs);
+      await sleep(1);
+      return returned("");
+    };
+    await using work = await startWork(run, {}, leaseMs);
+    await Promise.all(Array.from({ length: 150 }, () => work.enqueue("f")));
+    await work.untilIdle("f");
+    assert.equal(calls, 150);
   });
 });

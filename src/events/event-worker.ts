@@ -106,11 +106,7 @@ class EventWorker {
       this.#renewIfDue();
       const room = (lane: Lane) => this.#roomIn(lane);
       const claims = limit > 0 ? await events.claim({ leaseMs: this.#leaseMs, limit, room }) : [];
-      for (const [index, claim] of claims.entries()) {
-        // Started together they take the loop, and then all CPUs at once, from calls that somebody waits for.
-        if (index > 0) await nextTurn();
-        this.#start(claim);
-      }
+      await this.#startAll(claims);
       if (claims.length > 0) return;
       // Where all places are taken, only an end makes room.
       const hasRoom = limit > 0;
@@ -126,15 +122,33 @@ class EventWorker {
     }
   }
 
-  #start(claim: ClaimedEvent): void {
+  /**
+   * Starts one in a turn of the loop: together they would take it, and then all CPUs at once, from calls that somebody waits
+   * for. All are in flight from now on, so that claims are prolonged that have not been started.
+   */
+  async #startAll(claims: readonly ClaimedEvent[]): Promise<void> {
+    const turns = claims.map((claim) => {
+      const turn = Promise.withResolvers<void>();
+      this.#start(claim, turn.promise);
+      return turn;
+    });
+    for (const [index, turn] of turns.entries()) {
+      if (index > 0) await nextTurn();
+      turn.resolve();
+    }
+  }
+
+  #start(claim: ClaimedEvent, turn: Promise<void>): void {
     const state = this.#laneOf(claim.lane);
     state.running += 1;
-    const work = this.#work(claim, state).finally(() => {
-      this.#inFlight.delete(claim);
-      state.running -= 1;
-      if (state.running === 0 && state.throttled === 0) this.#lanes.delete(claim.lane);
-      this.#woken.resolve();
-    });
+    const work = turn
+      .then(() => this.#work(claim, state))
+      .finally(() => {
+        this.#inFlight.delete(claim);
+        state.running -= 1;
+        if (state.running === 0 && state.throttled === 0) this.#lanes.delete(claim.lane);
+        this.#woken.resolve();
+      });
     this.#inFlight.set(claim, work);
   }
 
