@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { join } from "node:path";
 import { Pool } from "undici";
 import { type Daemon, startDaemon } from "../tests/docker/daemon.ts";
 import { startEngine, type TestEngine, withoutEngine } from "../tests/docker/engine.ts";
 import { importImages } from "../tests/docker/images.ts";
 import { inTurn, type Row, ratioRow } from "./measure.ts";
+import { startProcess } from "./processes.ts";
 
+const PROXY = join(import.meta.dirname, "proxy.ts");
 const COLD_RUNS = 10;
 const WARM_RUNS = 30;
 /** Calls of one run, whose median counts: what else a host does now and then is in few of them. */
@@ -73,10 +75,9 @@ async function measureServer(engine: TestEngine, daemon: Daemon): Promise<Row> {
   const address = (
     await engine.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id)
   ).trim();
-  const proxy = await plainProxy(`http://${address}:8000`);
-  await using _proxy = { [Symbol.asyncDispose]: async () => void proxy.close() };
-  const port = Object(proxy.address()).port;
-  const clients = [new Pool(daemon.gateway), new Pool(`http://127.0.0.1:${port}`)] as const;
+  // A process of its own, as the daemon is: in the client's it would be called without waking anybody.
+  await using proxy = await startProcess(process.execPath, [PROXY, "proxy", `http://${address}:8000`]);
+  const clients = [new Pool(daemon.gateway), new Pool(`http://127.0.0.1:${proxy.firstLine}`)] as const;
   const timed =
     (client: Pool, path: string, calls = WARM_CALLS) =>
     async () => {
@@ -94,7 +95,6 @@ async function measureServer(engine: TestEngine, daemon: Daemon): Promise<Row> {
   await timed(clients[1], "/hello", WARMING_CALLS)();
   const measured = await inTurn(WARM_RUNS, timed(clients[0], "/web/hello"), timed(clients[1], "/hello"));
   await Promise.all(clients.map((client) => client.close()));
-  proxy.closeAllConnections();
   return ratioRow("warm call of an image (server)", "ms", "undici proxy to its port", measured, {
     kind: "at most",
     ratio: 1.3,
@@ -158,19 +158,4 @@ async function untilRunning(engine: TestEngine, count: number): Promise<void> {
     const running = (await engine.docker("ps", "-q")).split("\n").filter((id) => id !== "");
     if (running.length === count) return;
   }
-}
-
-async function plainProxy(origin: string): Promise<Server> {
-  const pool = new Pool(origin);
-  const server = createServer(async (request, response) => {
-    const { statusCode, headers, body } = await pool.request({ method: "GET", path: request.url ?? "/" });
-    response.writeHead(
-      statusCode,
-      Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "connection")),
-    );
-    body.pipe(response);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return server;
 }

@@ -6,9 +6,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Pool } from "undici";
 
-const [role, upstreamPort] = process.argv.slice(2);
+const [role, of = ""] = process.argv.slice(2);
 
-const server = role === "upstream" ? upstream() : proxy(Number(upstreamPort));
+const server = role === "upstream" ? upstream() : /^\d+$/.test(of) ? proxy(Number(of)) : proxyOf(of);
 server.listen(0, "127.0.0.1", () => process.stdout.write(`${(server.address() as AddressInfo).port}\n`));
 
 function upstream() {
@@ -29,6 +29,20 @@ function proxy(port: number) {
     pool
       .request({ path: request.url ?? "/", method: "GET", headers: request.headers })
       .then(({ statusCode, headers, body }) => {
+        response.writeHead(statusCode, headers as Record<string, string>);
+        body.pipe(response);
+      })
+      .catch(() => response.writeHead(502).end());
+  });
+}
+
+/** The same for a server that is not Node's: what it says of its own connections is not passed on. */
+function proxyOf(origin: string) {
+  const pool = new Pool(origin);
+  return createServer((request, response) => {
+    pool
+      .request({ path: request.url ?? "/", method: "GET" })
+      .then(({ statusCode, headers: { connection: _, ...headers }, body }) => {
         response.writeHead(statusCode, headers as Record<string, string>);
         body.pipe(response);
       })
