@@ -11,7 +11,6 @@ import { createHmac } from "node:crypto";
 import { type LookupAddress, lookup } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
 import type { EventId } from "../core/ids.ts";
-import { request } from "../core/request.ts";
 import type { Verdict } from "./call-attempt.ts";
 
 export interface Delivery {
@@ -87,6 +86,8 @@ function post(
 ): Promise<number> {
   const timestamp = Math.floor(now / 1_000);
   return new Promise((resolve, reject) => {
+    // Loaded by the first who asks: TLS, and what an import of node:http brings along, would be a part of each start.
+    const { request } = process.getBuiltinModule(url.protocol === "https:" ? "node:https" : "node:http");
     const outgoing = request(url, {
       method: "POST",
       agent: false,

@@ -1,5 +1,4 @@
 import type { LookupFunction } from "node:net";
-import { request } from "../../core/request.ts";
 import type { FetchKeys } from "./jwt.ts";
 
 /** Far more than any issuer has keys. */
@@ -27,6 +26,8 @@ export function newKeySetFetch(allowed: {
 
 function get(url: URL, lookup: LookupFunction | undefined, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
+    // Loaded by the first who asks: TLS, and what an import of node:http brings along, would be a part of each start.
+    const { request } = process.getBuiltinModule(url.protocol === "https:" ? "node:https" : "node:http");
     const outgoing = request(url, {
       agent: false,
       signal,
