@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
+import { isRecord } from "../core/is-record.ts";
 import { CliError, type LocalCode } from "./cli-error.ts";
 import { guessFunction, missingFunction } from "./function-guess.ts";
 import { messageOf, type Settings } from "./settings.ts";
@@ -265,8 +266,4 @@ function parseJson(server: string, text: string): unknown {
   } catch {
     throw unexpected(server, `no JSON: ${JSON.stringify(text.slice(0, 80))}`);
   }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

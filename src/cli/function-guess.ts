@@ -1,3 +1,4 @@
+import { isRecord } from "../core/is-record.ts";
 import { nearest } from "./nearest.ts";
 
 /** How our own API and AWS's say it. */
@@ -22,8 +23,4 @@ export function guessFunction(name: string, answer: unknown): string | undefined
   if (names.includes(name)) return undefined;
   const guess = nearest(name, names);
   return guess === undefined ? undefined : `did you mean ${guess}?`;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }

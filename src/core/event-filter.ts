@@ -8,6 +8,7 @@
  * element has to fit.
  */
 import { PlatformError } from "./errors.ts";
+import { isRecord } from "./is-record.ts";
 
 export const FILTER_LENGTH_MAX = 4_096;
 /** AWS's own is 5, and 10 for those who ask. */
@@ -248,10 +249,6 @@ function textIn(operand: unknown, path: string): string {
 
 function isScalar(value: unknown): boolean {
   return value === null || ["string", "number", "boolean"].includes(typeof value);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function invalid(what: string): PlatformError {

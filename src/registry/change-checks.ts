@@ -1,5 +1,4 @@
 /** What the registry refuses, whoever asks. */
-
 import { PlatformError } from "../core/errors.ts";
 import type { FunctionRecord } from "../core/function.ts";
 import { runningTrial } from "../core/tried.ts";

@@ -2,7 +2,6 @@
  * A proxy in front of an engine's socket that makes calls go wrong: `fail` answers 500 and does nothing, `lose` lets the engine do
  * it and closes the connection without a word, `hang` lets the engine do it and never answers. Which call it is, a seed decides.
  */
-
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";

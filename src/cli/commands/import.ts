@@ -1,9 +1,10 @@
 import { access, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
+import { isRecord } from "../../core/is-record.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
-import { type Draft, isRecord } from "../import/draft.ts";
+import type { Draft } from "../import/draft.ts";
 import { INTRINSIC_TAGS } from "../import/intrinsics.ts";
 import { importOpenFaas, isOpenFaas } from "../import/openfaas.ts";
 import { importSam, isSam } from "../import/sam.ts";

@@ -1,4 +1,5 @@
 import { parseFunctionName } from "../../core/ids.ts";
+import { isRecord } from "../../core/is-record.ts";
 import { parseProjectName } from "../../core/project.ts";
 import { parseQueueArn } from "../../core/source.ts";
 import { nameFromPath } from "../names.ts";
@@ -96,10 +97,6 @@ function membersAsWritten(members: Readonly<Record<string, unknown>>): Record<st
 
 function withReferences(text: string): string {
   return text.replaceAll(OPEN, "${").replaceAll(CLOSE, "}");
-}
-
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The members of what may be no map at all. */

@@ -1,6 +1,7 @@
 /** CloudFormation's functions in YAML, short (`!Ref X`) and long (`Ref: X`), as far as they can be worked out here. */
 import { type CollectionTag, isCollection, type ScalarTag } from "yaml";
-import { isRecord, textOf } from "./draft.ts";
+import { isRecord } from "../../core/is-record.ts";
+import { textOf } from "./draft.ts";
 
 export class Intrinsic {
   readonly name: string;

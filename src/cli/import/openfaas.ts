@@ -1,5 +1,6 @@
 /** stack.yaml of OpenFaaS: https://docs.openfaas.com/reference/yaml/ */
-import { Draft, isRecord, listOf, membersOf, reference, textOf } from "./draft.ts";
+import { isRecord } from "../../core/is-record.ts";
+import { Draft, listOf, membersOf, reference, textOf } from "./draft.ts";
 
 export function isOpenFaas(file: unknown): boolean {
   return (

@@ -1,5 +1,6 @@
 /** SAM templates: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/ */
-import { Draft, defined, isRecord, membersOf, numberOf, queueSettings, reference, textOf } from "./draft.ts";
+import { isRecord } from "../../core/is-record.ts";
+import { Draft, defined, membersOf, numberOf, queueSettings, reference, textOf } from "./draft.ts";
 import { evaluate, Intrinsic, longForm, type Parameters, resourceOf } from "./intrinsics.ts";
 
 const FUNCTION = "AWS::Serverless::Function";

@@ -1,15 +1,6 @@
 /** serverless.yml: https://www.serverless.com/framework/docs/providers/aws/guide/serverless.yml */
-import {
-  Draft,
-  defined,
-  isRecord,
-  listOf,
-  membersOf,
-  numberOf,
-  queueSettings,
-  reference,
-  textOf,
-} from "./draft.ts";
+import { isRecord } from "../../core/is-record.ts";
+import { Draft, defined, listOf, membersOf, numberOf, queueSettings, reference, textOf } from "./draft.ts";
 import { resourceOf } from "./intrinsics.ts";
 
 export function isServerless(file: unknown): boolean {

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Document, isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from "yaml";
+import { isRecord } from "../../core/is-record.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import { nearest } from "../nearest.ts";
 import { messageOf } from "../settings.ts";
@@ -158,10 +159,6 @@ function merge(base: unknown, over: unknown): unknown {
     else merged[key] = merge(base[key], value);
   }
   return merged;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Where a path is in the file: the key, or what it stands for; as far as it goes. */

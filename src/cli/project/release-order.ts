@@ -1,5 +1,4 @@
 /** A project as the control API wants a release of it (docs/api.md). */
-
 import type {
   FunctionSections,
   HookSections,

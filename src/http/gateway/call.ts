@@ -1,5 +1,4 @@
 /** Calls a function with a request in the way it is written, and turns its outcome into the response. */
-
 import { isUtf8 } from "node:buffer";
 import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";

@@ -5,6 +5,7 @@
  * Response: an object with `statusCode` describes the response; anything else is 200 with its JSON, but a string is
  * sent raw. The request is in event-v2.ts.
  */
+import { isRecord } from "../../core/is-record.ts";
 import { eventOf } from "./event-v2.ts";
 import type { HandlerFormat, HttpAnswer } from "./http-event.ts";
 import {
@@ -122,10 +123,6 @@ export function parseResult(payload: Uint8Array): unknown {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 export const FORMAT_V2: HandlerFormat = { eventOf, answerOf, isForAll: false };

@@ -3,7 +3,6 @@
  *
  *   path in normal form ─► route ─► preflight? ─► who calls ─► how often ─► function, as its action says
  */
-
 import { assert } from "../../core/assert.ts";
 import { PlatformError } from "../../core/errors.ts";
 import { newRouteId } from "../../core/ids.ts";

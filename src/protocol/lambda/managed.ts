@@ -6,7 +6,6 @@
  * then the socket is gone. The process starts generic: what makes it this function's comes in the first frame, which may be
  * much later (managed-ready.ts).
  */
-
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";

@@ -9,7 +9,6 @@
  * Every request has a time limit, since an engine that hangs accepts connections all the same.
  * https://docs.docker.com/reference/api/engine/
  */
-
 import {
   Agent,
   type ClientRequest,

@@ -2,7 +2,6 @@
  * The thread that writes: the only connection that ever changes the database, so that neither a sync of the disk nor
  * another writer is ever in the way of the loop that serves traffic. Started by write-queue.ts.
  */
-
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../../core/assert.ts";
 import { newFailpoint } from "../../core/fault.ts";

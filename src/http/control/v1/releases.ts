@@ -4,7 +4,6 @@
  * The answer is NDJSON of progress. Until everything is ready nothing has changed: a function that does not start leaves
  * the live release as it is, and so does a caller who leaves or a daemon that dies.
  */
-
 import { inParallel } from "../../../code/in-parallel.ts";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionName } from "../../../core/ids.ts";
