@@ -1,3 +1,5 @@
+import { seededRandom } from "../src/core/seeded-random.fake.ts";
+
 /**
  * A load like that of Azure Functions in 2019 (Shahrad et al., USENIX ATC 2020; figures of the public data set): how often
  * functions are called, how long they run, what starts them. The same seed gives the same load.
@@ -85,7 +87,7 @@ export function synthesise(settings: {
   readonly days: number;
   readonly seed: number;
 }): SyntheticFunction[] {
-  const random = mulberry32(settings.seed);
+  const random = seededRandom(settings.seed);
   const endsAt = settings.days * DAY_MS;
   return Array.from({ length: settings.functions }, (_, index) => {
     const isTimer = random() < TIMER_SHARE;
@@ -146,15 +148,4 @@ function between(table: readonly (readonly [number, number])[], quantile: number
 
 function step(table: readonly (readonly [number, number])[], quantile: number): number {
   return table.find(([share]) => quantile <= share)?.[1] ?? 1;
-}
-
-/** A small generator of pseudo-random numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

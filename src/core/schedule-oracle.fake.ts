@@ -2,7 +2,9 @@
  * A second opinion on when schedules fire: it looks at every minute of two weeks and asks whether it fits. Slow and
  * plain, and nothing in it is shared with what it judges: expressions are made here together with what they mean.
  */
+
 import { openInstants } from "./schedule-times.ts";
+import { seededRandom } from "./seeded-random.fake.ts";
 
 const ZONES = [
   "America/New_York",
@@ -100,15 +102,9 @@ function text(at: number | undefined): string {
 
 type Random = (below: number) => number;
 
-/** mulberry32. */
 function newRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
+  const random = seededRandom(seed);
+  return (below) => Math.floor(random() * below);
 }
 
 interface Window {

@@ -2,10 +2,12 @@
  * A proxy in front of an engine's socket that makes calls go wrong: `fail` answers 500 and does nothing, `lose` lets the engine do
  * it and closes the connection without a word, `hang` lets the engine do it and never answers. Which call it is, a seed decides.
  */
+
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { seededRandom } from "../../src/core/seeded-random.fake.ts";
 
 export type EngineFault = "fail" | "lose" | "hang";
 
@@ -26,7 +28,7 @@ export interface EngineProxy extends AsyncDisposable {
 }
 
 export async function startEngineProxy(engineSocket: string, at: string, seed: number): Promise<EngineProxy> {
-  const random = newRandom(seed);
+  const random = seededRandom(seed);
   const sockets = new Set<Duplex>();
   const happened = new Map<string, number>();
   const proxy: EngineProxy = {
@@ -124,15 +126,4 @@ function upgrade(
   } else if (fault === "lose") engine.once("data", () => socket.destroy());
   socket.on("close", () => engine.destroy());
   engine.on("close", () => socket.destroy());
-}
-
-/** The same numbers for the same seed (mulberry32). */
-function newRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

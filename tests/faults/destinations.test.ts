@@ -1,4 +1,5 @@
 /** Row R14 of the failure matrix: an address that is told of events, and is down, slow, failing or cutting off. */
+
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -12,13 +13,13 @@ import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { RETRY_POLICY_DEFAULT } from "../../src/core/retry.ts";
 import { inBackground } from "../../src/core/scope.ts";
+import { seededRandom } from "../../src/core/seeded-random.fake.ts";
 import { runEventWorker } from "../../src/events/event-worker.ts";
 import { newHttpDelivery } from "../../src/events/http-delivery.ts";
 import { fakeInvocations, returned } from "../../src/invoker/invocations.fake.ts";
 import { sampleEvent } from "../../src/store/event-samples.fake.ts";
 import { sampleFunction, sampleName } from "../../src/store/samples.fake.ts";
 import { openSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
-import { randomFrom } from "./event-faults.ts";
 
 const DELIVERIES = 1_000;
 const CALLS = 200;
@@ -31,7 +32,7 @@ const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 2 ** 31);
 
 it(`each of ${DELIVERIES} is told in the end, under one id, and nothing waits for them`, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), "lambdad-destinations-"));
-  const random = randomFrom(seed);
+  const random = seededRandom(seed);
   const told = new Map<string, string[]>();
   const taken = new Set<string>();
   const faults = { failed: 0, cutOff: 0, late: 0, tookAndCutOff: 0 };

@@ -7,6 +7,7 @@
  * Outside the blast radius are the driver, which notes each request before it sends it and each acknowledgement when it
  * has come, and the recorder. At the end the daemon works off what is left, is stopped, and its database is read.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -24,6 +25,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ATTEMPTS_KEPT_MAX } from "../../src/core/limits.ts";
+import { seededRandom } from "../../src/core/seeded-random.fake.ts";
 import { instanceName } from "../../src/wiring/host.ts";
 import { sandboxRoot } from "../../src/wiring/run-root.ts";
 import { openLedger, readLedger } from "./ledger.ts";
@@ -80,7 +82,7 @@ export interface FaultReport {
 export async function runFaults(options: FaultRun): Promise<FaultReport> {
   process.stdout.write(`# seed ${options.seed}\n`);
   const dir = mkdtempSync(join(tmpdir(), "lambdad-faults-"));
-  const random = randomFrom(options.seed);
+  const random = seededRandom(options.seed);
   const recorder = await startRecorder(join(dir, "effects"));
   const ledger = openLedger(join(dir, "ledger"));
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
@@ -451,15 +453,4 @@ function countRunning(dataDir: string): number {
   const count = Number(database.prepare("SELECT count(*) AS n FROM event WHERE state = 1").get()?.n);
   database.close();
   return count;
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

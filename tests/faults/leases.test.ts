@@ -1,4 +1,5 @@
 /** Row R11 of the failure matrix: a worker that stood still for longer than its leases. */
+
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { RETRY_POLICY_DEFAULT } from "../../src/core/retry.ts";
+import { seededRandom } from "../../src/core/seeded-random.fake.ts";
 import { workOn } from "../../src/events/event-attempt.ts";
 import { sampleEventConfig } from "../../src/events/events.fake.ts";
 import { fakeInvocations, returned } from "../../src/invoker/invocations.fake.ts";
@@ -17,7 +19,6 @@ import type { ClaimedEvent } from "../../src/store/event-queue.ts";
 import { sampleEvent } from "../../src/store/event-samples.fake.ts";
 import { sampleFunction, sampleName } from "../../src/store/samples.fake.ts";
 import { openSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
-import { randomFrom } from "./event-faults.ts";
 import { readLedger } from "./ledger.ts";
 
 const TIMES = Number(process.env.FAULTS_STOPS ?? 200);
@@ -34,7 +35,7 @@ const open = (name: string) => openSqliteStore({ dir: join(root, name), log: sil
 
 describe("leases", () => {
   it(`let a worker that was stopped ${TIMES} times for twice their time run each event once`, async (t) => {
-    const random = randomFrom(seed);
+    const random = seededRandom(seed);
     const effects = join(root, "effects");
     {
       await using store = await open("stopped");

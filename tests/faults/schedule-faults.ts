@@ -3,6 +3,7 @@
  * per instant, or it did not keep its word. Every schedule has one instant, on a whole second; each process meets those
  * that were made just before it was started, so early that it is there in time on a busy machine as well.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -12,6 +13,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
+import { seededRandom } from "../../src/core/seeded-random.fake.ts";
 import { sampleFunction } from "../../src/store/samples.fake.ts";
 import { sampleSchedule } from "../../src/store/schedule-samples.fake.ts";
 import { openSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
@@ -54,7 +56,7 @@ export async function runScheduleFaults(options: ScheduleFaultRun): Promise<Sche
   let kills = 0;
   try {
     const names: string[] = [];
-    const random = randomFrom(options.seed);
+    const random = seededRandom(options.seed);
     let startMs = 0;
     let around = 0;
     for (let round = 0; round < options.rounds; round += 1) {
@@ -145,13 +147,5 @@ function check(
     doubled: [...counts].flatMap(([name, count]) => (count > 1 ? [name] : [])),
     latenessMsMax: Number(late?.ms),
     integrity,
-  };
-}
-
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
   };
 }
