@@ -11,6 +11,7 @@ export interface RunPlaces {
 }
 
 const PLACES: RunPlaces = { run: "/run", shared: "/dev/shm" };
+/** What statfs(2) calls TMPFS_MAGIC and RAMFS_MAGIC. */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
 /** Where files of running containers are, in which an engine must find them. */

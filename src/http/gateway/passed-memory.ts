@@ -3,7 +3,7 @@
  * gather before it collects any, and looks through all it has for that, a hundred times in a gibibyte.
  */
 
-/** Less is not worth being given back by itself, */
+/** Less is not worth being given back by itself. */
 const FREED_BYTES_MIN = 32 * 1024;
 /** What may stand before and between pieces: the head of a frame, or the length of an HTTP chunk. No other's data fits in. */
 const FRAMING_BYTES_MAX = 13;
