@@ -145,6 +145,23 @@ function circles(sources: readonly Source[]): string[] {
   return found;
 }
 
+/** Functions, values and classes of `src/` that are exported and named in no other file, as `file: name`. */
+function unusedExports(sources: readonly Source[], others: readonly string[]): string[] {
+  const wordsOf = new Map(sources.map(({ file, text }) => [file, words(text)]));
+  const elsewhere = others.map(words);
+  return sources.flatMap(({ file, text }) =>
+    [...text.matchAll(/^export (?:async )?(?:function\*?|const|let|class) ([\w$]+)/gm)]
+      .map((match) => match[1] ?? "")
+      .filter((name) => !elsewhere.some((named) => named.has(name)))
+      .filter((name) => ![...wordsOf].some(([other, named]) => other !== file && named.has(name)))
+      .map((name) => `${file}: ${name} is exported and used nowhere else`),
+  );
+}
+
+function words(text: string): ReadonlySet<string> {
+  return new Set(text.match(/[\w$]+/g));
+}
+
 function packageComplaints(file: string, specifier: string): string[] {
   const name = specifier.startsWith("@")
     ? specifier.split("/").slice(0, 2).join("/")
@@ -186,6 +203,16 @@ describe("the house", () => {
     const files = globSync("**/*.ts", { cwd: join(root, "src") });
     const sources = files.map((file) => ({ file, text: readFileSync(join(root, "src", file), "utf8") }));
     assert.deepEqual(circles(sources), []);
+  });
+
+  it("exports nothing that nobody else uses", () => {
+    const read = (pattern: string) =>
+      globSync(pattern, { cwd: root }).map((file) => ({
+        file,
+        text: readFileSync(join(root, file), "utf8"),
+      }));
+    const others = ["tests/**/*.ts", "bench/**/*.ts", "bin/*.mjs"].flatMap(read).map(({ text }) => text);
+    assert.deepEqual(unusedExports(read("src/**/*.ts"), others), []);
   });
 
   it("has no folder without a meaning", () => {
@@ -260,6 +287,19 @@ describe("the check of the house", () => {
       assert.match(complaints({ file, text }).join(), new RegExp(expected));
     });
   }
+
+  it("sees what is exported for nobody", () => {
+    const sources = [
+      {
+        file: "core/a.ts",
+        text: "export function used() {}\nexport const TESTED = 1;\nexport class Left {}\nnew Left();",
+      },
+      { file: "core/b.ts", text: 'import { used } from "./a.ts";\nused();' },
+    ];
+    assert.deepEqual(unusedExports(sources, ["assert.equal(TESTED, 1)"]), [
+      "core/a.ts: Left is exported and used nowhere else",
+    ]);
+  });
 
   it("sees files that import each other, by types or while running, and each circle once", () => {
     const sources = [

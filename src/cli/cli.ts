@@ -110,7 +110,7 @@ export interface Failure {
   readonly hint: string | undefined;
 }
 
-export function reportFailure(output: Output, failure: Failure): void {
+function reportFailure(output: Output, failure: Failure): void {
   if (output.isJson) {
     output.note(JSON.stringify({ error: failure }));
     return;

@@ -20,7 +20,7 @@ export interface Setting<T = string> {
   readonly origin: string;
 }
 
-export const SERVER_DEFAULT = "http://127.0.0.1:8081";
+const SERVER_DEFAULT = "http://127.0.0.1:8081";
 
 /** The keys of the user configuration file. */
 export const CONFIG_KEYS = ["server", "key"] as const;

@@ -15,7 +15,7 @@ export interface Detected {
 }
 
 export const NODE_RUNTIME_DEFAULT = "nodejs24.x";
-export const PYTHON_RUNTIME_DEFAULT = "python3.13";
+const PYTHON_RUNTIME_DEFAULT = "python3.13";
 export const RUBY_RUNTIME_DEFAULT = "ruby3.4";
 export const PROGRAM_RUNTIME = "provided.al2023";
 
@@ -77,7 +77,7 @@ export function newestPython(runtimes: readonly string[]): string {
 }
 
 /** Splits a command line into words; undefined when only a shell can understand it. */
-export function splitCommand(line: string): readonly [string, ...string[]] | undefined {
+function splitCommand(line: string): readonly [string, ...string[]] | undefined {
   if (/[$`"'\\|&;<>()*?[\]{}~#\n]/.test(line)) return undefined;
   const [program, ...rest] = line.trim().split(/\s+/);
   if (!program) return undefined;

@@ -1,7 +1,7 @@
 import { PlatformError } from "../core/errors.ts";
 
 export const PATH_BYTES_MAX = 1_024;
-export const PATH_DEPTH_MAX = 64;
+const PATH_DEPTH_MAX = 64;
 const SEGMENT_BYTES_MAX = 255;
 
 // Control, bidirectional and zero-width characters, which could make a terminal or a reader see another name.

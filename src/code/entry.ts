@@ -58,10 +58,7 @@ export async function settleEntry(
  *
  * @throws PlatformError `InvalidHandler` if the two cannot go together.
  */
-export function completeEntry(
-  detected: Detected,
-  settings: Pick<EntrySettings, "kind" | "runtime">,
-): Detected {
+function completeEntry(detected: Detected, settings: Pick<EntrySettings, "kind" | "runtime">): Detected {
   const runtime = settings.runtime ?? detected.runtime;
   const { entry } = detected;
   const { kind } = settings;

@@ -188,7 +188,7 @@ function readyMibDefault(): number {
 const MIB = 2 ** 20;
 
 /** `$XDG_DATA_HOME/lambdad`, for root `/var/lib/lambdad`. */
-export function defaultDataDir(env: Readonly<Record<string, string | undefined>>): string {
+function defaultDataDir(env: Readonly<Record<string, string | undefined>>): string {
   if (env.XDG_DATA_HOME) return join(env.XDG_DATA_HOME, "lambdad");
   const user = userInfo();
   return user.uid === 0 ? "/var/lib/lambdad" : join(env.HOME ?? user.homedir, ".local/share/lambdad");

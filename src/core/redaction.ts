@@ -13,7 +13,7 @@ import { leadsTo, type PathPattern, parsePattern, type Step } from "./value-path
 export const REDACTED = "__redacted__";
 
 /** Shorter values of the environment are left: `1`, `true`, `prod` are in everything. */
-export const SECRET_LENGTH_MIN = 6;
+const SECRET_LENGTH_MIN = 6;
 
 export interface RedactionRules {
   /** Names and places, besides the usual ones. */
@@ -77,7 +77,7 @@ const RAW_MEMBERS: ReadonlySet<string> = new Set(["body", "data", "rawQueryStrin
 
 /** Changes texts and bytes of any kind piece by piece; what is done with a piece is the subclass's. */
 /** A place, and not a name that may be anywhere. */
-export function isPlace(text: string): boolean {
+function isPlace(text: string): boolean {
   return /^(body|headers)(?=[.[]|$)/.test(text);
 }
 

@@ -15,7 +15,7 @@ export interface JsonVisitor {
 }
 
 /** What is deeper is removed: nobody has looked at it. */
-export const JSON_DEPTH_MAX = 64;
+const JSON_DEPTH_MAX = 64;
 
 /** The same text if nothing is changed; undefined if it is not JSON. `path` leads to the text itself. */
 export function rewriteJson(text: string, path: readonly Step[], visitor: JsonVisitor): string | undefined {

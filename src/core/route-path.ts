@@ -16,8 +16,8 @@ export type RouteSegment =
   /** All that is left, at least one segment. */
   | { readonly kind: "rest"; readonly name: string };
 
-export const ROUTE_PATH_LENGTH_MAX = 512;
-export const ROUTE_SEGMENTS_MAX = 32;
+const ROUTE_PATH_LENGTH_MAX = 512;
+const ROUTE_SEGMENTS_MAX = 32;
 
 /** What a literal may be made of: all that needs no encoding in a path, but `;`. */
 const LITERAL = /^[A-Za-z0-9._~!$&'()*+,=:@-]+$/;

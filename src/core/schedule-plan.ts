@@ -3,9 +3,9 @@ import type { FiringKind, NextFiring, Overlap, Schedule, ScheduleRecord } from "
 import { type Instants, latestInstants } from "./schedule-times.ts";
 
 /** So late an instant still counts as on time: a restart right around it costs nothing. */
-export const LATENESS_MS_MAX = 60_000;
+const LATENESS_MS_MAX = 60_000;
 /** Instants of one schedule that wait for an earlier one to end; older ones are missed. */
-export const WAITING_INSTANTS_MAX = 100;
+const WAITING_INSTANTS_MAX = 100;
 
 export interface PlannedInstant {
   readonly instantAt: number;

@@ -49,7 +49,7 @@ export function openInstants(timing: Timing): Instants {
 }
 
 /** @throws PlatformError `InvalidRequest`. */
-export function getTimeZone(name: string): TimeZone {
+function getTimeZone(name: string): TimeZone {
   const zone = findTimeZone(name);
   if (zone) return zone;
   throw new PlatformError(

@@ -12,7 +12,7 @@ export interface PathPattern {
 
 const ANY = Symbol("any step");
 
-export const PATTERN_LENGTH_MAX = 256;
+const PATTERN_LENGTH_MAX = 256;
 
 const PLAIN_STEP = /^[A-Za-z0-9_$@:-]+$/;
 const PIECE = /\.?([A-Za-z0-9_$@:-]+|\*)|\[(\d+|\*|"(?:[^"\\]|\\.)*")\]/y;

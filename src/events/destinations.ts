@@ -84,7 +84,7 @@ export function followUp(
 }
 
 /** https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html */
-export function invocationRecord(end: CallEnd, identity: Identity): Record<string, unknown> {
+function invocationRecord(end: CallEnd, identity: Identity): Record<string, unknown> {
   const { facts, work, answer } = end;
   const qualifier = isOwnName(facts.qualifier) ? "$LATEST" : (facts.qualifier ?? "$LATEST");
   const arn = `arn:aws:lambda:${identity.region}:${identity.accountId}:function:${facts.functionName}:${qualifier}`;

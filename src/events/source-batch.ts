@@ -76,7 +76,7 @@ export async function callWithBatch(
   }
 }
 
-export function batchPayload(items: readonly BatchItem[]): Buffer {
+function batchPayload(items: readonly BatchItem[]): Buffer {
   return Buffer.from(`{"Records":[${items.map(({ json }) => json).join(",")}]}`);
 }
 

@@ -33,6 +33,6 @@ export class PerIpLimit {
 }
 
 /** Whether an address, as a socket gives it, is this machine's own. */
-export function isLoopbackAddress(address: string): boolean {
+function isLoopbackAddress(address: string): boolean {
   return address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.");
 }

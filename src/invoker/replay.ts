@@ -28,7 +28,7 @@ export interface Replayed {
 }
 
 /** A function that speaks HTTP finds the recorded invocation here; a handler in `context.clientContext.custom`. */
-export const REPLAY_HEADER = "x-lambdad-replay";
+const REPLAY_HEADER = "x-lambdad-replay";
 const REPLAY_MEMBER = "lambdad-replay";
 
 /**

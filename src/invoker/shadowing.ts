@@ -49,7 +49,7 @@ interface Ended {
 }
 
 /** For the caller to see what is copied, and what is not. */
-export const SHADOW_HEADER = "Lambda-Shadow";
+const SHADOW_HEADER = "Lambda-Shadow";
 const SHADOW_CONTEXT = JSON.stringify({ custom: { "lambda-shadow": "1" } });
 
 class Shadowing {

@@ -47,6 +47,6 @@ export function dotnetCommand(
 }
 
 /** `Assembly` and `Assembly.dll` mean the same. */
-export function assemblyOf(handler: string): string {
+function assemblyOf(handler: string): string {
   return handler.replace(/\.dll$/, "");
 }

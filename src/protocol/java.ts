@@ -9,7 +9,7 @@ import type { FoundInterpreter, HostPrograms } from "./host-programs.ts";
 
 export const JAVA_NAMES = ["java25", "java21", "java17", "java11"] as const;
 
-export const JAVA_CLIENT_CLASS = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda";
+const JAVA_CLIENT_CLASS = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda";
 
 /** @throws PlatformError `RuntimeUnavailable` with what brings it. */
 export async function findJava(runtime: string, host: HostPrograms): Promise<FoundInterpreter> {

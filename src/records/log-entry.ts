@@ -78,7 +78,7 @@ function hundredths(ms: number): number {
 export type Source = Pick<LogLine, "version" | "liveVersion" | "sandboxId"> & Pick<LineOrigin, "systemLevel">;
 
 /** For what is said of a log as a whole. */
-export const NO_SOURCE: Source = { version: "$LATEST", liveVersion: undefined, sandboxId: "" };
+const NO_SOURCE: Source = { version: "$LATEST", liveVersion: undefined, sandboxId: "" };
 
 export function newLine(
   functionName: string,

@@ -15,7 +15,7 @@ import type { Functions } from "./functions.ts";
 import { newTurns } from "./schedule-book.ts";
 
 /** As on EventBridge. */
-export const TARGETS_PER_RULE_MAX = 5;
+const TARGETS_PER_RULE_MAX = 5;
 const RULES_MAX = 10_000;
 const PAGE = 100;
 

@@ -140,7 +140,7 @@ function fakeKeys(): KeyStore {
   };
 }
 
-export function fakeLayers(): Layers & { readonly all: () => readonly LayerVersion[] } {
+function fakeLayers(): Layers & { readonly all: () => readonly LayerVersion[] } {
   const newest = new Map<string, number>();
   let versions: LayerVersion[] = [];
   return {

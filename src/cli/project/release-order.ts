@@ -40,7 +40,7 @@ function recordingOrder({
   return given({ share: sample, keepMs: keep, redact });
 }
 
-export function scheduleOrder(section: ScheduleSections): Record<string, unknown> {
+function scheduleOrder(section: ScheduleSections): Record<string, unknown> {
   const { input } = section;
   return given({
     function: section.function,
@@ -57,7 +57,7 @@ export function scheduleOrder(section: ScheduleSections): Record<string, unknown
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };
 
-export function routeOrder(key: string, section: RouteSections): Record<string, unknown> {
+function routeOrder(key: string, section: RouteSections): Record<string, unknown> {
   const { cors, limit } = section;
   const [, count, unit = "s"] = /^([\d.]+)\/(s|m|h)$/.exec(limit?.rate ?? "") ?? [];
   return given({
@@ -70,7 +70,7 @@ export function routeOrder(key: string, section: RouteSections): Record<string, 
   });
 }
 
-export function hookOrder(section: HookSections, { variables }: Project): Record<string, unknown> {
+function hookOrder(section: HookSections, { variables }: Project): Record<string, unknown> {
   const { secret, paused, ...rest } = section;
   return given({
     ...rest,
@@ -80,7 +80,7 @@ export function hookOrder(section: HookSections, { variables }: Project): Record
   });
 }
 
-export function sourceOrder(section: SourceSections, { variables }: Project): Record<string, unknown> {
+function sourceOrder(section: SourceSections, { variables }: Project): Record<string, unknown> {
   const { queue, nats, from, batch, window, concurrency, attempts, secret, paused, ...rest } = section;
   return given({
     ...rest,

@@ -8,7 +8,7 @@ import type { KeyRecord } from "../../store/store.ts";
 import { allowsFunction, allowsScope } from "./keys.ts";
 
 /** The ARNs that a key answers to in policies: its own, and its account's root, which stands for all keys. */
-export function callerArnsOf(key: Pick<KeyRecord, "id">, account: string): readonly string[] {
+function callerArnsOf(key: Pick<KeyRecord, "id">, account: string): readonly string[] {
   return [`arn:aws:iam::${account}:root`, keyArn(key, account)];
 }
 

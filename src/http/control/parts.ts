@@ -2,10 +2,10 @@
 import type { CodeDepot } from "../../code/depot.ts";
 import type { ImageEngine } from "../../code/image.ts";
 import type { ImageRefresh } from "../../code/image-refresh.ts";
-import type { BuildInputs } from "../../core/build-inputs.ts";
+import type { CodeSettings, PreparedCode, PrepareOptions } from "../../code/prepare.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { EndReason } from "../../core/event.ts";
-import type { Architecture, CodeRef, Entry, EntryKind, ImageOverrides } from "../../core/function.ts";
+import type { Architecture } from "../../core/function.ts";
 import type { FunctionName, HookId, SourceId } from "../../core/ids.ts";
 import type { Log } from "../../core/log.ts";
 import type { ReleaseRef } from "../../core/project.ts";
@@ -150,40 +150,6 @@ export interface RuntimeFacts {
   readonly remedy: string | undefined;
 }
 
-/** What the user has said about code; the rest is detected. */
-export interface PrepareSettings {
-  readonly runtime: string | undefined;
-  readonly kind: EntryKind | undefined;
-  readonly handler: string | undefined;
-  readonly module: string | undefined;
-  readonly command: readonly string[] | undefined;
-  /** What a folder is made into; undefined makes an image of one that has a Dockerfile. */
-  readonly package?: "zip" | "image" | undefined;
-  /** Set where the entry is that of the version before, and not the user's: what that one's code was. */
-  readonly keptFrom?: "tree" | "image" | undefined;
-  /** Of an image: what is said in place of its own. */
-  readonly overrides?: ImageOverrides | undefined;
-  /** For the build of a Dockerfile. */
-  readonly buildArgs?: BuildInputs["args"] | undefined;
-  readonly buildSecrets?: BuildInputs["secrets"] | undefined;
-  /** Those of the version before, where none are said. */
-  readonly keptBuildArgs?: BuildInputs["args"] | undefined;
-  /** Ids of the secrets that it was built with, which nobody has kept. */
-  readonly lostBuildSecrets?: readonly string[] | undefined;
-  /** False takes the code as it is. */
-  readonly build: boolean;
-  /** Whether dependencies may run install scripts. */
-  readonly allowScripts: boolean;
-}
-
-export interface PreparedCode {
-  readonly code: CodeRef;
-  readonly entry: Entry;
-  readonly runtime: string;
-  /** How many files the upload had. */
-  readonly files: number;
-}
-
 /**
  * Takes in an upload, finds out how it runs, and builds it if it has to be.
  *
@@ -198,14 +164,14 @@ export type PrepareCode = (
     /** The number that it is expected to get. */
     readonly version?: number | undefined;
   },
-  settings: PrepareSettings,
+  settings: CodeSettings,
   options: PrepareOptions,
 ) => Promise<PreparedCode>;
 
 /** @throws PlatformError `ImageUnavailable`, `InvalidHandler`, `EngineUnavailable`. */
 export type PrepareImage = (
   reference: string,
-  settings: PrepareSettings,
+  settings: CodeSettings,
   options: PrepareOptions,
 ) => Promise<PreparedCode>;
 
@@ -214,14 +180,6 @@ export interface ControlImages {
   readonly refresh: Pick<ImageRefresh, "refresh">;
   /** Whether what a refresh has built goes live unless somebody says otherwise. */
   readonly goesLive: boolean;
-}
-
-export interface PrepareOptions {
-  readonly signal: AbortSignal;
-  /** A line of a build tool. */
-  readonly output: (text: string) => void;
-  /** What is done now: `Packaging`, then `Building`. */
-  readonly step: (title: string, detail: string) => void;
 }
 
 export interface DaemonStatus {

@@ -57,7 +57,7 @@ export function fakeFunctions(known: Readonly<Record<string, FakeFunctionFacts>>
   };
 }
 
-export function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: string): Target {
+function fakeTarget(name: string, facts: FakeFunctionFacts, qualifier?: string): Target {
   const functionName = parseFunctionName(name);
   assert.ok(functionName, name);
   const version: Version = {

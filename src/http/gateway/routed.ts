@@ -183,7 +183,7 @@ function orElse(routed: RoutedRequest): DirectRoute {
 }
 
 /** @throws PlatformError `FunctionNotFound`, `AliasNotFound`, `VersionNotFound`. */
-export async function targetOfRoute(
+async function targetOfRoute(
   parts: ServingParts,
   { functionName, qualifier }: CallAction,
   { release }: Pick<RequestHead, "release">,

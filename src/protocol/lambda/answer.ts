@@ -3,7 +3,7 @@ import { RESPONSE_BYTES_MAX } from "../../core/limits.ts";
 import { FRAME, type Frame, FrameError } from "./frames.ts";
 
 /** Lambda's answer to a response over its limit (Runtime API facts: 413, `Function.ResponseSizeTooLarge`). */
-export const RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge";
+const RESPONSE_TOO_LARGE = "Function.ResponseSizeTooLarge";
 
 /** Whose answer it is: told once, with the outcome. */
 export interface AnswerOwner {

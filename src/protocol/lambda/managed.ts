@@ -79,7 +79,7 @@ const OVERSHOOT_BYTES = 1024 * 1024;
 /** How long a lost connection waits for the exit that usually explains it. */
 const EXIT_GRACE_MS = 1_000;
 
-export class ManagedChannel implements Channel {
+class ManagedChannel implements Channel {
   readonly hasInput: boolean;
   readonly hasPort = false;
   readonly onRuntimeApiConnection: ((socket: Duplex) => void) | undefined;

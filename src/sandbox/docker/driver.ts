@@ -53,7 +53,7 @@ export function openDockerDriver(parts: DockerDriverParts): DockerDriver {
   return new DockerDriver(parts);
 }
 
-export class DockerDriver implements Driver {
+class DockerDriver implements Driver {
   readonly name = "docker";
   readonly #parts: DockerDriverParts;
   readonly #host: EngineHost;

@@ -107,7 +107,7 @@ async function createNetwork(
 }
 
 /** Gives addresses in turn, so that one that was given back comes last. */
-export class AddressPool {
+class AddressPool {
   readonly #base: number;
   readonly #taken = new Set<number>();
   #last = 1;

@@ -42,7 +42,7 @@ export const OPT_DIR = "/opt";
 export const SOCKET_DIR = "/run/lambdad";
 export const TMP_DIR = "/tmp";
 export const HOST_NAME = "sandbox";
-export const USER_NAME = "sbx_user1051";
+const USER_NAME = "sbx_user1051";
 export const SOCKET_FOLDER = "s";
 /** In a sandbox's folder: where code and layers of one that is given them later are mounted. */
 export const LATER_FOLDER = "later";

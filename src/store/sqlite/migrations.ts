@@ -14,7 +14,7 @@ export interface Migration {
 }
 
 /** "lmbd": tells our databases from others' (`PRAGMA application_id`). */
-export const APPLICATION_ID = 0x6c6d6264;
+const APPLICATION_ID = 0x6c6d6264;
 
 export function readMigrations(folder = sourceUrl("store/sqlite/migrations/")): Migration[] {
   const names = readdirSync(folder).filter((name) => name.endsWith(".sql"));

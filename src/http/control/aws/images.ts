@@ -1,6 +1,8 @@
 /** CreateFunction and UpdateFunctionCode for functions whose code is an image; on AWS those are always handlers. */
+
+import type { PreparedCode } from "../../../code/prepare.ts";
 import type { EntryKind, FunctionConfig, ImageOverrides, Version } from "../../../core/function.ts";
-import type { ControlParts, PreparedCode, PrepareImage } from "../parts.ts";
+import type { ControlParts, PrepareImage } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
 import {
   checkRevision,

@@ -336,7 +336,7 @@ export const AWS_OPERATIONS: readonly {
 ];
 
 /** AWS's own limit for a request that carries an archive in base64. */
-export const CODE_REQUEST_BYTES_MAX = 70_167_211;
+const CODE_REQUEST_BYTES_MAX = 70_167_211;
 const JSON_BYTES_MAX = 1024 * 1024;
 
 const BODIES: Partial<Record<AwsOperationName, BodyRule>> = {

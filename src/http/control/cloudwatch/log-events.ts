@@ -100,7 +100,7 @@ function eventOf(line: LogLine, nthOfItsMs: number): LogEvent {
   return { id, at: line.at, stream: streamOf(line), text: line.text };
 }
 
-export function streamOf({ at, version, sandboxId }: LogLine): string {
+function streamOf({ at, version, sandboxId }: LogLine): string {
   const day = new Date(at).toISOString().slice(0, 10).replaceAll("-", "/");
   return `${day}/[${version}]${sandboxId.replace(/^sb-/, "")}`;
 }

@@ -59,6 +59,6 @@ function newGroup(name: string, functions: readonly FunctionRecord[]): LogGroup 
   };
 }
 
-export function groupOf({ name, latest }: FunctionRecord): string {
+function groupOf({ name, latest }: FunctionRecord): string {
   return latest.config.logging.group ?? `/aws/lambda/${name}`;
 }

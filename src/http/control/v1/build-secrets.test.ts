@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
+import type { CodeSettings } from "../../../code/prepare.ts";
 import { startControl, type TestControl, zipOf } from "../control.fake.ts";
-import type { PrepareSettings } from "../parts.ts";
 
 const encode = (text: string) => Buffer.from(text).toString("base64");
 
 let control: TestControl;
 let usual: TestControl["prepare"];
-let seen: PrepareSettings[] = [];
+let seen: CodeSettings[] = [];
 before(async () => {
   control = await startControl();
   usual = control.prepare;

@@ -1,4 +1,6 @@
 /** How settings become a configuration: given values win, then those before, then defaults. */
+
+import type { CodeSettings } from "../../../code/prepare.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import {
   type Entry,
@@ -9,7 +11,7 @@ import {
   TEXT_LOGGING,
 } from "../../../core/function.ts";
 import { MEMORY_MIB_DEFAULT, TIMEOUT_MS_DEFAULT, TMP_MIB_DEFAULT } from "../../../core/limits.ts";
-import type { ControlParts, PrepareSettings } from "../parts.ts";
+import type { ControlParts } from "../parts.ts";
 import type { ConfigurationSettings } from "./wire.ts";
 
 /** Calls at once in one instance of a program that can serve several. */
@@ -94,7 +96,7 @@ function slotsOf(given: number | undefined, before: FunctionConfig | undefined, 
  *
  * @throws PlatformError `InvalidHandler` if the kind lacks what it runs, or something is given that it has no use for.
  */
-export function changedEntry(before: Entry, given: PrepareSettings): Entry {
+export function changedEntry(before: Entry, given: CodeSettings): Entry {
   const kind = given.kind ?? before.kind;
   const entry = entryOf(kind, before, given);
   const useless = USELESS[kind].find((member) => given[member] !== undefined);
@@ -114,7 +116,7 @@ const USELESS: Readonly<Record<EntryKind, readonly ("handler" | "module" | "comm
   filter: ["handler", "module"],
 };
 
-function entryOf(kind: EntryKind, before: Entry, given: PrepareSettings): Entry {
+function entryOf(kind: EntryKind, before: Entry, given: CodeSettings): Entry {
   switch (kind) {
     case "handler": {
       const handler = given.handler ?? (before.kind === "handler" ? before.handler : undefined);

@@ -3,9 +3,10 @@ import { readdir } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
+import type { CodeSettings } from "../../../code/prepare.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import { named, startControl, type TestControl, zipOf } from "../control.fake.ts";
-import type { ControlParts, PrepareSettings } from "../parts.ts";
+import type { ControlParts } from "../parts.ts";
 
 let control: TestControl;
 let usual: Pick<TestControl, "prepare" | "warm">;
@@ -79,7 +80,7 @@ describe("a deploy", () => {
       concurrencyMax: 3,
       handler: "app.run",
     });
-    const seen: PrepareSettings[] = [];
+    const seen: CodeSettings[] = [];
     control.prepare = (upload, settings, options) => {
       seen.push(settings);
       return usual.prepare(upload, settings, options);

@@ -6,12 +6,13 @@
  * would see too, and the last line tells it.
  */
 import { rm } from "node:fs/promises";
+import type { CodeSettings, PreparedCode } from "../../../code/prepare.ts";
 import type { CanaryPlan } from "../../../core/canary.ts";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { CodeSource, FunctionRecord } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import type { NewFunction } from "../../../registry/functions.ts";
-import type { ControlParts, PreparedCode, PrepareImage, PrepareSettings } from "../parts.ts";
+import type { ControlParts, PrepareImage } from "../parts.ts";
 import type { Caller, ControlRequest, Reply } from "../route.ts";
 import { type DeployLine, progressReply, requireUpload } from "./build-answer.ts";
 import type { BuildSecrets } from "./build-secrets.ts";
@@ -82,7 +83,7 @@ export async function deploy(parts: ControlParts, deployment: Deployment): Promi
   };
   const known = await find(parts, name);
   checkCanary(name, settings, known);
-  const prepare = (prepareSettings: PrepareSettings) => {
+  const prepare = (prepareSettings: CodeSettings) => {
     if (settings.image !== undefined) return imagesOf(parts)(settings.image, prepareSettings, options);
     const version = known?.nextVersion ?? 1;
     const source = { file: upload?.file ?? "", name: settings.fileName, functionName: name, version };
@@ -192,8 +193,8 @@ export function imagesOf(parts: ControlParts): PrepareImage {
  * detected as for a new function.
  */
 async function prepareAsBefore(
-  prepare: (settings: PrepareSettings) => Promise<PreparedCode>,
-  given: PrepareSettings,
+  prepare: (settings: CodeSettings) => Promise<PreparedCode>,
+  given: CodeSettings,
   before: FunctionRecord | undefined,
 ): Promise<PreparedCode> {
   // A folder without a Dockerfile that was made an image goes on being one.

@@ -1,9 +1,11 @@
 /** Functions, versions and aliases of our own API. */
+
+import type { CodeSettings } from "../../../code/prepare.ts";
 import { isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionRecord, Version } from "../../../core/function.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { checkEnvironment } from "../environment-rules.ts";
-import { type ControlParts, FUNCTION_DELETED, type PrepareSettings } from "../parts.ts";
+import { type ControlParts, FUNCTION_DELETED } from "../parts.ts";
 import { type ControlRequest, emptyReply, jsonReply, type Reply } from "../route.ts";
 import { changedEntry, configOf } from "./config.ts";
 import { chooseLayers } from "./layers.ts";
@@ -75,7 +77,7 @@ export async function changeFunction(parts: ControlParts, request: ControlReques
 }
 
 /** What an image runs is read from it when it is deployed. */
-function refuseEntryOfImage(given: PrepareSettings): void {
+function refuseEntryOfImage(given: CodeSettings): void {
   const member = (["runtime", "kind", "handler", "module", "command"] as const).find(
     (name) => given[name] !== undefined,
   );

@@ -129,7 +129,7 @@ function required(before: HttpRoute | undefined): HttpRoute {
 }
 
 /** `GET /stock/{symbol}`. @throws PlatformError `InvalidRequest`. */
-export function parseRouteKey(text: string): { readonly method: RouteMethod; readonly path: string } {
+function parseRouteKey(text: string): { readonly method: RouteMethod; readonly path: string } {
   const [, verb, path] = /^([A-Za-z]+) +(\/\S*)$/.exec(text) ?? [];
   const method = ROUTE_METHODS.find((one) => one === verb?.toUpperCase());
   if (!method || path === undefined) {

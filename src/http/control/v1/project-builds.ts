@@ -3,10 +3,10 @@
  * it within the hour or builds it again.
  */
 import { randomBytes } from "node:crypto";
+import type { PreparedCode } from "../../../code/prepare.ts";
 import { PlatformError } from "../../../core/errors.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import type { ProjectName } from "../../../core/project.ts";
-import type { PreparedCode } from "../parts.ts";
 
 export interface ProjectBuilds {
   keep(build: Build): string;

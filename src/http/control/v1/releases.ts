@@ -5,6 +5,7 @@
  * the live release as it is, and so does a caller who leaves or a daemon that dies.
  */
 import { inParallel } from "../../../code/in-parallel.ts";
+import type { PreparedCode } from "../../../code/prepare.ts";
 import { errorFacts, isPlatformError, PlatformError } from "../../../core/errors.ts";
 import type { FunctionName } from "../../../core/ids.ts";
 import { formatRelease, type ProjectName } from "../../../core/project.ts";
@@ -15,7 +16,7 @@ import type { NewOrigin } from "../../../registry/source-rules.ts";
 import type { Target } from "../../../registry/target.ts";
 import { explainError } from "../../error-response.ts";
 import { allowsScope } from "../keys.ts";
-import type { ControlParts, PreparedCode } from "../parts.ts";
+import type { ControlParts } from "../parts.ts";
 import type { ControlRequest, Reply } from "../route.ts";
 import { refuseOthers } from "./asked-function.ts";
 import { canaryShape } from "./canaries.ts";

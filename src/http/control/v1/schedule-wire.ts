@@ -9,7 +9,7 @@ import { EXPRESSION_LENGTH_MAX } from "../../../core/schedule-expression.ts";
 import type { NewSchedule } from "../../../registry/schedule-book.ts";
 import { parse } from "./wire.ts";
 
-export const SCHEDULE_INPUT_BYTES_MAX = 256 * 1024;
+const SCHEDULE_INPUT_BYTES_MAX = 256 * 1024;
 
 const Instant = z.int().min(0).max(8_640_000_000_000_000);
 

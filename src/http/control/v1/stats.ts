@@ -131,7 +131,7 @@ function sumOf(points: readonly MetricPoint[]): Tally {
   return sum;
 }
 
-export function statShape(tally: Tally): Record<string, unknown> {
+function statShape(tally: Tally): Record<string, unknown> {
   return {
     invocations: tally.invocations,
     errors: tally.errors,

@@ -1,5 +1,6 @@
 /** What clients of our own API send. Unlike AWS's, unknown members are refused: a typing error must not be silence. */
 import * as z from "zod";
+import type { CodeSettings } from "../../../code/prepare.ts";
 import {
   BUILD_ARG_LENGTH_MAX,
   BUILD_ARG_NAME,
@@ -30,7 +31,6 @@ import {
 import { parseShadowMethods, SHADOW_METHODS_DEFAULT, SHADOW_MS_DEFAULT } from "../../../core/shadow.ts";
 import { checkEnvironment } from "../environment-rules.ts";
 import type { NewKey } from "../keys.ts";
-import type { PrepareSettings } from "../parts.ts";
 import { chooseRuntime } from "./retired-runtimes.ts";
 
 const SLOTS_MAX = 1_000;
@@ -216,7 +216,7 @@ export const V1_SCHEMAS = {
 
 /** Settings that a request gives; what it leaves out is undefined. */
 export interface Settings {
-  readonly prepare: PrepareSettings;
+  readonly prepare: CodeSettings;
   /** What whoever asked should know of what they asked for. */
   readonly warnings: readonly string[];
   /** `NAME`, `NAME:NUMBER` or an ARN. */
@@ -425,7 +425,7 @@ function settingsOf(given: z.output<typeof DeployOptions> | z.output<typeof Chan
 
 export function prepareOf(
   given: z.output<typeof DeployOptions> | z.output<typeof BuildOptions> | z.output<typeof Change>,
-): PrepareSettings {
+): CodeSettings {
   return {
     runtime: given.runtime,
     kind: given.kind,
