@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../src/core/free-port.fake.ts";
 import { call } from "./client.ts";
-import { freePort } from "./processes.ts";
 
 export interface Nginx extends AsyncDisposable {
   readonly port: number;

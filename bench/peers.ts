@@ -7,10 +7,11 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../src/core/free-port.fake.ts";
 import { call, callFunction, createFunction } from "./client.ts";
 import { NODE_SOURCE, nodeFunction } from "./functions.ts";
 import { type Found, inTurn, ratioRow } from "./measure.ts";
-import { freePort, startDaemon } from "./processes.ts";
+import { startDaemon } from "./processes.ts";
 import { loadOf } from "./warm.ts";
 
 /** The last line of serverless that asks for no account. */

@@ -5,6 +5,7 @@ import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Duplex, Readable, type Writable } from "node:stream";
+import { freePort } from "../core/free-port.fake.ts";
 import { type Entry, type FunctionConfig, TEXT_LOGGING, type Version } from "../core/function.ts";
 import { newSandboxId, parseFunctionName } from "../core/ids.ts";
 import type { SandboxExit } from "../core/invocation.ts";
@@ -116,14 +117,6 @@ async function listen(onConnection: (socket: Duplex) => void): Promise<Server> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const server = await listen(() => undefined);
-  const port = portOf(server);
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 function portOf(server: Server): number {

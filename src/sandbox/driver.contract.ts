@@ -9,8 +9,8 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { isPlatformError } from "../core/errors.ts";
-import { newSandboxId } from "../core/ids.ts";
 import type { Driver, Sandbox, SandboxPlaces, SandboxSpec } from "./driver.ts";
+import { PATH, specOf } from "./sandbox-spec.fake.ts";
 
 /** Promises that some hosts cannot keep; a driver that does not says why. */
 export type OptionalPromise =
@@ -35,7 +35,6 @@ export interface DriverUnderTest {
 }
 
 const NEVER = new AbortController().signal;
-const PATH = "/usr/local/bin:/usr/bin:/bin";
 const GONE_MS_MAX = 1_000;
 
 /** Every promise of driver.ts. Programs are shell scripts, in a code folder with the file `hello`. */
@@ -57,28 +56,10 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
       await rm(folder, { recursive: true, force: true });
     });
 
-    const specOf = (script: string, changes: Partial<SandboxSpec> = {}): SandboxSpec => ({
-      id: newSandboxId(),
-      codeDir: join(folder, "code"),
-      runtimeDir: undefined,
-      toolDirs: [],
-      memoryMib: 128,
-      cpus: 1,
-      pidsMax: 64,
-      tmpMib: 8,
-      network: "host",
-      hasInput: false,
-      hasPort: false,
-      onRuntimeApiConnection: undefined,
-      launch: (places) => ({
-        command: ["sh", "-c", script],
-        environment: { PATH },
-        workingDir: places.codeDir,
-      }),
-      ...changes,
-    });
+    const specOfScript = (script: string, changes: Partial<SandboxSpec> = {}) =>
+      specOf(join(folder, "code"), script, changes);
     const start = async (script: string, changes: Partial<SandboxSpec> = {}) =>
-      watch(await driver.start(specOf(script, changes), { signal: NEVER }));
+      watch(await driver.start(specOfScript(script, changes), { signal: NEVER }));
     const run = async (script: string, changes: Partial<SandboxSpec> = {}) => {
       const { sandbox, stdout, stderr } = await start(script, changes);
       const exit = await sandbox.exited;
@@ -194,7 +175,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
       });
 
       it("waits for a reader instead of growing", async () => {
-        const sandbox = await driver.start(specOf("yes | head -c 4000000; echo finished >&2"), {
+        const sandbox = await driver.start(specOfScript("yes | head -c 4000000; echo finished >&2"), {
           signal: NEVER,
         });
         sandbox.telemetry.resume();
@@ -318,7 +299,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         ["a folder", "/usr"],
       ] as const) {
         it(`says so for ${what}`, async () => {
-          const spec = specOf("", {
+          const spec = specOfScript("", {
             launch: (places) => ({ command: [command], environment: { PATH }, workingDir: places.codeDir }),
           });
           await assert.rejects(driver.start(spec, { signal: NEVER }), (error) => {
@@ -331,7 +312,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
 
       it("passes on what launch throws", async () => {
         const reason = new Error("no bootstrap");
-        const spec = specOf("", {
+        const spec = specOfScript("", {
           launch: () => {
             throw reason;
           },
@@ -340,7 +321,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
       });
 
       it("refuses text that could pass for several arguments", async () => {
-        const spec = specOf("", {
+        const spec = specOfScript("", {
           launch: () => ({
             command: ["true"],
             environment: { PATH, A: "x\0--bind\0/\0/tmp" },
@@ -356,7 +337,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
     describe("a start that is aborted", () => {
       it("starts nothing once the signal is aborted", async () => {
         let isLaunched = false;
-        const spec = specOf("", {
+        const spec = specOfScript("", {
           launch: () => {
             isLaunched = true;
             throw new Error("launched");
@@ -371,7 +352,7 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
         const token = newToken();
         const controller = new AbortController();
         const reason = new Error("changed my mind");
-        const starting = driver.start(specOf(`sleep ${token}`), { signal: controller.signal });
+        const starting = driver.start(specOfScript(`sleep ${token}`), { signal: controller.signal });
         setImmediate(() => controller.abort(reason));
         await assert.rejects(starting, reason);
         assert.deepEqual(await processesWith(token), []);
@@ -461,13 +442,13 @@ export function describeDriver(name: string, subject: DriverUnderTest): void {
     it("stops what is still running when the driver closes, and starts nothing more", async () => {
       const token = newToken();
       const other = await subject.open(join(folder, "other"));
-      const sandbox = await other.start(specOf(`echo up; sleep ${token}`), { signal: NEVER });
+      const sandbox = await other.start(specOfScript(`echo up; sleep ${token}`), { signal: NEVER });
       watch(sandbox);
       await once(sandbox.stdout, "data");
       await other[Symbol.asyncDispose]();
       assert.deepEqual(await processesWith(token), []);
       assert.equal((await sandbox.exited).signal, "SIGKILL");
-      await assert.rejects(other.start(specOf("true"), { signal: NEVER }), (error) =>
+      await assert.rejects(other.start(specOfScript("true"), { signal: NEVER }), (error) =>
         isPlatformError(error, "ShuttingDown"),
       );
       await other[Symbol.asyncDispose]();

@@ -1,11 +1,10 @@
 /** A web application behind an extension that is its runtime, as AWS's Lambda Web Adapter makes it. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { it } from "node:test";
+import { freePort } from "../../src/core/free-port.fake.ts";
 import { startDaemon } from "./daemon.ts";
 
 const missing = ["bwrap", "python3"].find((tool) => spawnSync(tool, ["--version"]).status !== 0);
@@ -30,14 +29,6 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["AWS_LWA_PORT"])), 
 
 /** What the adapter's layer has at /opt/bootstrap: the application instead of the runtime. */
 const WRAPPER = '#!/bin/sh\nexec "$LAMBDA_TASK_ROOT/$_HANDLER"\n';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 for (const runtime of ["python3.11", "nodejs24.x"] as const) {
   it(`an extension is the runtime of a web application, on ${runtime}`, { skip }, async () => {

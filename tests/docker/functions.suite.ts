@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
+import { freePort } from "../../src/core/free-port.fake.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { census, type TestEngine } from "./engine.ts";
 import { importImages } from "./images.ts";
@@ -419,15 +420,6 @@ async function networks(engine: TestEngine): Promise<readonly string[]> {
 /** The one container that came last. */
 async function containerOf(engine: TestEngine, _name: string, _daemon: Daemon): Promise<string> {
   return (await engine.docker("ps", "-q", "-n", "1")).trim();
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = Object(server.address());
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function until(isSo: () => Promise<boolean>): Promise<boolean> {

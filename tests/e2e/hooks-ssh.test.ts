@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { freePort } from "../../src/core/free-port.fake.ts";
 import { makeFolder, skipWithout, startDaemon, until } from "./daemon.fake.ts";
 import { makeHook, makeRepo, noGit, pushOf, sendAsGitHub, untilDeployed } from "./hook-sender.fake.ts";
 
@@ -26,15 +27,6 @@ function newKey(dir: string, name: string): { readonly file: string; readonly op
   const file = join(dir, name);
   execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", file]);
   return { file, open: readFileSync(`${file}.pub`, "utf8").trim() };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address ? address.port : 0;
 }
 
 function answers(port: number): Promise<boolean> {

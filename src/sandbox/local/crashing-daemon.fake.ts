@@ -3,8 +3,9 @@
  * name, code folder, script, and `plain` for plain processes. Says `up` when the script has said something.
  */
 import { silentLog } from "../../core/log.ts";
+import { specOf } from "../sandbox-spec.fake.ts";
 import { openLocalDriver } from "./driver.ts";
-import { NEVER, specOf, untilItSpeaks } from "./test-driver.fake.ts";
+import { NEVER, untilItSpeaks } from "./test-driver.fake.ts";
 
 const [runDir = "", instanceName = "", codeDir = "", script = "", kind] = process.argv.slice(2);
 const isPlain = kind === "plain";

@@ -5,8 +5,9 @@ import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import type { SandboxSpec } from "../driver.ts";
+import { PATH } from "../sandbox-spec.fake.ts";
 import { findTool } from "./host-world.ts";
-import { openTestDriver, PATH, type TestDriver, without } from "./test-driver.fake.ts";
+import { openTestDriver, type TestDriver, without } from "./test-driver.fake.ts";
 
 const run = promisify(execFile);
 

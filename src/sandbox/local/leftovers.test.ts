@@ -9,9 +9,10 @@ import { setTimeout as sleepFor } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isPlatformError } from "../../core/errors.ts";
 import { silentLog } from "../../core/log.ts";
+import { specOf } from "../sandbox-spec.fake.ts";
 import { openLocalDriver } from "./driver.ts";
 import { allProcesses, isAlive } from "./processes.ts";
-import { census, NEVER, openTestDriver, specOf, untilItSpeaks, without } from "./test-driver.fake.ts";
+import { census, NEVER, openTestDriver, untilItSpeaks, without } from "./test-driver.fake.ts";
 
 const DAEMON = fileURLToPath(new URL("crashing-daemon.fake.ts", import.meta.url));
 

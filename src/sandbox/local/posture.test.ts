@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
+import { PATH } from "../sandbox-spec.fake.ts";
 import {
   census,
   openTestDriver,
-  PATH,
   type TestDriver,
   untilItSpeaks,
   without,

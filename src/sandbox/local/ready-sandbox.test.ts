@@ -6,7 +6,8 @@ import { describe, it } from "node:test";
 import { isPlatformError } from "../../core/errors.ts";
 import { newSandboxId } from "../../core/ids.ts";
 import type { ReadySandbox } from "../driver.ts";
-import { NEVER, openTestDriver, PATH, type TestDriver, without, withoutRoot } from "./test-driver.fake.ts";
+import { PATH } from "../sandbox-spec.fake.ts";
+import { NEVER, openTestDriver, type TestDriver, without, withoutRoot } from "./test-driver.fake.ts";
 
 const LACKING = withoutRoot() || without("bwrap");
 

@@ -4,15 +4,14 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { newSandboxId } from "../../core/ids.ts";
 import { silentLog } from "../../core/log.ts";
 import type { Driver, Sandbox, SandboxSpec } from "../driver.ts";
+import { specOf } from "../sandbox-spec.fake.ts";
 import { openLocalDriver } from "./driver.ts";
 import { forking } from "./forking-driver.fake.ts";
 import { findTool } from "./host-world.ts";
 
 export const NEVER = new AbortController().signal;
-export const PATH = "/usr/local/bin:/usr/bin:/bin";
 
 /** Why a test that needs it cannot run here; undefined if it can, or if it must. */
 export function without(...tools: readonly string[]): string | false {
@@ -85,29 +84,6 @@ export async function openTestDriver({
       await driver[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
     },
-  };
-}
-
-export function specOf(codeDir: string, script: string, changes: Partial<SandboxSpec> = {}): SandboxSpec {
-  return {
-    id: newSandboxId(),
-    codeDir,
-    runtimeDir: undefined,
-    toolDirs: [],
-    memoryMib: 256,
-    cpus: 1,
-    pidsMax: 64,
-    tmpMib: 8,
-    network: "host",
-    hasInput: false,
-    hasPort: false,
-    onRuntimeApiConnection: undefined,
-    launch: (places) => ({
-      command: ["sh", "-c", script],
-      environment: { PATH },
-      workingDir: places.codeDir,
-    }),
-    ...changes,
   };
 }
 

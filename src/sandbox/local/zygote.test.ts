@@ -6,13 +6,13 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { newSandboxId } from "../../core/ids.ts";
 import type { Sandbox } from "../driver.ts";
+import { specOf } from "../sandbox-spec.fake.ts";
 import { PYTHON_RUNTIME_DIR } from "./forking-driver.fake.ts";
 import { findTool } from "./host-world.ts";
 import { tryKill } from "./processes.ts";
 import {
   NEVER,
   openTestDriver,
-  specOf,
   type TestDriver,
   untilItSpeaks,
   without,
