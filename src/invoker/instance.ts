@@ -4,7 +4,7 @@ import { type Call, describeExit, type InvocationOutcome } from "../core/invocat
 import type { Log } from "../core/log.ts";
 import { type Channel, type ChannelFailure, NotBegun, type ShutdownReason } from "../protocol/protocol.ts";
 import type { LineOrigin, LogStream, Records } from "../records/records.ts";
-import type { Sandbox } from "../sandbox/driver.ts";
+import type { Sandbox, SandboxCpu } from "../sandbox/driver.ts";
 import { CallsInHand } from "./calls-in-hand.ts";
 import { type InstanceState, moveTo } from "./instance-state.ts";
 import { errorTypeOf, InstanceTelemetry } from "./instance-telemetry.ts";
@@ -164,6 +164,11 @@ export class Instance implements AsyncDisposable {
   #thaw(): void {
     this.#parts.sandbox.freezer?.thaw();
     this.#freezing = "no";
+  }
+
+  /** What its sandbox takes of the processor, where the host can tell. */
+  get cpu(): SandboxCpu | undefined {
+    return this.#parts.sandbox.cpu;
   }
 
   /** Monotonic ms of the last moment it had work. */

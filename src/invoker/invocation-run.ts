@@ -23,6 +23,8 @@ export interface RunOwner {
   readonly streamBytesMax: number;
   /** A call waits for an instance this long and then as long as it may run: an initialisation may take all of it. */
   readonly waitMsMin: number;
+  /** Tells the caller that it is not served; not at once, if many are to be told so. */
+  refuse(target: Target, error: unknown, reject: (error: unknown) => void): void;
   failedStart(target: Target, request: InvocationRequest, failure: StartFailed): InvocationResult;
   /** It is over. */
   left(target: Target, meter: CallMeter | undefined): void;
@@ -87,7 +89,7 @@ export class InvocationRun implements ServedFor {
     }
     if (isPlatformError(error, "TooManyInvocations")) meter?.throttled();
     this.#owner.left(target, meter);
-    reject(error);
+    this.#owner.refuse(target, error, reject);
   }
 
   #acquire(place: PlaceWanted): void {

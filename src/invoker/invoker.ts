@@ -20,8 +20,10 @@ import { KeepAlive, type KeepAlivePolicy } from "./keep-alive.ts";
 import { Pool } from "./pool.ts";
 import { poolKey, poolRelease } from "./pool-key.ts";
 import { ReadySandboxes } from "./ready-sandboxes.ts";
+import { Refusals } from "./refusals.ts";
 import { ReleasesInUse } from "./releases-in-use.ts";
 import { Semaphore } from "./semaphore.ts";
+import { StandBack } from "./stand-back.ts";
 import { type StarterParts, type StartFailed, startInstance } from "./starter.ts";
 
 export interface InvokerParts extends StarterParts {
@@ -55,6 +57,7 @@ function isForked({ config }: Version): boolean {
 export class Invoker implements Invocations, AsyncDisposable {
   readonly #parts: InvokerParts;
   readonly #admission: Admission;
+  readonly #refusals = new Refusals();
   /** By `poolKey`: a deploy gives a new revision, and thereby a new pool. */
   readonly #pools = new Map<string, Pool>();
   readonly #releases = new ReleasesInUse((release) => this.#retireRelease(release));
@@ -63,6 +66,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   /** What is forked waits for the kernel more than it works. */
   readonly #forks = new Semaphore(FORKS_AT_ONCE_MAX);
   readonly #cpu = new HostCpu();
+  readonly #standBack = new StandBack({ pools: this.#pools, cpu: this.#cpu });
   readonly #ready: ReadySandboxes;
   readonly #keepAlive: KeepAlive;
   readonly #runs: RunOwner;
@@ -86,6 +90,7 @@ export class Invoker implements Invocations, AsyncDisposable {
       identity: parts.identity,
       streamBytesMax: parts.streamBytesMax ?? STREAMED_RESPONSE_BYTES_MAX,
       waitMsMin: parts.initMsMax ?? INIT_MS_MAX,
+      refuse: (target, error, reject) => this.#refuse(target, error, reject),
       failedStart: (target, request, failure) => this.#recordFailedStart(target, request, failure),
       left: (target, meter) => this.#leave(target, meter),
     };
@@ -99,7 +104,13 @@ export class Invoker implements Invocations, AsyncDisposable {
     { signal }: { readonly signal: AbortSignal },
   ): Promise<InvocationResult> {
     return new Promise((resolve, reject) => {
-      const meter = this.#enter(target);
+      let meter: CallMeter | undefined;
+      try {
+        meter = this.#enter(target);
+      } catch (error) {
+        this.#refuse(target, error, reject);
+        return;
+      }
       const place = { pool: this.#poolOf(target), signal };
       new InvocationRun(this.#runs, { target, request, meter, resolve, reject }, place).start();
     });
@@ -214,6 +225,8 @@ export class Invoker implements Invocations, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const reason = new PlatformError("ShuttingDown", "the daemon is stopping; try again in a moment");
     this.#stopping.abort(reason);
+    this.#refusals[Symbol.dispose]();
+    this.#standBack[Symbol.dispose]();
     if (this.#running > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
     await this.#scope[Symbol.asyncDispose]();
     await Promise.all([...this.#pools.values()].map((pool) => pool.stop(reason)));
@@ -225,9 +238,17 @@ export class Invoker implements Invocations, AsyncDisposable {
     const meter = this.#meterOf(target);
     if (!target.isCopy) this.#admit(target.record, meter);
     this.#running += 1;
+    this.#standBack.wake();
     meter?.entered();
     if (target.release) this.#releases.enter(target.release);
     return meter;
+  }
+
+  /** Of those who were not let in. */
+  #refuse(target: Target, error: unknown, reject: (error: unknown) => void): void {
+    if (isPlatformError(error, "TooManyInvocations")) {
+      this.#refusals.pace(target.record.name, () => reject(error));
+    } else reject(error);
   }
 
   #leave(target: Target, meter: CallMeter | undefined): void {

@@ -119,6 +119,11 @@ export class Pool {
     return most;
   }
 
+  /** Instances that have work, or had some since that moment. */
+  workingSince(at: number): Instance[] {
+    return [...this.#instances].filter((instance) => !instance.isIdle || instance.lastUsedAt >= at);
+  }
+
   /** Idle instances that may go, the one used last at the end. */
   idleInstances(): Instance[] {
     const spare = Math.max(0, this.#instances.size - this.instancesMin);

@@ -148,6 +148,16 @@ export interface SandboxFreezer {
   readonly pageOut?: (() => void) | undefined;
 }
 
+/** What a sandbox takes of the processor. The calls do not wait, and do no harm twice or when it is gone. */
+export interface SandboxCpu {
+  /** CPU time of all that ran inside so far. */
+  usedMs(): number;
+  /** It gets the processor only when no other sandbox wants it. */
+  standBack(): void;
+  /** It has its share again. */
+  stepForward(): void;
+}
+
 export interface Sandbox extends AsyncDisposable {
   readonly id: SandboxId;
   readonly places: SandboxPlaces;
@@ -170,6 +180,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly exited: Promise<SandboxExit>;
   /** Stops the program where it stands, until it is let go on. Undefined where the host cannot. */
   readonly freezer?: SandboxFreezer | undefined;
+  /** Undefined where the host can neither tell nor change it. */
+  readonly cpu?: SandboxCpu | undefined;
   /**
    * The most memory that counted towards its limit so far, as far as known; 0 where the host cannot tell. What it shares with
    * others may count for one of them. It may be a second old unless it is asked for as of `now`, which costs system calls

@@ -189,7 +189,7 @@ describe("isolation, by doctor", () => {
     const sources = { mountinfo: join(dir, "mountinfo"), ownGroups: join(dir, "own") };
     assert.equal(
       (await checkCgroups(true, sources)).found,
-      "v2: memory, CPU time and processes can be limited",
+      "v2: memory, CPU time and processes can be limited, and functions that take much CPU stand back behind others",
     );
 
     await writeFile(join(tree, "cgroup.controllers"), "cpu pids\n");

@@ -150,14 +150,14 @@ export async function checkCgroups(
     return {
       name,
       status: "ok",
-      found: `${version}: memory, CPU time and processes can be limited`,
+      found: `${version}: memory, CPU time and processes can be limited, and functions that take much CPU stand back behind others`,
       remedy: undefined,
     };
   }
   return {
     name,
     status: "weak",
-    found: `${missing.map((controller) => LIMITED[controller]).join(", ")} cannot be limited: ${problem}`,
+    found: `${missing.map((controller) => LIMITED[controller]).join(", ")} cannot be limited${missing.includes("cpu") ? ", and functions that take much CPU keep others waiting" : ""}: ${problem}`,
     remedy: isRoot
       ? "make /sys/fs/cgroup writable and enable its controllers memory, cpu and pids (in a container: --cgroupns private, read-write)"
       : "run lambdad as a systemd service with Delegate=yes (deploy/lambdad.service), or as root",

@@ -126,6 +126,7 @@ export class Box {
     this.tracks = {
       memoryPeakFile: made.group.memoryPeakFile ?? null,
       freezer: made.group.freezer ?? null,
+      cpu: made.group.cpu ?? null,
       processesFile: made.group.processesFile ?? null,
       uid: user?.kind === "host" ? user.uid : null,
       pid: made.pid,

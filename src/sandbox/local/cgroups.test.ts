@@ -108,6 +108,12 @@ describe("a group", () => {
       processesFile: join(folder, "cgroup.procs"),
       memoryPeakFile: join(folder, "memory.peak"),
       freezer: undefined,
+      cpu: {
+        usage: join(folder, "cpu.stat"),
+        idle: null,
+        weight: join(folder, "cpu.weight"),
+        weightMin: "1",
+      },
       folders: [folder],
     });
   });
@@ -126,6 +132,7 @@ describe("a group", () => {
       processesFile: undefined,
       memoryPeakFile: undefined,
       freezer: undefined,
+      cpu: undefined,
       folders: [],
     });
   });

@@ -16,7 +16,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { Freezer } from "./messages.ts";
+import { findCpuFiles } from "./cpu-files.ts";
+import type { CpuFiles, Freezer } from "./messages.ts";
 
 export type Controller = "memory" | "cpu" | "pids" | "freezer";
 
@@ -50,6 +51,7 @@ export interface Group {
   readonly processesFile: string | undefined;
   readonly memoryPeakFile: string | undefined;
   readonly freezer: Freezer | undefined;
+  readonly cpu: CpuFiles | undefined;
   readonly folders: readonly string[];
 }
 
@@ -213,6 +215,7 @@ export function makeGroup(layout: CgroupLayout, id: string): Group {
     processesFile,
     memoryPeakFile,
     freezer: freezer && { ...freezer, ...paging },
+    cpu: findCpuFiles(layout.hierarchies, folders),
     folders,
   };
 }

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { SandboxId } from "../../core/ids.ts";
 import type { SandboxExit } from "../../core/invocation.ts";
-import type { Sandbox, SandboxFreezer, SandboxPlaces } from "../driver.ts";
+import type { Sandbox, SandboxCpu, SandboxFreezer, SandboxPlaces } from "../driver.ts";
 import { MemoryMeter } from "../memory-meter.ts";
 import { SOCKET_FOLDER } from "./bubblewrap.ts";
+import { cpuOf } from "./cpu-files.ts";
 import type { FileWrite, Freezer, Tracks } from "./messages.ts";
 import { type OutputPipe, openInput, openOutput } from "./pipes.ts";
 
@@ -40,6 +41,7 @@ export class LocalSandbox implements Sandbox {
   readonly telemetry: Readable;
   readonly stdin: Writable | undefined;
   readonly freezer: SandboxFreezer | undefined;
+  readonly cpu: SandboxCpu | undefined;
   readonly exited: Promise<SandboxExit>;
   readonly #parts: LocalSandboxParts;
   readonly #outputs: readonly OutputPipe[];
@@ -63,6 +65,7 @@ export class LocalSandbox implements Sandbox {
     this.freezer = parts.tracks.freezer
       ? freezerOf(parts.tracks.freezer, parts.hasCompressedSwap)
       : undefined;
+    this.cpu = parts.tracks.cpu ? cpuOf(parts.tracks.cpu) : undefined;
     this.exited = this.#exit.promise;
     this.#memory = new MemoryMeter(() => parts.tracks.memoryPeakFile ?? undefined);
   }

@@ -128,12 +128,24 @@ export interface Tracks {
   readonly memoryPeakFile: string | null;
   /** What stops all its processes where they stand, and lets them go on. */
   readonly freezer: Freezer | null;
+  readonly cpu: CpuFiles | null;
   /** Files that list its processes, one number a line. */
   readonly processesFile: string | null;
   /** The host user that only this sandbox runs as. */
   readonly uid: number | null;
   /** The first process on this host; null where its groups say who is inside. */
   readonly pid: number | null;
+}
+
+/** Files of a control group that say what it takes of the processor, and what it gets. */
+export interface CpuFiles {
+  /** `cpu.stat` of version 2, or `cpuacct.usage`. */
+  readonly usage: string;
+  /** Null on kernels before 5.15. */
+  readonly idle: string | null;
+  readonly weight: string;
+  /** The lowest that there is. */
+  readonly weightMin: string;
 }
 
 /** A file of a control group, and what is written to it. */
