@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeFolder, startDaemon, type TestDaemon } from "../tests/e2e/daemon.fake.ts";
-import { switchUnderLoad } from "../tests/e2e/release-switch.fake.ts";
+import { switchUnderLoad } from "../tests/projects/release-switch.fake.ts";
 import { ceilingRow, plainRow, type Row } from "./measure.ts";
 
 const FUNCTIONS = 20;

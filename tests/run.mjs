@@ -13,7 +13,14 @@ import { relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
-const NAMED = ["tests/docker/**", "tests/aws/**", "tests/sources/**", "tests/aws-runtimes/published/**"];
+const NAMED = [
+  "tests/docker/**",
+  "tests/aws/**",
+  "tests/aws-runtimes/published/**",
+  "tests/projects/**",
+  "tests/real-code/**",
+  "tests/sources/**",
+];
 const LONG = ["tests/faults/**", "tests/soak/**", "tests/engines/**"];
 const EVIDENCE = [
   "events",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { startDaemon } from "../e2e/daemon.fake.ts";
-import { switchUnderLoad } from "../e2e/release-switch.fake.ts";
+import { switchUnderLoad } from "../projects/release-switch.fake.ts";
 
 const CHAINS = Number(process.env.SWITCH_CHAINS ?? 10_000);
 const PER_SECOND = Number(process.env.SWITCH_PER_SECOND ?? 500);

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { TEMPLATE_NAMES } from "../../src/cli/templates.ts";
-import { makeFolder, skipWithout, startDaemon, type TestDaemon } from "./daemon.fake.ts";
+import { makeFolder, skipWithout, startDaemon, type TestDaemon } from "../e2e/daemon.fake.ts";
 
 const has = (command: string, ...args: string[]) => spawnSync(command, args).status === 0;
 

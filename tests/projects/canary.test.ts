@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { makeFolder, startDaemon, type TestDaemon, until } from "./daemon.fake.ts";
+import { makeFolder, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 
 const answering = (text: string) =>
   makeFolder({ "index.mjs": `export const handler = async () => "${text}";` });

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { makeFolder, type Ran, startDaemon, type TestDaemon, until } from "./daemon.fake.ts";
+import { makeFolder, type Ran, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 
 const WAIT_MS = 60_000;
 

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { makeFolder, send, skipWithout, startDaemon, type TestDaemon, until } from "./daemon.fake.ts";
+import { makeFolder, send, skipWithout, startDaemon, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 
 const WAIT_MS = 60_000;
 const SECRET = "c0rrect-horse-battery";

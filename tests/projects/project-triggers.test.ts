@@ -6,8 +6,15 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type FakeSqs, startFakeSqs } from "../../src/events/sqs/sqs-server.fake.ts";
-import { type Answer, makeFolder, type Ran, startDaemon, type TestDaemon, until } from "./daemon.fake.ts";
-import { SECRET, sendAsGitHub } from "./hook-sender.fake.ts";
+import {
+  type Answer,
+  makeFolder,
+  type Ran,
+  startDaemon,
+  type TestDaemon,
+  until,
+} from "../e2e/daemon.fake.ts";
+import { SECRET, sendAsGitHub } from "../e2e/hook-sender.fake.ts";
 
 const WITHIN_MS = 60_000;
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { type Answer, type CallOptions, ROOT, send } from "./daemon.fake.ts";
+import { type Answer, type CallOptions, ROOT, send } from "../e2e/daemon.fake.ts";
 
 const WAIT_MS_MAX = 60_000;
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { ROOT, skipWithout, startDaemon, type TestDaemon } from "../e2e/daemon.fake.ts";
 import { REAL_APPS, REAL_CALLS } from "../real-code/calls.ts";
-import { ROOT, skipWithout, startDaemon, type TestDaemon } from "./daemon.fake.ts";
 
 /** Applications of widely used frameworks, unchanged: their packages are installed by the deploy. */
 describe("real applications", () => {

@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeF
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { makeFolder, processesWith, ROOT, run, skipWithout, until } from "./daemon.fake.ts";
+import { makeFolder, processesWith, ROOT, run, skipWithout, until } from "../e2e/daemon.fake.ts";
 import { type DevLine, startDev, type TestDev } from "./dev.fake.ts";
 
 const withoutPython = skipWithout("python3", spawnSync("python3", ["--version"]).status === 0);

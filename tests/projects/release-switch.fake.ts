@@ -1,7 +1,7 @@
 /** Three functions that call each other while their releases change, and what became of the calls. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeFolder, type TestDaemon, until } from "./daemon.fake.ts";
+import { makeFolder, type TestDaemon, until } from "../e2e/daemon.fake.ts";
 
 export interface Switching {
   /** Chains that were answered by functions of one release, by its number. */

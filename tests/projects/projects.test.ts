@@ -13,7 +13,7 @@ import {
   startDaemon,
   type TestDaemon,
   until,
-} from "./daemon.fake.ts";
+} from "../e2e/daemon.fake.ts";
 import { switchUnderLoad } from "./release-switch.fake.ts";
 
 const HANDLER = (answer: string) => `export const handler = async () => ${JSON.stringify(answer)};\n`;
