@@ -56,6 +56,7 @@ export function containerParts(parts: {
       return openDockerDriver({
         findSocket: () => findEngineSocket(environment),
         runDir: join(runRoot(environment), `${instanceName}-c`),
+        programDir: join(config.dataDir, "containers"),
         instanceName,
         restoreImage: parts.restoreImage,
         strays,

@@ -5,6 +5,7 @@ import { describeDockerDriver } from "./driver.suite.ts";
 import { startEngine, type TestEngine, withoutEngine } from "./engine.ts";
 import { describeEngineFaults } from "./engine-faults.suite.ts";
 import { describeFaults, describeFullDisk } from "./faults.suite.ts";
+import { describeFirstProcess } from "./first-process.suite.ts";
 import { describeImageFunctions } from "./functions.suite.ts";
 import { describeOtherEngine } from "./other-engines.suite.ts";
 import { describePacking } from "./packing.suite.ts";
@@ -25,6 +26,7 @@ describe("docker", { skip: skip ?? false }, () => {
   };
 
   describeDockerDriver(getEngine);
+  describeFirstProcess(getEngine, { tellsOutOfMemory: true, seesMounts: true });
   describeImageFunctions(getEngine);
   describeImageUpkeep(getEngine);
   describePacking(getEngine);

@@ -39,8 +39,19 @@ export function describeDockerDriver(
   });
 }
 
-export function openTestDriver(engine: TestEngine, runDir: string, instanceName: string) {
-  return openDockerDriver({ findSocket: () => engine.socketPath, runDir, instanceName, log: silentLog });
+export function openTestDriver(
+  engine: TestEngine,
+  runDir: string,
+  instanceName: string,
+  programDir = join(runDir, "programs"),
+) {
+  return openDockerDriver({
+    findSocket: () => engine.socketPath,
+    runDir,
+    programDir,
+    instanceName,
+    log: silentLog,
+  });
 }
 
 /** Puts the image into every spec: the suite knows only of code folders, and the image has the same file. */

@@ -11,6 +11,7 @@ import type { DriverUnderTest } from "../../src/sandbox/driver.contract.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { describeDockerDriver } from "./driver.suite.ts";
 import { removeContainers } from "./engine.ts";
+import { describeFirstProcess } from "./first-process.suite.ts";
 import { importImages } from "./images.ts";
 import {
   type OtherEngine,
@@ -57,6 +58,11 @@ export async function describeOtherEngine(
         name: kind,
         runDir: () => join(getEngine().folder, "run"),
         exceptions,
+      });
+      describeFirstProcess(getEngine, {
+        runDir: () => join(getEngine().folder, "first"),
+        tellsOutOfMemory: false,
+        seesMounts: kind === "podman",
       });
     }
     describeFunctions(kind, getEngine);

@@ -2,6 +2,7 @@ import { PlatformError } from "../../core/errors.ts";
 import { OPEN_FILES_MAX } from "../../core/limits.ts";
 import type { SandboxImage, SandboxLaunch, SandboxSpec } from "../driver.ts";
 import type { EngineTraits } from "./engine-traits.ts";
+import { FIRST_INSIDE, type FirstProcess } from "./first-process.ts";
 import { LABEL } from "./labels.ts";
 
 /** Where a container is attached; undefined has nothing but a loopback. */
@@ -18,6 +19,8 @@ export interface ContainerPlan {
   /** On this host, and as the program sees it. */
   readonly socketDir: { readonly host: string; readonly inside: string };
   readonly attachment: Attachment | undefined;
+  /** Starts the program, and tells its end. */
+  readonly first?: FirstProcess | undefined;
   readonly traits: EngineTraits;
   /** What it runs as where the image names nobody. */
   readonly uid: number;
@@ -37,14 +40,14 @@ const CPUS_MIN = 0.01;
  * @throws PlatformError `SandboxStartFailed` for text with a NUL, which would be cut there.
  */
 export function containerBody(plan: ContainerPlan): Readonly<Record<string, unknown>> {
-  const { spec, image, launch, attachment, traits } = plan;
+  const { spec, image, launch, attachment, first, traits } = plan;
   const environment = Object.entries(launch.environment).map(([name, value]) => `${name}=${value}`);
   refuseNul([...launch.command, ...environment, launch.workingDir]);
   const memory = spec.memoryMib * MIB;
   const user = image.user === "" ? `${plan.uid}:${plan.uid}` : image.user;
   return {
     Image: image.id,
-    Entrypoint: launch.command,
+    Entrypoint: first ? [FIRST_INSIDE, first.token, ...launch.command] : launch.command,
     Cmd: [],
     Env: environment,
     WorkingDir: launch.workingDir,
@@ -61,7 +64,10 @@ export function containerBody(plan: ContainerPlan): Readonly<Record<string, unkn
       NetworkMode: attachment?.network ?? "none",
       ReadonlyRootfs: true,
       Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,size=${spec.tmpMib}m,mode=1777${ownerOf(user, traits)}` },
-      Mounts: [{ Type: "bind", Source: plan.socketDir.host, Target: plan.socketDir.inside, ReadOnly: true }],
+      Mounts: [
+        { Type: "bind", Source: plan.socketDir.host, Target: plan.socketDir.inside, ReadOnly: true },
+        ...(first ? [{ Type: "bind", Source: first.file, Target: FIRST_INSIDE, ReadOnly: true }] : []),
+      ],
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges:true"],
       Privileged: false,

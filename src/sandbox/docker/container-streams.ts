@@ -1,4 +1,5 @@
 import { type Duplex, Readable, Writable } from "node:stream";
+import { type Note, NoteReader } from "./notes.ts";
 
 /**
  * What goes through an attached connection: stdin as it is, output in frames of one byte stream (1 stdout, 2 stderr),
@@ -9,8 +10,12 @@ export interface ContainerStreams {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly stdin: Writable;
-  /** Resolves when the engine has sent all there was, or the connection broke. */
+  /** Resolves when the engine has sent all there was, the first process has told the end of it, or the connection broke. */
   readonly ended: Promise<void>;
+  /** The first process's word of the program: that it runs, or the number of the error. For ever pending without one. */
+  readonly started: Promise<Note>;
+  /** The first process's word of its exit status, once all that was printed has come. For ever pending if it was killed. */
+  readonly exited: Promise<number>;
   /** Ends both outputs now. */
   finish(): void;
 }
@@ -18,9 +23,13 @@ export interface ContainerStreams {
 const HEADER_BYTES = 8;
 const STDERR = 2;
 
-/** Bytes are taken only as fast as they are read; the engine stops reading the program's pipes then, too. */
-export function openContainerStreams(connection: Duplex): ContainerStreams {
+/**
+ * Bytes are taken only as fast as they are read; the engine stops reading the program's pipes then, too. With the token of a
+ * first process its notes are taken out, and each output ends with the one that says that the program has.
+ */
+export function openContainerStreams(connection: Duplex, token?: string): ContainerStreams {
   const blocked = new Set<Readable>();
+  const open = new Set<Readable>();
   const newOutput = (): Readable => {
     const output = new Readable({
       read: () => {
@@ -32,18 +41,41 @@ export function openContainerStreams(connection: Duplex): ContainerStreams {
         done(error);
       },
     });
+    open.add(output);
     return output;
   };
   const [stdout, stderr] = [newOutput(), newOutput()];
   const ended = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<Note>();
+  const exited = Promise.withResolvers<number>();
+  const end = (output: Readable) => {
+    if (!open.delete(output)) return;
+    if (!output.destroyed) output.push(null);
+    if (open.size === 0) ended.resolve();
+  };
+  const give = (output: Readable, bytes: Buffer) => {
+    if (bytes.length > 0 && open.has(output) && !output.destroyed && !output.push(bytes)) blocked.add(output);
+  };
+  const noted = (output: Readable, note: Note) => {
+    if (note.kind === "started" || note.kind === "failed") return started.resolve(note);
+    end(output);
+    if (open.size === 0 && note.kind === "exited") exited.resolve(note.value);
+  };
+  const notes = token === undefined ? undefined : ([new NoteReader(token), new NoteReader(token)] as const);
   const parse = frameParser((stream, bytes) => {
     const output = stream === STDERR ? stderr : stdout;
-    if (!output.destroyed && !output.push(bytes)) blocked.add(output);
+    if (!notes) return give(output, bytes);
+    const taken = notes[stream === STDERR ? 1 : 0].take(bytes);
+    for (const text of taken.texts) give(output, text);
+    for (const note of taken.notes) noted(output, note);
   });
   const finish = () => {
-    for (const output of [stdout, stderr]) if (!output.destroyed && !output.readableEnded) output.push(null);
+    for (const [index, output] of [stdout, stderr].entries()) {
+      const kept = notes?.[index]?.last();
+      if (kept) give(output, kept);
+      end(output);
+    }
     connection.destroy();
-    ended.resolve();
   };
   connection.on("data", (chunk: Buffer) => {
     parse(chunk);
@@ -53,7 +85,10 @@ export function openContainerStreams(connection: Duplex): ContainerStreams {
   connection.once("close", finish);
   // It ends like any other; how the program left is told by the engine.
   connection.on("error", finish);
-  return { stdout, stderr, stdin: inputOf(connection), ended: ended.promise, finish };
+  return {
+    ...{ stdout, stderr, stdin: inputOf(connection), finish },
+    ...{ ended: ended.promise, started: started.promise, exited: exited.promise },
+  };
 }
 
 /** Bytes written once nobody reads any more are lost without a word; the exit tells the story. */

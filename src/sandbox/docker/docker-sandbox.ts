@@ -36,7 +36,10 @@ const ASK_EVERY_MS_MAX = 60_000;
 
 const GONE: SandboxExit = { exitCode: null, signal: "SIGKILL", outOfMemory: false };
 
-/** The driver's side of a container: streams and promises. */
+/**
+ * The driver's side of a container: streams and promises. Of one with a first process, `exited` comes when the program has
+ * gone and all its output is there; what it started goes with the container, in the next milliseconds.
+ */
 export class DockerSandbox implements Sandbox {
   readonly id: SandboxId;
   readonly places: SandboxPlaces;
@@ -116,12 +119,20 @@ export class DockerSandbox implements Sandbox {
       // The engine has gone, and what it ran is out of our hands; it is removed when the engine is back.
       () => GONE,
     );
-    const exit = await Promise.race([told, this.#lost.promise, this.#askForExit()]);
+    const exit = await Promise.race([told, this.#lost.promise, this.#askForExit(), this.#hearOfExit(told)]);
     this.#hasEnded = true;
+    // Where the first process told it, the control group is still there.
+    this.#memory.peakMib("now");
     this.#memory.end();
     this.telemetry.push(null);
     await Promise.race([this.#parts.streams.ended, sleepFor(LAST_OUTPUT_MS, undefined, { ref: false })]);
     return exit;
+  }
+
+  /** From the first process. Of what may be a signal the engine knows more: whether it was for its memory. */
+  async #hearOfExit(told: Promise<SandboxExit>): Promise<SandboxExit> {
+    const status = await this.#parts.streams.exited;
+    return status > SIGNAL_BASE ? await told : await this.#exitOf(status);
   }
 
   /** For an engine that has shown the end of all output and does not tell that the program is gone. */

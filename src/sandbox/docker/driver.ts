@@ -4,14 +4,23 @@ import { join } from "node:path";
 import { isPlatformError, PlatformError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { inBackground } from "../../core/scope.ts";
-import type { Driver, Isolation, Sandbox, SandboxImage, SandboxPlaces, SandboxSpec } from "../driver.ts";
+import type {
+  Driver,
+  Isolation,
+  Sandbox,
+  SandboxImage,
+  SandboxLaunch,
+  SandboxPlaces,
+  SandboxSpec,
+} from "../driver.ts";
 import { containerBody } from "./container-spec.ts";
 import { type ContainerStreams, openContainerStreams } from "./container-streams.ts";
 import { removeContainer } from "./containers.ts";
 import { DockerSandbox } from "./docker-sandbox.ts";
 import { type Engine, objectOf } from "./engine.ts";
 import { EngineHost } from "./engine-host.ts";
-import { EngineRefusal, isRefusal } from "./engine-problem.ts";
+import { EngineRefusal, isRefusal, slowEngine } from "./engine-problem.ts";
+import { type FirstProcess, FirstProcesses, startProblem } from "./first-process.ts";
 import { PROBE, PROBE_MS_MAX } from "./image-extensions.ts";
 import { labelFilter } from "./labels.ts";
 import type { ContainerNetwork } from "./network.ts";
@@ -22,6 +31,8 @@ export interface DockerDriverParts {
   readonly findSocket: () => string;
   /** A folder that is this driver's alone; made if missing, removed at the end. Unix sockets are made below it. */
   readonly runDir: string;
+  /** Another, of which programs may be run if they may not in `runDir`; made if missing, removed at the end. */
+  readonly programDir: string;
   /** Names this daemon on its engine: 1 to 64 letters, digits, `-` and `_`. */
   readonly instanceName: string;
   /** Containers without our label that are ours all the same: builds' that the engine broke off. What was removed leaves it. */
@@ -57,6 +68,7 @@ class DockerDriver implements Driver {
   readonly name = "docker";
   readonly #parts: DockerDriverParts;
   readonly #host: EngineHost;
+  readonly #firsts: FirstProcesses;
   readonly #sandboxes = new Map<string, DockerSandbox>();
   /** Ids of containers that are being made: they are not leftovers yet. */
   readonly #starting = new Set<string>();
@@ -68,6 +80,7 @@ class DockerDriver implements Driver {
 
   constructor(parts: DockerDriverParts) {
     this.#parts = parts;
+    this.#firsts = new FirstProcesses({ folders: [parts.runDir, parts.programDir], log: parts.log });
     this.#host = new EngineHost({ ...parts, opened: (engine) => this.#sweepQuietly(engine) });
     this.#sweeping = inBackground(async (signal) => {
       while (!signal.aborted) {
@@ -123,19 +136,28 @@ class DockerDriver implements Driver {
     // A network goes only when no container is on it, not even one that is just being made.
     await Promise.allSettled(this.#underWay);
     await this.#host[Symbol.asyncDispose]();
-    await rm(this.#parts.runDir, { recursive: true, force: true });
+    for (const folder of [this.#parts.runDir, this.#parts.programDir])
+      await rm(folder, { recursive: true, force: true });
   }
 
   async #startOrRestore(spec: SandboxSpec, image: SandboxImage, signal: AbortSignal): Promise<DockerSandbox> {
+    const first = spec.hasInput ? await this.#firsts.next() : undefined;
     try {
-      return await this.#start(spec, image, signal);
+      return await this.#start(spec, image, signal, first);
     } catch (error) {
+      if (first && error instanceof EngineRefusal && this.#firsts.isRefusedBy(error.message, first))
+        return await this.#start(spec, image, signal);
       if (!isLostImage(error) || !(await this.#parts.restoreImage?.(image.id, { signal }))) throw error;
-      return await this.#start(spec, image, signal);
+      return await this.#start(spec, image, signal, first);
     }
   }
 
-  async #start(spec: SandboxSpec, image: SandboxImage, signal: AbortSignal): Promise<DockerSandbox> {
+  async #start(
+    spec: SandboxSpec,
+    image: SandboxImage,
+    signal: AbortSignal,
+    first?: FirstProcess,
+  ): Promise<DockerSandbox> {
     const host = await this.#host.open();
     signal.throwIfAborted();
     const { engine, listener, traits } = host;
@@ -179,6 +201,7 @@ class DockerDriver implements Driver {
         instanceName: this.#parts.instanceName,
         socketDir: { host: socketDir, inside: SOCKET_DIR },
         attachment: network && claimed && { network: network.name, address: claimed.address },
+        first,
         traits,
         uid: (traits.isRootless ? FIRST_UID_ROOTLESS : FIRST_UID) + (claimed?.index ?? 0),
         cpusMax: availableParallelism(),
@@ -193,7 +216,7 @@ class DockerDriver implements Driver {
       const connection = await engine.hijack(`/containers/${containerId}/attach`, {
         query: { stream: "1", stdout: "1", stderr: "1", ...(spec.hasInput && { stdin: "1" }) },
       });
-      streams = openContainerStreams(connection);
+      streams = openContainerStreams(connection, first?.token);
       const waited = engine.json("POST", `/containers/${containerId}/wait`, {
         query: { condition: "next-exit" },
         withinMs: 0,
@@ -201,6 +224,7 @@ class DockerDriver implements Driver {
       });
       waited.catch(() => undefined);
       await engine.json("POST", `/containers/${containerId}/start`, { withinMs: START_MS_MAX });
+      if (first) await isStarted({ spec, launch, streams, waited, socketPath: engine.socketPath });
       const sandbox = new DockerSandbox({
         id: spec.id,
         containerId,
@@ -275,6 +299,34 @@ class DockerDriver implements Driver {
       if (isPlatformError(error, "EngineUnavailable")) this.#host.forget();
     }
   }
+}
+
+/**
+ * Waits until the first process has started the program, or has left without a word, which is then told like any other exit.
+ *
+ * @throws PlatformError `SandboxStartFailed` with why the program cannot be started.
+ */
+async function isStarted(start: {
+  readonly spec: SandboxSpec;
+  readonly launch: SandboxLaunch;
+  readonly streams: ContainerStreams;
+  readonly waited: Promise<unknown>;
+  readonly socketPath: string;
+}): Promise<void> {
+  const { spec, launch, streams, waited, socketPath } = start;
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(slowEngine(socketPath, "what a program prints", START_MS_MAX)),
+    START_MS_MAX,
+  );
+  const gone = waited.then(
+    () => undefined,
+    () => undefined,
+  );
+  const note = await Promise.race([streams.started, gone, late.promise]).finally(() => clearTimeout(timer));
+  if (note?.kind !== "failed") return;
+  const why = startProblem(launch.command[0], note.value);
+  throw new PlatformError("SandboxStartFailed", `cannot start a container for ${spec.id}: ${why}`);
 }
 
 /** What needs no connection at all gets none. */
