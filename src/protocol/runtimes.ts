@@ -64,6 +64,8 @@ export class Runtimes {
   readonly #install: NodeInstall | undefined;
   readonly #folders: readonly string[];
   readonly #found = new Map<string, Promise<FoundInterpreter>>();
+  /** What `resolve` has come to, by kind and runtime: starts ask on the way of a call, where nobody may touch a disk. */
+  #resolved = new Map<string, ResolvedRuntime>();
 
   /** `packageRoot` is the folder of lambdad itself, `path` the PATH to look on; without `install` nothing can be installed. */
   constructor(parts: {
@@ -78,6 +80,17 @@ export class Runtimes {
 
   /** @throws PlatformError `RuntimeUnavailable` with what brings it. */
   async resolve(runtime: string, kind: EntryKind): Promise<ResolvedRuntime> {
+    const known = this.#resolved;
+    const key = `${kind} ${runtime}`;
+    let resolved = known.get(key);
+    if (!resolved) {
+      resolved = await this.#resolve(runtime, kind);
+      known.set(key, resolved);
+    }
+    return resolved;
+  }
+
+  async #resolve(runtime: string, kind: EntryKind): Promise<ResolvedRuntime> {
     const family = familyOf(runtime);
     if (family === "provided") {
       if (kind === "lifecycle") throw unavailable("lifecycle modules run on Node: choose nodejs24.x");
@@ -117,6 +130,8 @@ export class Runtimes {
     if (!this.#install) throw unavailable("this daemon has no folder for runtimes");
     await installNode(this.#install, runtime);
     this.#found.delete(runtime);
+    // A new one, since somebody may be about to add what was true before.
+    this.#resolved = new Map();
     return await this.look(runtime);
   }
 
