@@ -31,7 +31,7 @@ describe("Estimate", () => {
     const serviceMs = estimateOf(...quick, 40).ms;
     let starting = 0;
     const load = { waiting: 80, serving: 1, slotsPerInstance: 1, isReusable: true, startMs: 5 };
-    const host = { sufferedMs: 0, cores: 2, isCpuBusy: false };
+    const host = { sufferedMs: 0, cores: 2, isCpuBusy: () => false };
     while (isAnotherInstanceWorthIt({ ...load, ...host, serviceMs, starting })) starting += 1;
     assert.ok(starting <= 2, `${starting} instances started`);
   });

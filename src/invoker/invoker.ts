@@ -360,10 +360,12 @@ export class Invoker implements Invocations, AsyncDisposable {
   }
 
   #makeRoom(): void {
-    const { idle, busy } = this.counts();
-    if (idle + busy < this.#parts.policy.instancesMax) return;
+    let started = 0;
+    for (const pool of this.#pools.values()) started += pool.started;
+    if (started < this.#parts.policy.instancesMax) return;
     const least = this.#keepAlive.leastWorth();
     if (!least) {
+      const { busy } = this.counts();
       throw new PlatformError(
         "TooManyInvocations",
         `this host runs ${busy} instances and may run ${this.#parts.policy.instancesMax}; try again, or raise instances_max`,

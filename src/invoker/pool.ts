@@ -356,7 +356,7 @@ export class Pool {
         startMs: this.#startMs.ms,
         sufferedMs: this.#sufferedMs,
         cores: CORES,
-        isCpuBusy: this.#parts.cpu.isBusy(),
+        isCpuBusy: () => this.#parts.cpu.isBusy(),
       })
     ) {
       this.#sufferedMs = 0;

@@ -12,7 +12,7 @@ const quickCalls: PoolLoad = {
   startMs: 50,
   sufferedMs: 0,
   cores: 2,
-  isCpuBusy: false,
+  isCpuBusy: () => false,
 };
 
 describe("isAnotherInstanceWorthIt", () => {
@@ -24,12 +24,12 @@ describe("isAnotherInstanceWorthIt", () => {
     [true, "quick calls have waited for ten starts' worth", { sufferedMs: 501 }],
     [true, "an instance is used up by each call", { isReusable: false, starting: 9 }],
     [true, "calls wait for something other than the processor", { serviceMs: 19, serving: 2, starting: 1 }],
-    [true, "long calls share a busy processor", { serviceMs: 100, serving: 2, isCpuBusy: true }],
-    [true, "a core is without an instance", { serviceMs: 19, waiting: 50, isCpuBusy: true }],
+    [true, "long calls share a busy processor", { serviceMs: 100, serving: 2, isCpuBusy: () => true }],
+    [true, "a core is without an instance", { serviceMs: 19, waiting: 50, isCpuBusy: () => true }],
     [
       false,
       "short calls wait for the processor",
-      { serviceMs: 19, waiting: 50, serving: 2, isCpuBusy: true },
+      { serviceMs: 19, waiting: 50, serving: 2, isCpuBusy: () => true },
     ],
     [false, "the queue is gone before an instance is up", {}],
     [false, "as many are on their way as calls wait", { serving: 0, starting: 10, serviceMs: 20 }],

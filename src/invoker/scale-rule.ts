@@ -16,8 +16,8 @@ export interface PoolLoad {
   readonly sufferedMs: number;
   /** Of this host. */
   readonly cores: number;
-  /** Whether those have nothing to spare. */
-  readonly isCpuBusy: boolean;
+  /** Whether those have nothing to spare; asked only where it decides. */
+  readonly isCpuBusy: () => boolean;
 }
 
 /**
@@ -44,7 +44,7 @@ export function isAnotherInstanceWorthIt(load: PoolLoad): boolean {
  * something else leave it idle, and long ones share it fairly only if each has an instance.
  */
 function isHeldUpByCpu({ serving, starting, cores, isCpuBusy }: PoolLoad, serviceMs: number): boolean {
-  return isCpuBusy && serving + starting >= cores && serviceMs < SHORT_MS_MAX;
+  return serviceMs < SHORT_MS_MAX && serving + starting >= cores && isCpuBusy();
 }
 
 const SHORT_MS_MAX = 20;
