@@ -111,21 +111,14 @@ class Connection {
    * @param {string | Uint8Array} body
    */
   send(type, callId, label, body) {
-    const labelBytes = Buffer.byteLength(label);
-    const bodyBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-    const isCopied = typeof body === "string" || bodyBytes <= COPIED_BYTES_MAX;
-    const frame = Buffer.allocUnsafe(13 + labelBytes + (isCopied ? bodyBytes : 0));
-    frame.writeUInt32BE(9 + labelBytes + bodyBytes, 0);
-    frame.writeUInt8(type, 4);
-    frame.writeUInt32BE(callId, 5);
-    frame.writeUInt32BE(labelBytes, 9);
-    frame.write(label, 13);
-    if (typeof body === "string") frame.write(body, 13 + labelBytes);
-    else if (isCopied) frame.set(body, 13 + labelBytes);
+    const isCopied = typeof body === "string" || body.length <= COPIED_BYTES_MAX;
+    const frame = encode(type, callId, label, body, isCopied);
     if (this.#queue.length === 0) queueMicrotask(() => this.flush());
     this.#queue.push(frame);
-    if (!isCopied) this.#queue.push(Buffer.from(body.buffer, body.byteOffset, bodyBytes));
-    this.#queueBytes += 13 + labelBytes + bodyBytes;
+    this.#queueBytes += frame.length;
+    if (isCopied) return;
+    this.#queue.push(Buffer.from(body.buffer, body.byteOffset, body.length));
+    this.#queueBytes += body.length;
   }
 
   flush() {
@@ -166,6 +159,23 @@ class Connection {
     this.#socket.end(then);
   }
 
+  /**
+   * A connection like this one on which nobody is: what it writes is given to `written`, and it reads what `receive` is given.
+   *
+   * @param {(bytes: Buffer) => void} written
+   * @returns {{connection: Connection, receive: (bytes: Buffer) => void}}
+   */
+  rehearsal(written) {
+    const value = () => {};
+    const socket = Object.create(this.#socket, {
+      on: { value },
+      removeAllListeners: { value },
+      write: { value: written },
+    });
+    const connection = new Connection(socket);
+    return { connection, receive: (bytes) => connection.#read(bytes) };
+  }
+
   /** @param {Buffer} chunk */
   #read(chunk) {
     this.#parts.push(chunk);
@@ -200,4 +210,26 @@ class Connection {
   }
 }
 
-module.exports = { FRAME, connect };
+/**
+ * All of a frame, or all but its body.
+ *
+ * @param {number} type
+ * @param {number} callId
+ * @param {string} label
+ * @param {string | Uint8Array} body
+ */
+function encode(type, callId, label, body, isWhole = true) {
+  const labelBytes = Buffer.byteLength(label);
+  const bodyBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+  const frame = Buffer.allocUnsafe(13 + labelBytes + (isWhole ? bodyBytes : 0));
+  frame.writeUInt32BE(9 + labelBytes + bodyBytes, 0);
+  frame.writeUInt8(type, 4);
+  frame.writeUInt32BE(callId, 5);
+  frame.writeUInt32BE(labelBytes, 9);
+  frame.write(label, 13);
+  if (typeof body === "string") frame.write(body, 13 + labelBytes);
+  else if (isWhole) frame.set(body, 13 + labelBytes);
+  return frame;
+}
+
+module.exports = { FRAME, connect, encode };

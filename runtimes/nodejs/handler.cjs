@@ -63,7 +63,8 @@ function describe(handler, hasCallbacks) {
 
 /** `awslambda`, the global by which a handler says that it streams. */
 function offerStreaming() {
-  if (/^(1|true)$/.test(process.env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA ?? "")) return;
+  const isRefused = process.env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA;
+  if (isRefused === "1" || isRefused === "true") return;
   globalThis.awslambda = {
     ...globalThis.awslambda,
     streamifyResponse(handler, options) {
@@ -147,7 +148,8 @@ function requireOrImport(taskRequire, file) {
 
 /** @param {string} file */
 function isFile(file) {
-  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+  // Most of those that are tried are not there; asking just that costs less.
+  return existsSync(file) && (statSync(file, { throwIfNoEntry: false })?.isFile() ?? false);
 }
 
 /**

@@ -1,34 +1,61 @@
-// Before a process that is kept ready waits for its function, it loads and calls one that does nothing. Whatever runs for
-// the first time is compiled, and whatever is read for the first time is paged in: several times what a small function costs.
+// Before a process that is kept ready waits for its function, it becomes, loads and calls one that does nothing. Whatever runs
+// for the first time is compiled, and whatever is read for the first time is paged in: several times what a small function costs.
 "use strict";
 
-const { loadHandler } = require("./handler.cjs");
-const { serve } = require("./serve.cjs");
+const { encode, FRAME } = require("./connection.cjs");
+const { specialise } = require("./specialise.cjs");
+
+const TYPE_AT = 4;
 
 /**
  * Leaves nothing behind that a function could see.
  *
- * @param {{label: string, body: Buffer}} frame a call that nobody made
+ * @param {import("./specialise.cjs").Parts} parts
+ * @param {import("./connection.cjs").Frame} call one that nobody made
  */
-async function rehearse(frame) {
-  for (const hasCallbacks of [true, false]) {
-    const loaded = await loadHandler(__dirname, "rehearsal-function.handler", hasCallbacks);
-    await new Promise((resolve) => {
-      const connection = {
-        onFrame: (/** @type {any} */ _frame) => {},
-        ref() {},
-        unref() {},
-        send() {},
-        flush: () => resolve(undefined),
-      };
-      const failures = { report() {} };
-      serve({ connection, loaded, hasCallbacks, failures, responseBytesMax: Number.POSITIVE_INFINITY });
-      connection.onFrame({ callId: 1, ...frame });
-    });
+async function rehearse(parts, call) {
+  const folder = process.cwd();
+  for (const runtime of ["nodejs22.x", "nodejs24.x"]) await rehearseAs(runtime, parts, call);
+  for (const event of ["beforeExit", "uncaughtException", "unhandledRejection"]) {
+    process.removeAllListeners(event);
   }
-  process.removeAllListeners("beforeExit");
+  process.chdir(folder);
   // @ts-expect-error It was put there for the function that does nothing.
   delete globalThis.awslambda;
+}
+
+/**
+ * @param {string} runtime
+ * @param {import("./specialise.cjs").Parts} parts
+ * @param {import("./connection.cjs").Frame} call
+ */
+function rehearseAs(runtime, parts, { label, body }) {
+  const specialisation = {
+    handler: "rehearsal-function.handler",
+    taskRoot: __dirname,
+    runtime,
+    environment: { ...parts.environment },
+    responseBytesMax: Number.POSITIVE_INFINITY,
+    awaitsCode: true,
+    awaitsPack: false,
+  };
+  return new Promise((resolve) => {
+    const { connection, receive } = parts.connection.rehearsal((/** @type {Buffer} */ written) => {
+      if (written[TYPE_AT] === FRAME.ready) setImmediate(receive, encode(FRAME.invoke, 1, label, body));
+      else resolve(undefined);
+    });
+    void connection
+      .nextFrame()
+      .then((/** @type {import("./connection.cjs").Frame} */ frame) =>
+        specialise({ ...parts, connection }, frame),
+      );
+    receive(
+      Buffer.concat([
+        encode(FRAME.specialise, 0, JSON.stringify(specialisation), ""),
+        encode(FRAME.load, 0, "", ""),
+      ]),
+    );
+  });
 }
 
 module.exports = { rehearse };

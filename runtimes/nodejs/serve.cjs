@@ -25,6 +25,8 @@ function serve(parts) {
   let ahead = [];
 
   connection.onFrame = (frame) => {
+    // Of code that was seen before.
+    if (frame.type === FRAME.load) return;
     if (frame.type === FRAME.recall) recall(frame.callId);
     else if (current && !current.isIdle) ahead.push(frame);
     else begin(frame);

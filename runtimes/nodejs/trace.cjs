@@ -15,9 +15,12 @@ function setTrace(traceId) {
  * Makes `process.env` one that has the trace of the current call without its being set: the C library keeps every value that
  * a variable was ever given, so that each call would take memory for good, and time to look through all of it. Programs that
  * the function starts get it; what reads the C library's own environment does not. Before any code of the function runs.
+ *
+ * @returns the environment as it was before
  */
 function offerTrace() {
-  process.env = new Proxy(process.env, {
+  const own = process.env;
+  process.env = new Proxy(own, {
     get: (env, name) => (name === TRACE_VARIABLE ? trace : Reflect.get(env, name)),
     has: (env, name) => (name === TRACE_VARIABLE ? trace !== undefined : Reflect.has(env, name)),
     set(env, name, value) {
@@ -44,6 +47,7 @@ function offerTrace() {
       return true;
     },
   });
+  return own;
 }
 
 module.exports = { offerTrace, setTrace };

@@ -25,9 +25,10 @@ export interface Begin {
   readonly opt: OptFiles | undefined;
   readonly runtime: ResolvedRuntime;
   readonly adapter: ProtocolAdapter;
-  readonly environment: Readonly<Record<string, string>>;
-  /** What was made of the code beforehand. */
-  readonly pack?: Uint8Array | undefined;
+  /** Made once somebody wants it. */
+  readonly environment: () => Readonly<Record<string, string>>;
+  /** Finds what was made of the code beforehand, if anything may have been. Never rejects. */
+  readonly findPack: () => Promise<Uint8Array | undefined> | undefined;
   readonly hosts: string | undefined;
   readonly signal: AbortSignal;
 }
@@ -64,7 +65,7 @@ export async function beginIn(parts: BeginParts, begin: Begin): Promise<Begun> {
 
 /** Undefined if there is none to be had. */
 async function beginInReady(parts: BeginParts, begin: Begin): Promise<Begun | undefined> {
-  const { version, codeDir, environment, signal } = begin;
+  const { version, codeDir, signal } = begin;
   const taken = parts.ready?.take(version, begin.adapter, begin.runtime);
   if (!taken) return undefined;
   const { sandbox } = taken.ready;
@@ -77,12 +78,14 @@ async function beginInReady(parts: BeginParts, begin: Begin): Promise<Begun | un
       memoryMib,
       cpus: cpusOf(version.config),
     };
-    const mounted = taken.ready.specialise(gift);
-    // Meanwhile it can become all that needs no code.
-    const channel = taken.channel.become(version, environment);
-    await mounted;
+    // First, since it has to wake up, and can become all that needs no code meanwhile.
+    const foundPack = begin.findPack();
+    const channel = taken.channel.become(version, begin.environment(), {
+      mayHavePack: foundPack !== undefined,
+    });
+    const [pack] = await Promise.all([foundPack, taken.ready.specialise(gift)]);
     signal.throwIfAborted();
-    return { sandbox, channel, goOn: () => taken.channel.load(begin.pack) };
+    return { sandbox, channel, goOn: () => taken.channel.load(pack) };
   } catch (error) {
     await sandbox[Symbol.asyncDispose]();
     await taken.channel[Symbol.asyncDispose]();
@@ -96,8 +99,10 @@ async function beginInReady(parts: BeginParts, begin: Begin): Promise<Begun | un
 }
 
 async function beginFromNothing(parts: BeginParts, begin: Begin): Promise<Begun> {
-  const { version, environment, signal } = begin;
+  const { version, signal } = begin;
   const { config } = version;
+  const environment = begin.environment();
+  const pack = await begin.findPack();
   const id = newSandboxId();
   const channel = begin.adapter.open(
     version,
@@ -105,7 +110,7 @@ async function beginFromNothing(parts: BeginParts, begin: Begin): Promise<Begun>
     begin.opt?.extensions ?? version.code.image?.extensions,
   );
   try {
-    if (begin.pack) channel.bring?.(begin.pack);
+    if (pack) channel.bring?.(pack);
     const sandbox = await parts.driver.start(
       {
         id,

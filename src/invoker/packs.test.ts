@@ -6,8 +6,9 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleepFor } from "node:timers/promises";
 import { PackStore } from "../code/pack-store.ts";
 import { systemClock } from "../core/clock.ts";
+import type { Version } from "../core/function.ts";
 import { silentLog } from "../core/log.ts";
-import type { ProtocolAdapter } from "../protocol/protocol.ts";
+import type { ProtocolAdapter, ResolvedRuntime } from "../protocol/protocol.ts";
 import { startTestSandbox, testVersion } from "../protocol/test-sandbox.fake.ts";
 import type { Driver, SandboxLaunch, SandboxPlaces } from "../sandbox/driver.ts";
 import { Packs } from "./packs.ts";
@@ -40,16 +41,18 @@ async function openPacks(folder: string, script: string) {
     },
     [Symbol.asyncDispose]: async () => undefined,
   };
+  const runtime: ResolvedRuntime = { interpreter: undefined, runtimeDir: undefined, toolDirs: [] };
   const packs = new Packs({
     driver,
     depot: { openTree: async () => codeDir },
     store: new PackStore(join(folder, "packs")),
-    resolveRuntime: async () => ({ interpreter: undefined, runtimeDir: undefined, toolDirs: [] }),
+    resolveRuntime: async () => runtime,
     adapterOf: async () => adapter,
     clock: systemClock,
     log: silentLog,
   });
-  return { packs, count };
+  const find = async (version: Version) => packs.find(version, { adapter, runtime });
+  return { packs, find, count };
 }
 
 async function untilStarted(count: { readonly starts: number }): Promise<void> {
@@ -70,13 +73,13 @@ describe("Packs", () => {
   });
 
   it("makes one behind the first start that finds none, and gives it to the next", async () => {
-    const { packs, count } = await openPacks(folder, "printf pack");
-    assert.equal(await packs.find(version), undefined);
+    const { packs, find, count } = await openPacks(folder, "printf pack");
+    assert.equal(await find(version), undefined);
     const giveUpAt = performance.now() + WAIT_MS_MAX;
     let found: Uint8Array | undefined;
     while (!found && performance.now() < giveUpAt) {
       await sleepFor(5);
-      found = await packs.find(version);
+      found = await find(version);
     }
     assert.equal(Buffer.from(found ?? []).toString(), "pack");
     assert.equal(count.starts, 1);
@@ -85,11 +88,11 @@ describe("Packs", () => {
 
   it("does not try again what failed, or what gave nothing", async () => {
     for (const script of ["printf half; exit 1", "exit 0"]) {
-      const { packs, count } = await openPacks(folder, script);
-      await packs.find(version);
+      const { packs, find, count } = await openPacks(folder, script);
+      await find(version);
       await untilStarted(count);
       for (let tries = 0; tries < 20; tries += 1) {
-        assert.equal(await packs.find(version), undefined);
+        assert.equal(await find(version), undefined);
         await sleepFor(5);
       }
       assert.equal(count.starts, 1, script);
@@ -98,8 +101,8 @@ describe("Packs", () => {
   });
 
   it("ends what it is doing when it is closed", async () => {
-    const { packs, count } = await openPacks(folder, "exec sleep 1000");
-    await packs.find(version);
+    const { packs, find, count } = await openPacks(folder, "exec sleep 1000");
+    await find(version);
     await untilStarted(count);
     await packs[Symbol.asyncDispose]();
   });

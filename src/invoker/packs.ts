@@ -60,17 +60,26 @@ export class Packs implements AsyncDisposable {
     if (record) this.#inBackground(() => this.#expect(record.latest));
   }
 
-  /** The pack of the version, if there is one by now; if not, it is made for the starts after this one. Never rejects. */
-  async find(version: Version): Promise<Uint8Array | undefined> {
+  /**
+   * The pack of the version, if there is one by now; if not, it is made for the starts after this one. Never rejects; undefined
+   * if it is known that there is none.
+   */
+  find(
+    version: Version,
+    parts: { readonly adapter: ProtocolAdapter; readonly runtime: ResolvedRuntime },
+  ): Promise<Uint8Array | undefined> | undefined {
+    const making = planOf(version, parts);
+    return making && !this.#parts.store.isEmpty(making.key) ? this.#find(making) : undefined;
+  }
+
+  async #find(making: Making): Promise<Uint8Array | undefined> {
     try {
-      const making = await this.#plan(version);
-      if (!making || this.#parts.store.isEmpty(making.key)) return undefined;
       const pack = await this.#parts.store.find(making.key);
       if (pack) return pack.length > 0 ? pack : undefined;
       this.#inBackground(() => this.#make(making));
     } catch (error) {
       this.#parts.log.warn("a pack cannot be read; the start takes longer", {
-        function: version.functionName,
+        function: making.version.functionName,
         error,
       });
     }
@@ -93,22 +102,13 @@ export class Packs implements AsyncDisposable {
   }
 
   async #expect(version: Version): Promise<void> {
-    const making = await this.#plan(version);
+    if (!mayHavePack(version)) return;
+    const [adapter, runtime] = await Promise.all([
+      this.#parts.adapterOf(version.config),
+      this.#parts.resolveRuntime(version.config),
+    ]);
+    const making = planOf(version, { adapter, runtime });
     if (making && !(await this.#parts.store.find(making.key))) await this.#make(making);
-  }
-
-  /** Undefined where a pack would be of no use. */
-  async #plan(version: Version): Promise<Making | undefined> {
-    const { config, code, functionName } = version;
-    if (code.image || config.entry.kind !== "handler") return undefined;
-    const adapter = await this.#parts.adapterOf(config);
-    if (!adapter.packer) return undefined;
-    const runtime = await this.#parts.resolveRuntime(config);
-    const packer = adapter.packer(version, runtime);
-    // Of that function alone: what its code could do to its pack is then nobody else's.
-    return (
-      packer && { version, runtime, packer, key: JSON.stringify([functionName, code.treeId, packer.key]) }
-    );
   }
 
   async #make(making: Making): Promise<void> {
@@ -159,6 +159,22 @@ export class Packs implements AsyncDisposable {
       throw new Error(problem.toString() || `it ended with ${exit.signal ?? exit.exitCode}`);
     return pack.length > PACK_BYTES_MAX ? new Uint8Array() : pack;
   }
+}
+
+function mayHavePack({ code, config }: Version): boolean {
+  return !code.image && config.entry.kind === "handler";
+}
+
+/** Undefined where a pack would be of no use. */
+function planOf(
+  version: Version,
+  { adapter, runtime }: { readonly adapter: ProtocolAdapter; readonly runtime: ResolvedRuntime },
+): Making | undefined {
+  if (!mayHavePack(version)) return undefined;
+  const { code, functionName } = version;
+  const packer = adapter.packer?.(version, runtime);
+  // Of that function alone: what its code could do to its pack is then nobody else's.
+  return packer && { version, runtime, packer, key: JSON.stringify([functionName, code.treeId, packer.key]) };
 }
 
 const PROBLEM_BYTES_MAX = 2_000;

@@ -1,5 +1,5 @@
 /**
- * Sandboxes that were started before anybody asked: isolated, with their runtime loaded and connected, and stopped. A start
+ * Sandboxes that were started before anybody asked: isolated, with their runtime loaded and connected, and waiting. A start
  * takes one, has the version's code mounted in it and tells it what it is, which takes a millisecond or two where a start
  * from nothing takes thirty. One that has been given to a function is that function's until it ends (decision 0012).
  *
@@ -124,9 +124,7 @@ export class ReadySandboxes implements AsyncDisposable {
       pool.demand.asked(this.#parts.clock.monotonic());
       this.#refillIn(REFILL_AFTER_MS);
       const taken = pool.waiting.shift();
-      if (!taken) continue;
-      taken.ready.sandbox.freezer?.thaw();
-      return taken;
+      if (taken) return taken;
     }
     return undefined;
   }
@@ -291,10 +289,8 @@ export class ReadySandboxes implements AsyncDisposable {
       void dispose(made);
       return;
     }
-    const { sandbox } = made.ready;
-    sandbox.freezer?.freeze();
     pool.waiting.push(made);
-    void sandbox.exited.then(() => {
+    void made.ready.sandbox.exited.then(() => {
       const at = pool.waiting.indexOf(made);
       if (at < 0) return;
       pool.waiting.splice(at, 1);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import { newInvocationId } from "../core/ids.ts";
 import { STREAMED_RESPONSE_BYTES_MAX } from "../core/limits.ts";
 import { silentLog } from "../core/log.ts";
 import { managedAdapter } from "../protocol/lambda/managed.ts";
+import type { Channel } from "../protocol/protocol.ts";
 import { Runtimes } from "../protocol/runtimes.ts";
 import type { Sandbox } from "../sandbox/driver.ts";
 import { openLocalDriver } from "../sandbox/local/driver.ts";
@@ -79,6 +81,10 @@ const RUBY = {
   `,
 };
 
+/** What makes a ready sandbox a function's. */
+type Step = "become" | "code" | "load";
+const USUAL_ORDER: readonly Step[] = ["become", "code", "load"];
+
 /** Ready sandboxes on this host, for one function. */
 async function openHost(files: Readonly<Record<string, string>>, config: Partial<FunctionConfig>) {
   const folder = await mkdtemp(join(tmpdir(), "rs-"));
@@ -121,14 +127,25 @@ async function openHost(files: Readonly<Record<string, string>>, config: Partial
       throw new Error("no sandbox got ready");
     },
     /** The answer of a first call in a ready sandbox; `look` at that before it goes. */
-    async call(look?: (sandbox: Sandbox) => void): Promise<Record<string, unknown>> {
+    async call(
+      look?: (sandbox: Sandbox) => void,
+      { order = USUAL_ORDER, pack }: { readonly order?: readonly Step[]; readonly pack?: Uint8Array } = {},
+    ): Promise<Record<string, unknown>> {
       const { ready: given, channel } = await this.take();
       await using sandbox = given.sandbox;
       for (const output of [sandbox.stdout, sandbox.stderr, sandbox.telemetry]) output.resume();
       const identity = { accountId: "000000000000", region: "us-east-1" };
-      await using begun = channel.become(version, functionEnvironment(version, identity, "stream"));
-      await given.specialise({ codeDir, memoryMib: version.config.memoryMib, cpus: 1 });
-      channel.load(undefined);
+      const environment = functionEnvironment(version, identity, "stream");
+      let begun: Channel | undefined;
+      for (const step of order) {
+        if (step === "become")
+          begun = channel.become(version, environment, { mayHavePack: pack !== undefined });
+        if (step === "code")
+          await given.specialise({ codeDir, memoryMib: version.config.memoryMib, cpus: 1 });
+        if (step === "load") channel.load(pack);
+      }
+      assert.ok(begun);
+      await using _closed = begun;
       await begun.ready;
       ready.started(version, adapter);
       const outcome = await begun.invoke(
@@ -171,6 +188,44 @@ describe("a function in a sandbox that was ready", { skip: LACKING, timeout: 60_
       leftovers: [],
       isReadOnly: true,
       listeners: 1,
+    });
+  });
+
+  for (const [when, order] of [
+    ["it sees its code by itself", ["code", "become"]],
+    ["it is told of code that it has seen", ["code", "become", "load"]],
+  ] satisfies [string, Step[]][]) {
+    it(`begins when ${when}`, async () => {
+      await using host = await openHost(NODE, { runtime: "nodejs24.x" });
+      const { cwd, event } = await host.call(undefined, { order });
+      assert.deepEqual([cwd, event], ["/var/task", { a: 1 }]);
+    });
+  }
+
+  it("waits for what was made of its code, though it sees that", async () => {
+    const source = (from: string) => ({
+      "index.js": `exports.handler = async () => ({ from: "${from}", sum: require("./a") + require("./b") });`,
+      "a.js": "module.exports = 1;",
+      "b.js": "module.exports = 2;",
+    });
+    const folder = await mkdtemp(join(tmpdir(), "packed-"));
+    for (const [name, text] of Object.entries(source("pack"))) await writeFile(join(folder, name), text);
+    const packer = [join(ROOT, "runtimes/nodejs/pack.cjs"), folder, "index.handler"];
+    const { stdout: pack } = spawnSync(process.execPath, ["--experimental-import-meta-resolve", ...packer]);
+    await rm(folder, { recursive: true });
+    await using host = await openHost(source("disk"), { runtime: "nodejs22.x" });
+    const order: readonly Step[] = ["code", "become", "load"];
+    assert.deepEqual(await host.call(undefined, { order, pack }), { from: "pack", sum: 3 });
+  });
+
+  it("says why it cannot begin, though nobody has told it that it may", async () => {
+    await using host = await openHost(
+      { "index.mjs": "throw new TypeError('no')" },
+      { runtime: "nodejs24.x" },
+    );
+    await assert.rejects(host.call(undefined, { order: ["code", "become"] }), {
+      name: "InitFailed",
+      errorType: "TypeError",
     });
   });
 

@@ -102,12 +102,22 @@ async function startOnce(
     parts.adapterOf(config),
     findOptFiles(parts.depot, config),
   ]);
-  const environment = {
+  const environment = () => ({
     ...functionEnvironment(version, parts.identity, newLogStreamName(version.label, Date.now())),
     ...hooks.environment,
+  });
+  const findPack = () => parts.packs?.find(version, { adapter, runtime });
+  const begin = {
+    version,
+    codeDir,
+    opt,
+    runtime,
+    adapter,
+    environment,
+    hosts: hooks.hosts,
+    findPack,
+    signal,
   };
-  const pack = await parts.packs?.find(version);
-  const begin = { version, codeDir, opt, runtime, adapter, environment, hosts: hooks.hosts, pack, signal };
   const { sandbox, channel, goOn } = await beginIn(parts, begin).catch((error: unknown) => {
     // A channel refuses what it can see without starting anything: a missing bootstrap, say.
     if (!(error instanceof BeginRefused)) throw error;

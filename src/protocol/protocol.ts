@@ -186,8 +186,15 @@ export interface ReadyChannel extends AsyncDisposable {
   attach(sandbox: Sandbox): void;
   /** Resolves when the program can be stopped until it is needed; pending if it exits. */
   readonly isWaiting: Promise<void>;
-  /** Tells the program whose it is now. The channel that comes back owns all that this one had. */
-  become(version: Version, environment: Readonly<Record<string, string>>): Channel;
+  /**
+   * Tells the program whose it is now. The channel that comes back owns all that this one had. Unless there may be a pack, the
+   * program may go on as soon as it sees its code, which may be before `load`.
+   */
+  become(
+    version: Version,
+    environment: Readonly<Record<string, string>>,
+    options: { readonly mayHavePack: boolean },
+  ): Channel;
   /** The code is there, and what `ProtocolAdapter.packer` has made of it. */
   load(pack: Uint8Array | undefined): void;
 }

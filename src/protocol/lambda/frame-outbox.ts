@@ -28,12 +28,14 @@ export class FrameOutbox {
   }
 
   send(type: number, callId: number, label: string, body: Uint8Array): void {
-    if (this.#unsent.length === 0) setImmediate(() => this.#flush());
+    if (this.#unsent.length === 0) setImmediate(() => this.flush());
     this.#unsent.push({ type, callId, label, body });
   }
 
-  #flush(): void {
+  /** At once. */
+  flush(): void {
     const frames = this.#unsent;
+    if (frames.length === 0) return;
     this.#unsent = [];
     const socket = this.#socket();
     if (!socket) return;

@@ -8,7 +8,7 @@
  *                                       ◄──   REHEARSED     it will have to do then, so that nothing is done for the first time
  *   SPECIALISE (label: Specialisation,  ──►
  *             body: its pack, if any)
- *   LOAD (body: its pack, if any)       ──►         only where it is kept ready: its code is there now
+ *   LOAD (body: its pack, if any)       ──►         only where it is kept ready: its code is there by now
  *                                       ◄──   READY (label: import-history.ts), or INIT_ERROR (label: error type, body: JSON) and it exits
  *   INVOKE (label: CallHead, body: event) ─►
  *                                       ◄──   RESPONSE (label: content type or empty), or ERROR (label: error type,
@@ -54,8 +54,10 @@ export interface Specialisation {
   readonly runtime: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly responseBytesMax: number;
-  /** Whether the code is not there before LOAD says so. */
+  /** Whether the code may not be there yet: at the latest it is when LOAD comes. */
   readonly awaitsCode: boolean;
+  /** Whether LOAD brings something, and so has to be waited for though the code is there. */
+  readonly awaitsPack: boolean;
 }
 
 /** Label of INVOKE, as JSON. What is undefined is left out. */

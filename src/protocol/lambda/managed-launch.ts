@@ -90,7 +90,17 @@ export function readyLaunch(
   environment: Readonly<Record<string, string>>,
   imports?: Imports,
 ): SandboxLaunch {
-  const defaults = { LD_LIBRARY_PATH: libraryPath(places), ...(isPython(kind) && PYTHON_DEFAULTS) };
+  const defaults = {
+    LD_LIBRARY_PATH: libraryPath(places),
+    ...(isPython(kind) && PYTHON_DEFAULTS),
+    // What it has already need not be set when it becomes a function's.
+    ...(isNode(kind) && {
+      SHLVL: "0",
+      LAMBDA_TASK_ROOT: places.codeDir,
+      LAMBDA_RUNTIME_DIR: places.runtimeDir,
+      ...nodeDefaults(kind.runtime, places),
+    }),
+  };
   const atStart = { ...defaults, ...environment };
   const forkFrom = forkSource(kind, runtime, places, imports);
   return { ...launchOf(kind, runtime, places, atStart), workingDir: "/", forkFrom };
@@ -144,6 +154,7 @@ export function specialisationOf(
     },
     responseBytesMax: RESPONSE_BYTES_MAX,
     awaitsCode: false,
+    awaitsPack: false,
   };
 }
 

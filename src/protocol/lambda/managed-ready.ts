@@ -88,7 +88,11 @@ class ReadyManagedChannel implements ReadyChannel {
     this.#channel.attach(sandbox);
   }
 
-  become(version: Version, environment: Readonly<Record<string, string>>): Channel {
+  become(
+    version: Version,
+    environment: Readonly<Record<string, string>>,
+    { mayHavePack }: { readonly mayHavePack: boolean },
+  ): Channel {
     if (!this.#places) throw new Error("only what runs in a sandbox can become a function");
     const specialisation = specialisationOf(version, this.#places, environment);
     // As Lambda shows it; the interpreter has what it needs.
@@ -98,6 +102,7 @@ class ReadyManagedChannel implements ReadyChannel {
       ...specialisation,
       environment: { ...shown, ...specialisation.environment },
       awaitsCode: true,
+      awaitsPack: mayHavePack,
     });
     return this.#channel;
   }

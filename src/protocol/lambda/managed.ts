@@ -160,6 +160,8 @@ class ManagedChannel implements Channel {
   /** Makes a runtime that has rehearsed a function's. Once. */
   specialise(specialisation: Specialisation, pack: Uint8Array = NOTHING): void {
     this.#send(FRAME.specialise, 0, JSON.stringify(specialisation), pack);
+    // The runtime wakes up while its code is being mounted.
+    this.#outbox.flush();
   }
 
   /** Once its code is there, if it waits for that. */

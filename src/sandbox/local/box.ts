@@ -174,8 +174,9 @@ export class Box {
     const places = join(this.#folder, LATER_FOLDER);
     const { jail } = this.#parts;
     if (jail && given.hosts !== "") writeHosts(this.#folder, jail, given.hosts);
-    syscalls.mountReadOnly(given.codeDir, join(places, LATER_CODE));
     if (given.optDir !== null) syscalls.mountReadOnly(given.optDir, join(places, LATER_LAYERS));
+    // Last: a program that sees its code may begin.
+    syscalls.mountReadOnly(given.codeDir, join(places, LATER_CODE));
   }
 
   /** Sets the limits. What was mounted stays inside, and nothing can be mounted there any more. */
