@@ -66,7 +66,11 @@ export class Invoker implements Invocations, AsyncDisposable {
   /** What is forked waits for the kernel more than it works. */
   readonly #forks = new Semaphore(FORKS_AT_ONCE_MAX);
   readonly #cpu = new HostCpu();
-  readonly #standBack = new StandBack({ pools: this.#pools, cpu: this.#cpu });
+  readonly #standBack = new StandBack({
+    pools: this.#pools,
+    cpu: this.#cpu,
+    now: () => performance.now(),
+  });
   readonly #ready: ReadySandboxes;
   readonly #keepAlive: KeepAlive;
   readonly #runs: RunOwner;

@@ -9,7 +9,8 @@ function openStandBack(test: TestContext, uses: Record<string, number>) {
   test.mock.timers.enable({ apis: ["setInterval"] });
   const behind = new Set<string>();
   const taken = new Map<string, number>();
-  const host = { isBusy: true, isWorking: true };
+  const host = { isBusy: true, idle: new Set<string>() };
+  let now = 0;
   const poolOf = (functionName: string) => {
     const instance = {
       cpu: {
@@ -18,10 +19,10 @@ function openStandBack(test: TestContext, uses: Record<string, number>) {
         stepForward: () => behind.delete(functionName),
       },
     };
-    return { version: { functionName }, workingSince: () => (host.isWorking ? [instance] : []) };
+    return { version: { functionName }, workingSince: () => (host.idle.has(functionName) ? [] : [instance]) };
   };
   const pools = new Map(Object.keys(uses).map((name) => [name, poolOf(name)]));
-  const parts = { pools, cpu: { isBusy: () => host.isBusy } } as unknown as StandBackParts;
+  const parts = { pools, cpu: { isBusy: () => host.isBusy }, now: () => now } as unknown as StandBackParts;
   const standBack = new StandBack(parts);
   test.after(() => standBack[Symbol.dispose]());
   return {
@@ -30,10 +31,10 @@ function openStandBack(test: TestContext, uses: Record<string, number>) {
     look(count = 1) {
       for (let at = 0; at < count; at += 1) {
         standBack.wake();
-        // What is taken is measured against the time that has really passed, which is next to none here: only who takes more counts.
         for (const [name, cores] of Object.entries(uses)) {
           taken.set(name, (taken.get(name) ?? 0) + cores * LOOK_MS);
         }
+        now += LOOK_MS;
         test.mock.timers.tick(LOOK_MS);
       }
     },
@@ -70,7 +71,17 @@ it("lets them step forward when the cores are busy no longer", (test) => {
 it("lets them step forward when their calls are over", (test) => {
   const { behind, host, look } = openStandBack(test, { quiet: 0.1, loud: 1.8 });
   look(3);
-  host.isWorking = false;
+  host.idle.add("loud");
   look();
   assert.deepEqual([...behind], []);
+});
+
+it("does not take for much what was taken over a long time", (test) => {
+  const { behind, host, look } = openStandBack(test, { quiet: 0.1, loud: 0.5 });
+  look(3);
+  host.idle.add("quiet");
+  look(50);
+  host.idle.delete("quiet");
+  look();
+  assert.deepEqual([...behind], ["loud"]);
 });

@@ -6,6 +6,8 @@ import { whoStandsBack } from "./stand-back-rule.ts";
 export interface StandBackParts {
   readonly pools: ReadonlyMap<string, Pool>;
   readonly cpu: Pick<HostCpu, "isBusy">;
+  /** Monotonic ms. */
+  readonly now: () => number;
 }
 
 /** Long enough to tell what somebody takes, and short enough that nobody is kept waiting for long. */
@@ -16,6 +18,12 @@ const LOOKS_WITHOUT_CALLS_MAX = 10;
 const NEWEST_SHARE = 0.5;
 /** Of one version: the others take about as much. */
 const LOOKED_AT_MAX = 8;
+
+/** What an instance had taken when it was looked at last, and when that was, both in ms. */
+interface Seen {
+  readonly takenMs: number;
+  readonly at: number;
+}
 
 interface Taker {
   cores: number;
@@ -29,8 +37,7 @@ interface Taker {
  */
 export class StandBack implements Disposable {
   readonly #parts: StandBackParts;
-  /** What an instance had taken when it was looked at last, in ms. */
-  readonly #taken = new WeakMap<Instance, number>();
+  readonly #seen = new WeakMap<Instance, Seen>();
   readonly #cores = new Map<string, number>();
   readonly #behind = new Set<Instance>();
   #timer: NodeJS.Timeout | undefined;
@@ -45,7 +52,7 @@ export class StandBack implements Disposable {
   wake(): void {
     this.#looksWithoutCalls = 0;
     if (this.#timer !== undefined) return;
-    this.#lookedAt = performance.now();
+    this.#lookedAt = this.#parts.now();
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
   }
 
@@ -57,7 +64,7 @@ export class StandBack implements Disposable {
   #look(): void {
     this.#looksWithoutCalls += 1;
     const lastLookAt = this.#lookedAt;
-    this.#lookedAt = performance.now();
+    this.#lookedAt = this.#parts.now();
     const isBusy = this.#parts.cpu.isBusy(this.#lookedAt);
     const takers = isBusy ? this.#takers(lastLookAt) : new Map<string, Taker>();
     for (const name of this.#cores.keys()) if (!takers.has(name)) this.#cores.delete(name);
@@ -86,27 +93,27 @@ export class StandBack implements Disposable {
 
   /** By function, who had work since that moment. */
   #takers(since: number): Map<string, Taker> {
-    const spanMs = this.#lookedAt - since;
     const takers = new Map<string, Taker>();
     for (const pool of this.#parts.pools.values()) {
       const working = pool.workingSince(since);
       if (working.length === 0) continue;
       const looked = working.slice(0, LOOKED_AT_MAX);
-      const tookMs = looked.reduce((sum, instance) => sum + this.#tookMs(instance), 0);
+      const cores = looked.reduce((sum, instance) => sum + this.#coresOf(instance), 0);
       const name = pool.version.functionName;
       const taker = takers.get(name) ?? { cores: 0, instances: [] };
-      taker.cores += ((tookMs / spanMs) * working.length) / looked.length;
+      taker.cores += (cores * working.length) / looked.length;
       taker.instances.push(...working);
       takers.set(name, taker);
     }
     return takers;
   }
 
-  /** Since the last look; nothing if this is the first. */
-  #tookMs(instance: Instance): number {
+  /** Since it was looked at last; nothing if this is the first time. */
+  #coresOf(instance: Instance): number {
     const takenMs = instance.cpu?.usedMs() ?? 0;
-    const before = this.#taken.get(instance) ?? takenMs;
-    this.#taken.set(instance, takenMs);
-    return takenMs - before;
+    const at = this.#lookedAt;
+    const before = this.#seen.get(instance);
+    this.#seen.set(instance, { takenMs, at });
+    return before && at > before.at ? (takenMs - before.takenMs) / (at - before.at) : 0;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { countOomKills, makeGroup, openCgroups, parseMounts, setLimits } from "./cgroups.ts";
@@ -70,6 +70,17 @@ describe("openCgroups", () => {
     const layout = openCgroups({ instanceName: "main", mountinfo, ownGroups, isRoot: false });
     assert.equal(layout.hierarchies[0]?.folder, join(root, own, "lambdad/main"));
     assert.deepEqual(layout.missing, []);
+  });
+
+  it("has all functions together weigh as much as one process on each CPU in version 1", (test) => {
+    const root = mkdtempSync(join(tmpdir(), "cgroup-"));
+    test.after(() => rmSync(root, { recursive: true, force: true }));
+    mkdirSync(join(root, "lambdad"));
+    writeFileSync(join(root, "lambdad/cpu.shares"), "1024");
+    const mountinfo = `33 32 0:29 / ${root} rw,relatime - cgroup cgroup rw,cpu,cpuacct\n`;
+    openCgroups({ instanceName: "main", mountinfo, ownGroups, isRoot: true });
+    const shares = readFileSync(join(root, "lambdad/cpu.shares"), "utf8");
+    assert.equal(shares, String(1_024 * availableParallelism()));
   });
 
   it("says which limits are missing, and why, where it may not write", () => {

@@ -15,6 +15,7 @@ import {
   rmdirSync,
   writeFileSync,
 } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { findCpuFiles } from "./cpu-files.ts";
 import type { CpuFiles, Freezer } from "./messages.ts";
@@ -58,6 +59,8 @@ export interface Group {
 const NEEDED: readonly Controller[] = ["memory", "cpu", "pids"];
 const MIB = 1024 * 1024;
 const CPU_PERIOD_US = 100_000;
+/** What one CPU weighs in version 1, and a process of niceness 0. */
+const CPU_SHARES = 1_024;
 const CPU_QUOTA_US_MIN = 1_000;
 /** Of what one CPU weighs. With next to nothing, on a busy host, it would take seconds. */
 const BACKGROUND_PERCENT = 10;
@@ -142,9 +145,13 @@ export function parseMounts(mountinfo: string): readonly CgroupMount[] {
   return found;
 }
 
+/** Beside ours other processes are each a group of its own, and all functions together would weigh as much as one of them. */
 function openLegacy(mount: CgroupMount, sources: CgroupSources): Hierarchy {
-  const folder = join(mount.path, "lambdad", sources.instanceName);
+  const parent = join(mount.path, "lambdad");
+  const folder = join(parent, sources.instanceName);
   mkdirSync(folder, { recursive: true });
+  if (mount.controllers.includes("cpu"))
+    tryWrite(join(parent, "cpu.shares"), String(CPU_SHARES * availableParallelism()));
   return { version: 1, folder, controllers: mount.controllers };
 }
 
@@ -279,7 +286,7 @@ function setLegacy(folder: string, controllers: readonly Controller[], limits: G
     writeFileSync(join(folder, "cpu.cfs_quota_us"), String(quotaUs(limits.cpus)));
     const shares = limits.isBackground
       ? BACKGROUND_PERCENT * 10
-      : clamp(Math.round(limits.cpus * 1024), 2, 262_144);
+      : clamp(Math.round(limits.cpus * CPU_SHARES), 2, 262_144);
     tryWrite(join(folder, "cpu.shares"), String(shares));
   }
   if (controllers.includes("pids")) writeFileSync(join(folder, "pids.max"), String(limits.pidsMax));

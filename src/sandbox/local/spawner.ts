@@ -13,6 +13,7 @@ import type { Box, BoxParts, Jail } from "./box.ts";
 import { type CgroupLayout, closeCgroups, openCgroups } from "./cgroups.ts";
 import { leaveRunDir, removeLeftovers, takeOver } from "./leftovers.ts";
 import type { FromSpawner, Given, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
+import { askForShortSlices, putFirst } from "./precedence.ts";
 import { canUseReadyShell, discard, type ReadyShell, startBox, startReadyShell } from "./start-box.ts";
 import { startFork } from "./start-fork.ts";
 import { loadSyscalls, type Syscalls } from "./syscalls.ts";
@@ -303,6 +304,10 @@ async function openSpawner(settings: SpawnerSettings): Promise<{ spawner: Spawne
   const syscalls = await loadSyscalls();
   await removeLeftovers(settings.runDir, layout, syscalls);
   syscalls?.keepDescriptors();
+  if (syscalls) {
+    askForShortSlices(syscalls);
+    putFirst(syscalls, settings.ownerPid);
+  }
   const host = await findAbilities({ settings, layout, syscalls });
   return { spawner: new Spawner({ settings, layout, syscalls, host }), host };
 }

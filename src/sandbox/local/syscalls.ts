@@ -27,10 +27,20 @@ export interface Syscalls {
   unshareMounts(folder: string): void;
   /** The same as `mountReadOnly`, but nowhere yet: as a descriptor, for whoever mounts it. */
   openReadOnlyTree(folder: string): number;
+  /** What a thread asks of the scheduler; 0 is the calling one. @throws without the right to, or the thread. */
+  setScheduling(tid: number, wanted: Scheduling): void;
   /** Two connected stream sockets, as descriptors. */
   socketPair(): readonly [number, number];
   /** Sends bytes with descriptors, of which whoever receives them has his own. @throws if the socket has no room for them. */
   sendDescriptors(socket: number, bytes: Uint8Array, descriptors: readonly number[]): void;
+}
+
+export interface Scheduling {
+  readonly niceness: number;
+  /** Kernels before 6.12 ignore it. */
+  readonly sliceUs: number;
+  /** Whether what it starts, threads included, asks for the same; otherwise it asks for nothing, and for no niceness below 0. */
+  readonly isInherited: boolean;
 }
 
 const CLONE_NEWNET = 0x40000000;
@@ -66,6 +76,9 @@ const DIAG_INODE_AT = 84;
 const OPEN_TREE = 428n;
 const MOVE_MOUNT = 429n;
 const MOUNT_SETATTR = 442n;
+const SCHED_SETATTR = process.arch === "arm64" ? 274n : 314n;
+const SCHED_ATTR_BYTES = 56;
+const SCHED_FLAG_RESET_ON_FORK = 1n;
 const AT_FDCWD = -100n;
 const AT_EMPTY_PATH = 0x1000n;
 const OPEN_TREE_CLONE = 1n;
@@ -109,6 +122,9 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
   // One name, as many signatures as calls need it with.
   const { functions: withPaths } = ffi.dlopen(null, {
     syscall: { arguments: ["int64", "int64", "string", "int64", "string", "int64"], return: "int64" },
+  });
+  const { functions: withScheduling } = ffi.dlopen(null, {
+    syscall: { arguments: ["int64", "int64", "buffer", "int64"], return: "int64" },
   });
   const { functions: withAttributes } = ffi.dlopen(null, {
     syscall: { arguments: ["int64", "int64", "string", "int64", "buffer", "int64"], return: "int64" },
@@ -217,6 +233,10 @@ export async function loadSyscalls(): Promise<Syscalls | undefined> {
       check("mount", libc.mount("none", folder, 0n, MS_PRIVATE, 0n));
       check("umount", libc.umount2(folder, MNT_DETACH));
     },
+    setScheduling: (tid, wanted) => {
+      const set = withScheduling.syscall(SCHED_SETATTR, BigInt(tid), schedAttr(wanted), 0n);
+      checkLong("sched_setattr", set);
+    },
     socketPair: () => {
       const pair = Buffer.alloc(8);
       check("socketpair", libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
@@ -259,6 +279,16 @@ function diagRequest(localPort: number, remotePort: number): Buffer {
   // No cookie is known.
   request.fill(0xff, 64, 72);
   return request;
+}
+
+/** struct sched_attr, for SCHED_OTHER. */
+function schedAttr({ niceness, sliceUs, isInherited }: Scheduling): Buffer {
+  const attributes = Buffer.alloc(SCHED_ATTR_BYTES);
+  attributes.writeUInt32LE(SCHED_ATTR_BYTES, 0);
+  attributes.writeBigUInt64LE(isInherited ? 0n : SCHED_FLAG_RESET_ON_FORK, 8);
+  attributes.writeInt32LE(niceness, 16);
+  attributes.writeBigUInt64LE(BigInt(sliceUs) * 1_000n, 24);
+  return attributes;
 }
 
 /** struct cmsghdr with SCM_RIGHTS (unix(7)); empty for none. */
