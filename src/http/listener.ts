@@ -19,6 +19,7 @@ import { PerIpLimit } from "./per-ip-limit.ts";
 import { PlainConnection } from "./plain/plain-connection.ts";
 import type { PlainRequest } from "./plain/plain-request.ts";
 import { KEEP_ALIVE_S, type PlainResponse } from "./plain/plain-response.ts";
+import { SharedReading } from "./plain/shared-reading.ts";
 
 const HEADERS_MS_MAX = 10_000;
 const CHECK_INTERVAL_MS = 2_000;
@@ -85,12 +86,13 @@ export async function listen(parts: ListenParts): Promise<Listener> {
   const upgraded = new Set<Duplex>();
   const plain = new Set<PlainConnection>();
 
-  if (parts.plainHandler) readPlainFirst(server, parts.plainHandler, parts.log, plain);
+  const admit = limitedPerIp(refusals);
+  if (parts.plainHandler) readPlainFirst(server, admit, parts.plainHandler, parts.log, plain);
+  else server.on("connection", admit);
   server.on("request", guarded(parts));
   if (parts.handlesContinue) server.on("checkContinue", guarded(parts));
   server.on("clientError", answerParseError);
   server.on("drop", (facts) => refusals("the listener is full", facts?.remoteAddress));
-  limitPerIp(server, refusals);
   if (parts.onUpgrade) server.on("upgrade", guardedUpgrade(parts.onUpgrade, parts.log, upgraded));
 
   await bind(server, parts);
@@ -142,6 +144,7 @@ function serverOptions(parts: ListenParts): ServerOptions {
 /** Has connections read by `PlainConnection` until something comes that is node:http's. */
 function readPlainFirst(
   server: Server,
+  admit: (socket: Socket) => boolean,
   plainHandler: PlainHandler,
   log: Log,
   open: Set<PlainConnection>,
@@ -150,9 +153,12 @@ function readPlainFirst(
   const nodeListeners = server.listeners("connection");
   server.removeAllListeners("connection");
   const handler = answering(plainHandler, log);
-  server.on("connection", (socket) => {
+  server.on("connection", (accepted) => {
+    const reading = new SharedReading(accepted);
+    const { socket } = reading;
+    if (!admit(socket)) return;
     const connection = new PlainConnection({
-      socket,
+      reading,
       handler,
       handOver: (socket) => {
         open.delete(connection);
@@ -293,18 +299,20 @@ function hasBegunAnswer(socket: Duplex): boolean {
   return response instanceof nodeHttp.ServerResponse && response.headersSent;
 }
 
-function limitPerIp(server: Server, refused: (why: string, from: string | undefined) => void): void {
+/** Ends connections of which one address has too many; false for these. */
+function limitedPerIp(refused: (why: string, from: string | undefined) => void): (socket: Socket) => boolean {
   const limit = new PerIpLimit(CONNECTIONS_PER_IP_MAX);
-  server.on("connection", (socket) => {
+  return (socket) => {
     const ip = socket.remoteAddress;
-    if (ip === undefined) return;
+    if (ip === undefined) return true;
     if (limit.enter(ip)) {
       socket.once("close", () => limit.leave(ip));
-      return;
+      return true;
     }
     refused("too many connections from one address", ip);
     socket.destroy();
-  });
+    return false;
+  };
 }
 
 /** Logs refused connections, at most one line in ten seconds: a flood must not become a flood of lines. */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { PlainConnection } from "./plain-connection.ts";
+import { SharedReading } from "./shared-reading.ts";
 
 /** Both ends of a connection, one of them served. */
 async function openPair() {
@@ -10,10 +11,12 @@ async function openPair() {
   await once(server, "listening");
   const accepted: Promise<Socket[]> = once(server, "connection");
   const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
-  const [socket] = await accepted;
-  assert.ok(socket);
+  const [first] = await accepted;
+  assert.ok(first);
+  const reading = new SharedReading(first);
+  const { socket } = reading;
   new PlainConnection({
-    socket,
+    reading,
     handler: (_, response) => response.writeHead(200, ["content-length", "2"]).end("ok"),
     handOver: () => assert.fail("all that comes is plain"),
   });

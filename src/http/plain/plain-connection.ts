@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { HEADER_BYTES_MAX } from "../../core/limits.ts";
 import {
   type HeaderFields,
   headEnd,
@@ -7,9 +8,10 @@ import {
   parsePlainHead,
 } from "./plain-request.ts";
 import { KEEP_ALIVE_S, PlainResponse } from "./plain-response.ts";
+import type { SharedReading } from "./shared-reading.ts";
 
 export interface PlainConnectionParts {
-  readonly socket: Socket;
+  readonly reading: SharedReading;
   /** Takes one request after the other; the next one comes when its response has ended. */
   readonly handler: (request: PlainRequest, response: PlainResponse) => void;
   /** Takes the socket over, with all in it that has not been served, when something comes that is not plain. */
@@ -43,10 +45,10 @@ export class PlainConnection {
 
   constructor(parts: PlainConnectionParts) {
     this.#parts = parts;
-    const { socket } = parts;
+    const { socket } = parts.reading;
     this.#socket = socket;
-    socket.on("data", this.#onData).on("end", this.#onEnd).on("error", ignore);
-    socket.on("timeout", this.#onTimeout);
+    parts.reading.receiver = this.#receive;
+    socket.on("end", this.#onEnd).on("error", ignore).on("timeout", this.#onTimeout);
     socket.setTimeout(FIRST_MS_MAX);
   }
 
@@ -65,11 +67,14 @@ export class PlainConnection {
     if (this.isOpen) this.#socket.destroy();
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  /** What of `bytes` is to stay is copied. */
+  readonly #receive = (bytes: Buffer, count: number): void => {
     if (!this.isOpen) return;
-    this.#received = this.#received ? Buffer.concat([this.#received, chunk]) : chunk;
+    const came = bytes.subarray(0, count);
+    this.#received = this.#received ? Buffer.concat([this.#received, came]) : came;
     if (this.#state === "idle") this.#serveReceived();
     else if (this.#received.length > EARLY_BYTES_MAX) this.#socket.pause();
+    if (this.#received?.buffer === bytes.buffer) this.#received = Buffer.from(this.#received);
   };
 
   /** Whoever ends its side is gone: node:http does not answer it either. */
@@ -100,7 +105,7 @@ export class PlainConnection {
   }
 
   #nextRequest(received: Buffer): { request: PlainRequest; closes: boolean } | "incomplete" | "not plain" {
-    const text = received.toString("latin1");
+    const text = received.toString("latin1", 0, HEADER_BYTES_MAX);
     const bodyAt = headEnd(text);
     const head = bodyAt === -1 ? undefined : parsePlainHead(text, bodyAt, this.#knownFields);
     if (!head || head.fields.contentLength > PLAIN_BODY_BYTES_MAX) return "not plain";
@@ -116,7 +121,7 @@ export class PlainConnection {
     this.#awaitsBody = false;
     this.#knownFields = head.fields;
     this.#received = end === received.length ? undefined : received.subarray(end);
-    const body = end === bodyAt ? undefined : received.subarray(bodyAt, end);
+    const body = end === bodyAt ? undefined : Buffer.from(received.subarray(bodyAt, end));
     return { request: new PlainRequest(this.#socket, head, body), closes: head.fields.closes };
   }
 
@@ -159,13 +164,13 @@ export class PlainConnection {
   #leave(): void {
     this.#state = "left";
     const socket = this.#socket;
-    socket.off("data", this.#onData).off("end", this.#onEnd).off("error", ignore);
-    socket.off("timeout", this.#onTimeout);
+    this.#parts.reading.receiver = undefined;
+    socket.off("end", this.#onEnd).off("error", ignore).off("timeout", this.#onTimeout);
     socket.setTimeout(0);
     socket.pause();
     const received = this.#received;
     this.#received = undefined;
-    if (received) socket.unshift(received);
+    if (received) socket.unshift(Buffer.from(received));
     this.#parts.handOver(socket);
     socket.resume();
   }
