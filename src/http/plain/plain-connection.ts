@@ -1,12 +1,6 @@
 import type { Socket } from "node:net";
 import { HEADER_BYTES_MAX } from "../../core/limits.ts";
-import {
-  type HeaderFields,
-  headEnd,
-  PLAIN_BODY_BYTES_MAX,
-  PlainRequest,
-  parsePlainHead,
-} from "./plain-request.ts";
+import { PLAIN_BODY_BYTES_MAX, type PlainHead, PlainRequest, parsePlainHead } from "./plain-request.ts";
 import { KEEP_ALIVE_S, PlainResponse } from "./plain-response.ts";
 import type { SharedReading } from "./shared-reading.ts";
 
@@ -40,7 +34,8 @@ export class PlainConnection {
   #received: Buffer | undefined;
   /** The head in `#received` was read before, and its body waited for. */
   #awaitsBody = false;
-  #knownFields: HeaderFields | undefined;
+  /** Of the last request. */
+  #known: PlainHead | undefined;
   #closesWhenIdle = false;
 
   constructor(parts: PlainConnectionParts) {
@@ -106,9 +101,9 @@ export class PlainConnection {
 
   #nextRequest(received: Buffer): { request: PlainRequest; closes: boolean } | "incomplete" | "not plain" {
     const text = received.toString("latin1", 0, HEADER_BYTES_MAX);
-    const bodyAt = headEnd(text);
-    const head = bodyAt === -1 ? undefined : parsePlainHead(text, bodyAt, this.#knownFields);
+    const head = parsePlainHead(text, this.#known);
     if (!head || head.fields.contentLength > PLAIN_BODY_BYTES_MAX) return "not plain";
+    const bodyAt = head.bytes;
     const end = bodyAt + head.fields.contentLength;
     if (end > received.length) {
       // Many clients send head and body in two pieces; one that needs more of them is watched by node:http.
@@ -119,7 +114,7 @@ export class PlainConnection {
     // What comes behind the last request should not be there.
     if (head.fields.closes && end < received.length) return "not plain";
     this.#awaitsBody = false;
-    this.#knownFields = head.fields;
+    this.#known = head;
     this.#received = end === received.length ? undefined : received.subarray(end);
     const body = end === bodyAt ? undefined : Buffer.from(received.subarray(bodyAt, end));
     return { request: new PlainRequest(this.#socket, head, body), closes: head.fields.closes };

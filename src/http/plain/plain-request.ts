@@ -33,6 +33,10 @@ export class PlainRequest {
 }
 
 export interface PlainHead {
+  /** All that it was read from, to know it again where a request has no body; otherwise empty. */
+  readonly text: string;
+  /** Where the body begins. */
+  readonly bytes: number;
   readonly method: string;
   readonly url: string;
   readonly fields: HeaderFields;
@@ -56,29 +60,23 @@ const HEAD_END = "\r\n\r\n";
 const REQUEST_LINE = /^(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (\/[\x21-\x22\x24-\x7e]*) HTTP\/1\.1$/;
 const LENGTH = /^\d{1,8}$/;
 
-/** Where the head in `text` ends, behind its empty line; -1 if it does not. */
-export function headEnd(text: string): number {
-  const at = text.indexOf(HEAD_END);
-  return at === -1 ? -1 : at + HEAD_END.length;
-}
-
 /**
- * The head that `text` (Latin-1) begins with and that ends at `end`; undefined if it is not plain. `known` is that of the
- * request before.
+ * The head that `text` (Latin-1) begins with; undefined if it is not plain, or not whole. `known` is that of the request
+ * before: clients mostly ask for the same again, or send the same headers.
  */
-export function parsePlainHead(
-  text: string,
-  end: number,
-  known: HeaderFields | undefined,
-): PlainHead | undefined {
-  if (end > HEADER_BYTES_MAX) return undefined;
+export function parsePlainHead(text: string, known: PlainHead | undefined): PlainHead | undefined {
+  if (text === known?.text) return known;
+  const emptyLineAt = text.indexOf(HEAD_END);
+  const end = emptyLineAt + HEAD_END.length;
+  if (emptyLineAt === -1 || end > HEADER_BYTES_MAX) return undefined;
   const lineEnd = text.indexOf("\r\n");
   const line = REQUEST_LINE.exec(text.slice(0, lineEnd));
   if (!line) return undefined;
   const section = text.slice(lineEnd + 2, end);
-  const fields = known?.text === section ? known : parseFields(section);
+  const fields = known?.fields.text === section ? known.fields : parseFields(section);
   if (!fields) return undefined;
-  return { method: line[1] ?? "", url: line[2] ?? "", fields };
+  const isAll = end === text.length;
+  return { text: isAll ? text : "", bytes: end, method: line[1] ?? "", url: line[2] ?? "", fields };
 }
 
 /** `section` ends with an empty line. */

@@ -57,8 +57,8 @@ export class PlainResponse implements HttpResponse {
       }
       head += `${name}: ${headers[i + 1]}\r\n`;
     }
-    head += `Date: ${httpDate()}\r\n`;
-    head += this.#keepsAlive ? KEEPS_ALIVE : "Connection: close\r\n";
+    headEnds ??= newHeadEnds();
+    head += this.#keepsAlive ? headEnds.keepsAlive : headEnds.closes;
     this.#isChunked = !hasLength && !this.#isBodiless;
     if (this.#isChunked) head += "Transfer-Encoding: chunked\r\n";
     this.#head = `${head}\r\n`;
@@ -138,7 +138,6 @@ export class PlainResponse implements HttpResponse {
 
 /** How long a connection may be idle between two requests (seconds). */
 export const KEEP_ALIVE_S = 75;
-const KEEPS_ALIVE = `Connection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE_S}\r\n`;
 const LAST_CHUNK = "0\r\n\r\n";
 
 /** Cheaper than to look at each character: one that is no ASCII takes more than a byte. */
@@ -146,13 +145,23 @@ function isAscii(text: string): boolean {
   return Buffer.byteLength(text) === text.length;
 }
 
-let dateOfSecond = { second: -1, text: "" };
+interface HeadEnds {
+  readonly keepsAlive: string;
+  readonly closes: string;
+}
 
-/** As RFC 9110 section 5.6.7 writes it; made once a second. */
-function httpDate(): string {
-  const second = Math.floor(Date.now() / 1_000);
-  if (second !== dateOfSecond.second) {
-    dateOfSecond = { second, text: new Date(second * 1_000).toUTCString() };
-  }
-  return dateOfSecond.text;
+/** What each head has at its end, until the second is over: asking for the time costs more than all else here. */
+let headEnds: HeadEnds | undefined;
+
+function newHeadEnds(): HeadEnds {
+  const now = Date.now();
+  const forget = () => {
+    headEnds = undefined;
+  };
+  setTimeout(forget, 1_000 - (now % 1_000)).unref();
+  const date = `Date: ${new Date(now).toUTCString()}\r\n`;
+  return {
+    keepsAlive: `${date}Connection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE_S}\r\n`,
+    closes: `${date}Connection: close\r\n`,
+  };
 }
