@@ -49,6 +49,7 @@ export class CallsInHand implements Disposable {
   }
 
   standsBehind(served: ServedCall): void {
+    served.handedAt = performance.now();
     this.#ahead.push(served);
     this.#patience.setFor(served.handedAt + AHEAD_MS_MAX);
   }

@@ -320,13 +320,14 @@ export class Instance implements AsyncDisposable {
   #ended(served: ServedCall, outcome: InvocationOutcome): void {
     const { startedAt, spentMs, initMs } = this.#begin(served);
     const { call, wantsTail, caller } = served;
-    const durationMs = performance.now() - startedAt + spentMs;
+    const now = performance.now();
+    const durationMs = now - startedAt + spentMs;
     this.#telemetry.done(call, outcome, durationMs);
     const result = { outcome, durationMs, sandboxId: this.id, initMs, logTail: "" };
     served.result = result;
     const idle = isLast(outcome, this.#parts.channel) ? false : this.#becomesIdle(call.deadlineAt);
     if (idle === true) {
-      this.#release();
+      this.#release(now);
       // What it printed came through a pipe of its own, before its answer, but may be read after it.
       whenTurnRead(served);
     } else void this.#endLater(served, outcome, idle);
@@ -388,9 +389,9 @@ export class Instance implements AsyncDisposable {
     });
   }
 
-  #release(): void {
+  #release(now = performance.now()): void {
     this.#claimed -= 1;
-    this.#lastUsedAt = performance.now();
+    this.#lastUsedAt = now;
     if (this.#claimed === 0) {
       if (this.#state === "retiring") {
         void this[Symbol.asyncDispose]();

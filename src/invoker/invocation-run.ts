@@ -120,7 +120,7 @@ export class InvocationRun implements ServedFor {
     return {
       invocationId,
       input,
-      functionArn: functionArn(this.#owner.identity, target.record.name, target.qualifier),
+      functionArn: arnOf(this.#owner.identity, target),
       deadlineAt: Date.now() + instance.timeLeftMs,
       traceId,
       clientContext,
@@ -128,6 +128,16 @@ export class InvocationRun implements ServedFor {
       streamBytesMax: this.#owner.streamBytesMax,
     };
   }
+}
+
+/** The same one mostly comes again. */
+let lastArn: { readonly identity: Identity; readonly target: Target; readonly text: string } | undefined;
+
+function arnOf(identity: Identity, target: Target): string {
+  if (lastArn?.target !== target || lastArn.identity !== identity) {
+    lastArn = { identity, target, text: functionArn(identity, target.record.name, target.qualifier) };
+  }
+  return lastArn.text;
 }
 
 function firstPlace({ input }: InvocationRequest): PlaceWanted {

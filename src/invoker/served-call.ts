@@ -41,8 +41,8 @@ export class ServedCall implements CallKeeper {
   readonly caller: ServedFor;
   readonly #instance: ServingInstance;
   readonly #sink: WatchedSink | undefined;
-  /** When it was given to the program (monotonic ms), which need not begin it at once. */
-  readonly handedAt = performance.now();
+  /** When it was given to the program (monotonic ms), if that did not begin it at once. */
+  handedAt = 0;
   isSettled = false;
   begunAs: Begun | undefined;
   result: InvocationResult | undefined;
