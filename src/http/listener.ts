@@ -175,16 +175,16 @@ function answering<Request extends HttpRequest, Response extends HttpResponse>(
   handler: (request: Request, response: Response) => void | Promise<void>,
   log: Log,
 ): (request: Request, response: Response) => void {
+  const fail = (response: Response, error: unknown) => {
+    const requestId = newInvocationId();
+    sendError(response, error, { log, requestId, headers: ["x-amzn-requestid", requestId] });
+  };
   return (request, response) => {
-    const failed = (error: unknown) => {
-      const requestId = newInvocationId();
-      sendError(response, error, { log, requestId, headers: ["x-amzn-requestid", requestId] });
-    };
     try {
       const handled = handler(request, response);
-      if (handled instanceof Promise) handled.catch(failed);
+      if (handled instanceof Promise) handled.catch((error: unknown) => fail(response, error));
     } catch (error) {
-      failed(error);
+      fail(response, error);
     }
   };
 }

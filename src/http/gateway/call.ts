@@ -192,7 +192,7 @@ function eventFacts(exchange: InputFacts, body: Buffer | undefined): HttpEvent {
     apiId: exchange.apiId,
     caller: signed?.caller ?? routed?.caller,
     routed,
-    receivedAt: Date.now(),
+    receivedAt: provenance.receivedAt,
   };
 }
 

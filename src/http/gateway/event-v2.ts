@@ -3,8 +3,8 @@
  * `rawQueryString` as received, query values decoded; what is empty is left out. The body is text if its content type
  * is (`text/*`, JSON, XML, JavaScript) and it is UTF-8, else base64: forms too, as on Lambda.
  *
- * It is put together as text, of pieces that are kept as long as a client asks for the same: parsing or building objects for it
- * would cost more than all else.
+ * It is put together of bytes that are kept as long as a client asks for the same: parsing or building objects for it would
+ * cost more than all else.
  */
 import { isUtf8 } from "node:buffer";
 import { hostnameOf } from "../../core/host-meaning.ts";
@@ -16,20 +16,25 @@ import type { RequestHead } from "./request-headers.ts";
 export function eventOf(facts: HttpEvent): Buffer {
   const { body, receivedAt } = facts;
   const isText = body !== undefined && isTextual(facts.head.contentType) && isUtf8(body);
-  const pieces = piecesOf(facts);
-  let json = `${pieces.untilTrace}${traceOf(facts)}${pieces.untilId}${facts.invocationId}${pieces.untilTime}`;
-  json += `${commonLogTime(receivedAt)}","timeEpoch":${receivedAt}}${pieces.end}`;
+  const { untilTime, traceAt, idAt, end } = piecesOf(facts);
+  let json = `${commonLogTime(receivedAt)}","timeEpoch":${receivedAt}}${end}`;
   if (body !== undefined) json += isText ? `,"body":${JSON.stringify(body.toString())}` : base64Json(body);
   json += `,"isBase64Encoded":${body !== undefined && !isText}}`;
-  return Buffer.from(json);
+  const event = Buffer.allocUnsafe(untilTime.length + Buffer.byteLength(json));
+  event.set(untilTime);
+  event.write(traceOf(facts), traceAt, "latin1");
+  event.write(facts.invocationId, idAt, "latin1");
+  event.write(json, untilTime.length);
+  return event;
 }
 
-/** What of an event is not of the call alone, between that. */
+/** What of an event is not of the call alone. */
 interface EventPieces {
   readonly of: PiecesOf;
-  readonly untilTrace: string;
-  readonly untilId: string;
-  readonly untilTime: string;
+  /** As of the first such call: trace and id of the others are written over its own. */
+  readonly untilTime: Buffer;
+  readonly traceAt: number;
+  readonly idAt: number;
   /** Behind the context. */
   readonly end: string;
 }
@@ -67,10 +72,13 @@ function isAlike(one: PiecesOf, other: HttpEvent): boolean {
 
 const TRACE_NAME = "x-amzn-trace-id";
 
+/** Of traces only the length counts. */
 function haveSameButTrace(one: readonly string[], other: readonly string[]): boolean {
   if (one.length !== other.length) return false;
   for (let i = 0; i < one.length; i++) {
-    if (one[i] !== other[i] && !(i % 2 === 1 && one[i - 1] === TRACE_NAME)) return false;
+    if (one[i] === other[i]) continue;
+    const isTrace = i % 2 === 1 && one[i - 1] === TRACE_NAME;
+    if (!isTrace || one[i]?.length !== other[i]?.length) return false;
   }
   return true;
 }
@@ -88,9 +96,8 @@ function newPieces(facts: HttpEvent, texts: HeadTexts): EventPieces {
   let json = `{"version":"2.0","routeKey":${routeKey},"rawPath":${path},"rawQueryString":${JSON.stringify(facts.query)}`;
   json += `${texts.cookies},"headers":`;
   const headers = inBraces(texts.headers, membersJson(facts.addedHeaders));
-  const traceAt = traceIn(headers);
-  const untilTrace = json + headers.slice(0, traceAt);
-  json = headers.slice(traceAt + traceOf(facts).length);
+  const traceAt = Buffer.byteLength(json + headers.slice(0, traceIn(headers)));
+  json += headers;
   if (facts.query !== "") json += queryJson(facts.query);
   const accountId = caller?.accountId ?? routed?.accountId ?? "anonymous";
   json += `,"requestContext":{"accountId":${JSON.stringify(accountId)}`;
@@ -99,6 +106,9 @@ function newPieces(facts: HttpEvent, texts: HeadTexts): EventPieces {
   else if (routed?.jwt) json += `,"authorizer":{"jwt":${jwtJson(routed.jwt)}}`;
   json += `${texts.domain},"http":{"method":"${facts.method}","path":${path},"protocol":"${facts.protocol}"`;
   json += `,"sourceIp":"${facts.sourceIp}","userAgent":${texts.userAgent}}`;
+  json += ',"requestId":"';
+  const idAt = Buffer.byteLength(json);
+  json += `${facts.invocationId}","routeKey":${routeKey},"stage":"$default","time":"`;
   const { method, apiId, sourceIp, protocol, addedHeaders } = facts;
   return {
     of: {
@@ -110,9 +120,9 @@ function newPieces(facts: HttpEvent, texts: HeadTexts): EventPieces {
       protocol,
       addedHeaders,
     },
-    untilTrace: flat(untilTrace),
-    untilId: flat(`${json},"requestId":"`),
-    untilTime: `","routeKey":${routeKey},"stage":"$default","time":"`,
+    untilTime: ownBytes(json),
+    traceAt,
+    idAt,
     end: routed ? routedJson(routed) : "",
   };
 }
@@ -124,9 +134,11 @@ function traceIn(headersJson: string): number {
   return at === -1 ? headersJson.length : at + name.length;
 }
 
-/** A text that was put together is copied piece by piece whenever it becomes part of another; this one is copied as a whole. */
-function flat(text: string): string {
-  return Buffer.from(text).toString();
+/** Small buffers otherwise share memory, which each that is kept for long keeps all of. */
+function ownBytes(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
 }
 
 /** A part of a received text keeps all of it in memory; this does not. */

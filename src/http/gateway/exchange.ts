@@ -131,10 +131,12 @@ export function provenanceOf(
   route: Addressed,
   invocationId: InvocationId,
 ): Provenance {
+  const receivedAt = Date.now();
   return {
+    receivedAt,
     sourceIp: sourceIpOf(request),
     port: request.socket.localPort ?? 0,
-    traceId: head.traceId ?? newTraceId(invocationId),
+    traceId: head.traceId ?? newTraceId(invocationId, receivedAt),
     prefix: route.prefix ?? "",
   };
 }
@@ -182,7 +184,11 @@ export function sourceIpOf(request: HttpRequest): string {
 }
 
 /** The id's own digits are as good as new random ones. */
-function newTraceId(invocationId: InvocationId): string {
-  const seconds = Math.floor(Date.now() / 1000).toString(16);
-  return `Root=1-${seconds}-${invocationId.slice(24)}${invocationId.slice(0, 8)}${invocationId.slice(9, 13)};Sampled=0`;
+function newTraceId(invocationId: InvocationId, at: number): string {
+  const second = Math.floor(at / 1_000);
+  if (second !== rootOfSecond.second) rootOfSecond = { second, text: `Root=1-${second.toString(16)}-` };
+  return `${rootOfSecond.text}${invocationId.slice(24)}${invocationId.slice(0, 8)}${invocationId.slice(9, 13)};Sampled=0`;
 }
+
+/** What trace ids begin with; made once a second. */
+let rootOfSecond = { second: -1, text: "" };

@@ -36,7 +36,14 @@ import { findInProject, mayBeProject, resolveRequested } from "./release-of-requ
 import { readBody } from "./request-body.ts";
 import { headOf } from "./request-headers.ts";
 import type { ReplyHeaders } from "./response-headers.ts";
-import { type DirectRoute, newRouter, type Router, routeByPath } from "./routing.ts";
+import {
+  type DirectRoute,
+  newRouter,
+  type Route,
+  type RoutedRequest,
+  type Router,
+  routeByPath,
+} from "./routing.ts";
 import { serveUpgrade } from "./upgrade.ts";
 import { urlRefusalOf } from "./url-refusal.ts";
 
@@ -104,36 +111,37 @@ export async function openGateway(parts: GatewayParts): Promise<Gateway> {
   };
 }
 
-/** Never rejects: what goes wrong becomes the response. */
-async function serve(
-  parts: ServingParts,
-  router: Router,
-  request: HttpRequest,
-  response: HttpResponse,
-): Promise<void> {
+/** What goes wrong becomes the response. A promise more than has to be would cost a call as much as its routing. */
+function serve(parts: ServingParts, router: Router, request: HttpRequest, response: HttpResponse): void {
   const invocationId = newInvocationId();
   const added = ["x-amzn-requestid", invocationId];
-  try {
-    const head = headOf(request);
-    const arrival = { request, response, invocationId, head, added };
-    let route = router.route(request.url ?? "/", head.host);
-    if (route.kind === "routed") {
-      routedModule ??= await import("./routed.ts");
-      const next = await routedModule.serveRouted(parts, arrival, route);
-      if (!next) return;
-      route = next;
-    }
-    if (route.kind === "own") await serveOwn(parts, arrival, route.path);
-    else if (route.kind === "url") await serveUrl(parts, arrival, route);
-    else await serveFunction(parts, arrival, route);
-  } catch (error) {
+  const refuse = (error: unknown) => {
     if (response.destroyed || request.socket.destroyed) return;
     // Who sends what can be misread is not trusted with more on this connection.
     const closes = isPlatformError(error, "InvalidRequest");
     if (closes) ignoreFurther(request);
     discardRest(request);
     sendError(response, error, { log: parts.log, requestId: invocationId, headers: added, closes });
+  };
+  try {
+    const head = headOf(request);
+    const arrival = { request, response, invocationId, head, added };
+    serveRoute(parts, arrival, router.route(request.url ?? "/", head.host)).catch(refuse);
+  } catch (error) {
+    refuse(error);
   }
+}
+
+function serveRoute(parts: ServingParts, arrival: Arrival, route: Route): Promise<void> {
+  if (route.kind === "function") return serveFunction(parts, arrival, route);
+  if (route.kind === "url") return serveUrl(parts, arrival, route);
+  return route.kind === "own" ? serveOwn(parts, arrival, route.path) : serveRouted(parts, arrival, route);
+}
+
+async function serveRouted(parts: ServingParts, arrival: Arrival, route: RoutedRequest): Promise<void> {
+  routedModule ??= await import("./routed.ts");
+  const next = await routedModule.serveRouted(parts, arrival, route);
+  if (next) await serveRoute(parts, arrival, next);
 }
 
 async function serveOwn(parts: ServingParts, arrival: Arrival, path: string): Promise<void> {

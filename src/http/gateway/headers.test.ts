@@ -9,7 +9,7 @@ import {
   ResponseHeaders,
 } from "./response-headers.ts";
 
-const PROVENANCE = { sourceIp: "192.0.2.1", port: 8080, traceId: "Root=1-2-3", prefix: "" };
+const PROVENANCE = { receivedAt: 0, sourceIp: "192.0.2.1", port: 8080, traceId: "Root=1-2-3", prefix: "" };
 const OURS = [
   "x-forwarded-for",
   "192.0.2.1",

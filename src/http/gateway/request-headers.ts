@@ -196,6 +196,8 @@ export function readRequestHead(raw: readonly string[], isShared = false): Reque
 
 /** What we say of a request's way here, in place of what the client said. */
 export interface Provenance {
+  /** Ms since epoch. */
+  readonly receivedAt: number;
   readonly sourceIp: string;
   /** The gateway's own. */
   readonly port: number;
