@@ -25,6 +25,8 @@ const FRAME = Object.freeze({
 
 /** Up to here one copy and one write cost less than several writes. */
 const COPIED_BYTES_MAX = 16 * 1024;
+/** All of a frame before its label. */
+const HEAD_BYTES = 13;
 const RETRY_MS = 1;
 const RETRIES_MAX = 10_000;
 
@@ -61,9 +63,10 @@ class Connection {
   #frames = [];
   /** @type {((frame: Frame) => void) | undefined} */
   #onFrame;
-  /** @type {Buffer[]} */
-  #queue = [];
-  #queueBytes = 0;
+  /** Small frames that wait to go out together. */
+  #unsent = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX);
+  #unsentBytes = 0;
+  #flushLater = () => this.flush();
 
   /** @param {import("node:net").Socket} socket */
   constructor(socket) {
@@ -103,7 +106,7 @@ class Connection {
   }
 
   /**
-   * Queues a frame; it goes out with the others of this tick, or with `flush`.
+   * Queues a frame; it goes out with the others of this tick, or with `flush`. Large ones go at once, behind these.
    *
    * @param {number} type
    * @param {number} callId
@@ -111,29 +114,32 @@ class Connection {
    * @param {string | Uint8Array} body
    */
   send(type, callId, label, body) {
-    const isCopied = typeof body === "string" || body.length <= COPIED_BYTES_MAX;
-    const frame = encode(type, callId, label, body, isCopied);
-    if (this.#queue.length === 0) queueMicrotask(() => this.flush());
-    this.#queue.push(frame);
-    this.#queueBytes += frame.length;
-    if (isCopied) return;
-    this.#queue.push(Buffer.from(body.buffer, body.byteOffset, body.length));
-    this.#queueBytes += body.length;
+    const labelBytes = label === "" ? 0 : Buffer.byteLength(label);
+    const bodyBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    const bytes = HEAD_BYTES + labelBytes + bodyBytes;
+    if (this.#unsentBytes + bytes > COPIED_BYTES_MAX) this.flush();
+    if (bytes > COPIED_BYTES_MAX) {
+      const head = Buffer.allocUnsafe(HEAD_BYTES + labelBytes);
+      writeHead(head, 0, type, callId, label, labelBytes, bodyBytes);
+      this.#socket.cork();
+      this.#socket.write(head);
+      this.#socket.write(body);
+      this.#socket.uncork();
+      return;
+    }
+    if (this.#unsentBytes === 0) queueMicrotask(this.#flushLater);
+    const bodyAt = writeHead(this.#unsent, this.#unsentBytes, type, callId, label, labelBytes, bodyBytes);
+    if (typeof body === "string") this.#unsent.write(body, bodyAt);
+    else this.#unsent.set(body, bodyAt);
+    this.#unsentBytes += bytes;
   }
 
   flush() {
-    const queue = this.#queue;
-    if (queue.length === 0) return;
-    const bytes = this.#queueBytes;
-    this.#queue = [];
-    this.#queueBytes = 0;
-    if (queue.length === 1 || bytes <= COPIED_BYTES_MAX) {
-      this.#socket.write(queue.length === 1 ? queue[0] : Buffer.concat(queue, bytes));
-      return;
-    }
-    this.#socket.cork();
-    for (const part of queue) this.#socket.write(part);
-    this.#socket.uncork();
+    if (this.#unsentBytes === 0) return;
+    this.#socket.write(this.#unsent.subarray(0, this.#unsentBytes));
+    this.#unsentBytes = 0;
+    // What the kernel has not taken is still to be read from there.
+    if (this.#socket.writableLength > 0) this.#unsent = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX);
   }
 
   /**
@@ -142,7 +148,6 @@ class Connection {
    * @param {() => void} then
    */
   whenDrained(then) {
-    if (this.#queueBytes > COPIED_BYTES_MAX) this.flush();
     if (this.#socket.writableNeedDrain) this.#socket.once("drain", then);
     else then();
   }
@@ -211,25 +216,39 @@ class Connection {
 }
 
 /**
- * All of a frame, or all but its body.
+ * All of a frame.
  *
  * @param {number} type
  * @param {number} callId
  * @param {string} label
  * @param {string | Uint8Array} body
  */
-function encode(type, callId, label, body, isWhole = true) {
+function encode(type, callId, label, body) {
   const labelBytes = Buffer.byteLength(label);
-  const bodyBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-  const frame = Buffer.allocUnsafe(13 + labelBytes + (isWhole ? bodyBytes : 0));
-  frame.writeUInt32BE(9 + labelBytes + bodyBytes, 0);
-  frame.writeUInt8(type, 4);
-  frame.writeUInt32BE(callId, 5);
-  frame.writeUInt32BE(labelBytes, 9);
-  frame.write(label, 13);
-  if (typeof body === "string") frame.write(body, 13 + labelBytes);
-  else if (isWhole) frame.set(body, 13 + labelBytes);
-  return frame;
+  const bytes = Buffer.from(body);
+  const head = Buffer.allocUnsafe(HEAD_BYTES + labelBytes);
+  writeHead(head, 0, type, callId, label, labelBytes, bytes.length);
+  return Buffer.concat([head, bytes]);
+}
+
+/**
+ * Gives where the body begins.
+ *
+ * @param {Buffer} to
+ * @param {number} at
+ * @param {number} type
+ * @param {number} callId
+ * @param {string} label
+ * @param {number} labelBytes
+ * @param {number} bodyBytes
+ */
+function writeHead(to, at, type, callId, label, labelBytes, bodyBytes) {
+  to.writeUInt32BE(HEAD_BYTES - 4 + labelBytes + bodyBytes, at);
+  to.writeUInt8(type, at + 4);
+  to.writeUInt32BE(callId, at + 5);
+  to.writeUInt32BE(labelBytes, at + 9);
+  if (labelBytes > 0) to.write(label, at + HEAD_BYTES);
+  return at + HEAD_BYTES + labelBytes;
 }
 
 module.exports = { FRAME, connect, encode };

@@ -29,8 +29,17 @@ function serve(parts) {
     if (frame.type === FRAME.load) return;
     if (frame.type === FRAME.recall) recall(frame.callId);
     else if (current && !current.isIdle) ahead.push(frame);
-    else begin(frame);
+    else {
+      connection.unref();
+      begin(frame);
+    }
   };
+
+  function goOn() {
+    const next = ahead.shift();
+    if (next) begin(next);
+    else connection.ref();
+  }
 
   /** @param {number} callId */
   function recall(callId) {
@@ -41,14 +50,10 @@ function serve(parts) {
 
   /** @param {import("./connection.cjs").Frame} frame */
   function begin({ callId, label, body }) {
-    connection.unref();
     /** @type {CallHead} */
     const head = JSON.parse(label);
     const reply = new Reply(connection, callId, hasCallbacks, responseBytesMax);
-    reply.onIdle = () => {
-      const next = ahead.shift();
-      if (next) begin(next);
-    };
+    reply.onIdle = goOn;
     current = reply;
     setRequestId(head.requestId);
     try {
@@ -145,7 +150,6 @@ class Reply {
   askForNext() {
     if (this.isIdle) return;
     this.isIdle = true;
-    this.#connection.ref();
     this.#connection.send(FRAME.idle, this.#callId, "", "");
     // At once: a handler that ends the process behind its answer must not take the answer with it.
     this.#connection.flush();
