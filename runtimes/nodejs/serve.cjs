@@ -7,7 +7,7 @@ const { FRAME } = require("./connection.cjs");
 const { logError, setRequestId } = require("./log.cjs");
 const { setTrace } = require("./trace.cjs");
 
-/** @typedef {{requestId: string, deadlineMs: number, functionArn: string, traceId?: string, clientContext?: string}} CallHead */
+/** @typedef {{requestId: string, deadlineMs: number, leftMs?: number, functionArn: string, traceId?: string, clientContext?: string}} CallHead */
 
 /**
  * Says that the runtime is ready and serves from then on.
@@ -23,17 +23,6 @@ function serve(parts) {
   let current;
   /** Calls that were sent ahead; each begins when the one before has ended. @type {import("./connection.cjs").Frame[]} */
   let ahead = [];
-
-  connection.onFrame = (frame) => {
-    // Of code that was seen before.
-    if (frame.type === FRAME.load) return;
-    if (frame.type === FRAME.recall) recall(frame.callId);
-    else if (current && !current.isIdle) ahead.push(frame);
-    else {
-      connection.unref();
-      begin(frame);
-    }
-  };
 
   function goOn() {
     const next = ahead.shift();
@@ -52,6 +41,7 @@ function serve(parts) {
   function begin({ callId, label, body }) {
     /** @type {CallHead} */
     const head = JSON.parse(label);
+    head.deadlineMs ??= Date.now() + (head.leftMs ?? 0);
     const reply = new Reply(connection, callId, hasCallbacks, responseBytesMax);
     reply.onIdle = goOn;
     current = reply;
@@ -75,6 +65,18 @@ function serve(parts) {
   };
   connection.ref();
   connection.send(FRAME.ready, 0, "", "");
+  // At once, since a call may have come already that takes its time.
+  connection.flush();
+  connection.onFrame = (/** @type {import("./connection.cjs").Frame} */ frame) => {
+    // Of code that was seen before.
+    if (frame.type === FRAME.load) return;
+    if (frame.type === FRAME.recall) recall(frame.callId);
+    else if (current && !current.isIdle) ahead.push(frame);
+    else {
+      connection.unref();
+      begin(frame);
+    }
+  };
 }
 
 /** The one answer to one call. */

@@ -195,6 +195,7 @@ export class Instance implements AsyncDisposable {
     this.#initMs = initMs;
     this.#spentMs = spentMs;
     this.#state = moveTo(this.#state, "idle");
+    if (this.#claimed > 0) this.#state = moveTo(this.#state, "busy");
   }
 
   /** Reserves a slot for a call that `run` or `tunnel` then makes. */
@@ -318,14 +319,14 @@ export class Instance implements AsyncDisposable {
   }
 
   #ended(served: ServedCall, outcome: InvocationOutcome): void {
-    const { startedAt, spentMs, initMs } = this.#begin(served);
+    const { startedAt, spentMs, initMs, dueAt } = this.#begin(served);
     const { call, wantsTail, caller } = served;
     const now = performance.now();
     const durationMs = now - startedAt + spentMs;
     this.#telemetry.done(call, outcome, durationMs);
     const result = { outcome, durationMs, sandboxId: this.id, initMs, logTail: "" };
     served.result = result;
-    const idle = isLast(outcome, this.#parts.channel) ? false : this.#becomesIdle(call.deadlineAt);
+    const idle = isLast(outcome, this.#parts.channel) ? false : this.#becomesIdle(dueAt);
     if (idle === true) {
       this.#release(now);
       // What it printed came through a pipe of its own, before its answer, but may be read after it.
@@ -370,8 +371,8 @@ export class Instance implements AsyncDisposable {
     else await Promise.race([stopped, turnRead()]);
   }
 
-  /** False if it still works on the last call when that call's time is up, or has gone. */
-  #becomesIdle(deadlineAt: number): boolean | Promise<boolean> {
+  /** False if it still works on the last call when that call's time is up (monotonic ms), or has gone. */
+  #becomesIdle(dueAt: number): boolean | Promise<boolean> {
     const idle = this.#parts.channel.idle();
     if (idle === undefined) return this.#state !== "gone";
     return new Promise((resolve) => {
@@ -380,7 +381,7 @@ export class Instance implements AsyncDisposable {
         this.#awaitsIdle.delete(done);
         resolve(isIdle && this.#state !== "gone");
       };
-      const timer = setTimeout(done, Math.max(0, deadlineAt - Date.now()), false);
+      const timer = setTimeout(done, Math.max(0, dueAt - performance.now()), false);
       this.#awaitsIdle.add(done);
       idle.then(
         () => done(true),

@@ -14,7 +14,7 @@ import { StartFailed } from "./starter.ts";
 const AHEAD_BYTES_MAX = 64 * 1024;
 /** Of a call that was taken back once. */
 const NEXT_PLACE: PlaceWanted = { isFirst: true, mayStandBehind: false };
-const SMALL_PLACE: PlaceWanted = { mayStandBehind: true };
+const SMALL_PLACE: PlaceWanted = { mayStandBehind: true, mayComeEarly: true };
 const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
 
 /** What one needs of the invoker that it belongs to. */

@@ -334,6 +334,7 @@ export class Invoker implements Invocations, AsyncDisposable {
         pool.version,
         {
           liveVersion,
+          takesEarly: (instance) => pool.takesEarly(instance),
           freed: (instance) => pool.freed(instance),
           left: (instance) => pool.left(instance),
           hosts: grant?.hosts,

@@ -24,10 +24,13 @@ export interface PlaceWanted {
   readonly isFirst?: boolean;
   /** Whether it may be handed over while another call is served. */
   readonly mayStandBehind?: boolean;
+  /** Whether it may be handed over to an instance that is starting, which begins it when it is ready. */
+  readonly mayComeEarly?: boolean;
 }
 
 interface Waiter {
   readonly mayStandBehind: boolean;
+  readonly mayComeEarly: boolean;
   readonly since: number;
   readonly resolve: (instance: Instance) => void;
   readonly reject: (error: unknown) => void;
@@ -64,6 +67,9 @@ export class Pool {
   /** The one used last at the end: it is the warmest, and the others may go. */
   readonly #ready: Instance[] = [];
   readonly #instances = new Set<Instance>();
+  /** Those of them that are starting, and have their first call already. */
+  readonly #early = new Set<Instance>();
+  readonly #wereEarly = new WeakSet<Instance>();
   readonly #waiting: Waiter[] = [];
   readonly #startMs = new Estimate(START_GUESS_MS);
   readonly #serviceMs = new Estimate(0);
@@ -89,7 +95,7 @@ export class Pool {
     return {
       idle,
       busy: this.#instances.size - idle,
-      starting: this.#starting,
+      starting: this.#startingFree,
       waiting: this.#waiting.length,
     };
   }
@@ -109,7 +115,7 @@ export class Pool {
 
   /** Instances that are up, whether they have work or not. */
   get started(): number {
-    return this.#instances.size;
+    return this.#instances.size - this.#early.size;
   }
 
   /** The most memory that one of its instances has used. */
@@ -126,7 +132,7 @@ export class Pool {
 
   /** Idle instances that may go, the one used last at the end. */
   idleInstances(): Instance[] {
-    const spare = Math.max(0, this.#instances.size - this.instancesMin);
+    const spare = Math.max(0, this.started - this.instancesMin);
     return this.#ready.filter((instance) => instance.isIdle).slice(0, spare);
   }
 
@@ -137,7 +143,7 @@ export class Pool {
 
   /** Has so many instances up, for now. Rejects as `fill` does. */
   async fillTo(instances: number): Promise<void> {
-    const missing = this.#isRetired ? 0 : instances - this.#instances.size - this.#starting;
+    const missing = this.#isRetired ? 0 : instances - this.#instances.size - this.#startingFree;
     const failures = await Promise.all(Array.from({ length: Math.max(0, missing) }, () => this.#startOne()));
     const failure = failures.find((error) => error !== undefined);
     if (failure !== undefined) throw failure;
@@ -154,7 +160,7 @@ export class Pool {
   acquire(
     waitMsMax: number,
     signal: AbortSignal,
-    { isFirst = false, mayStandBehind = true }: PlaceWanted = {},
+    { isFirst = false, mayStandBehind = true, mayComeEarly = false }: PlaceWanted = {},
   ): Instance | Promise<Instance> {
     const mayGoAhead = mayStandBehind && !isFirst && this.#isQuick && this.#waiting.length === 0;
     const behind = mayGoAhead && this.#hasEnoughBusy ? this.#takeAhead() : undefined;
@@ -167,14 +173,14 @@ export class Pool {
         { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
       );
     }
-    const turn = this.#waitInLine(waitMsMax, signal, { isFirst, mayStandBehind });
+    const turn = this.#waitInLine(waitMsMax, signal, { isFirst, mayStandBehind, mayComeEarly });
     this.#startIfWorthIt();
     return turn;
   }
 
   /** Makes sure that one instance is there; resolves with what its start took, 0 if there was one. */
   async warm(signal: AbortSignal): Promise<number> {
-    if (this.#instances.size > 0) return 0;
+    if (this.started > 0) return 0;
     const startedAt = performance.now();
     const instance = await this.acquire(Number.POSITIVE_INFINITY, signal);
     instance.unclaim();
@@ -192,6 +198,19 @@ export class Pool {
     this.#serviceMs.add(durationMs);
     this.#usualMs.add(durationMs);
     this.#keepSpares();
+  }
+
+  /** From a start: whoever waits first may give the instance his call, which it begins as soon as it is ready. */
+  takesEarly(instance: Instance): void {
+    const [waiter] = this.#waiting;
+    if (!waiter?.mayComeEarly || this.version.config.slotsPerInstance > 1) return;
+    this.#waiting.shift();
+    this.#sufferedMs += performance.now() - waiter.since;
+    this.#instances.add(instance);
+    this.#early.add(instance);
+    this.#wereEarly.add(instance);
+    instance.claim();
+    waiter.resolve(instance);
   }
 
   /** From the instance: a slot is free, or there is room behind the call that it serves. */
@@ -216,6 +235,7 @@ export class Pool {
   /** From the instance: it takes no more calls. */
   left(instance: Instance): void {
     this.#instances.delete(instance);
+    this.#early.delete(instance);
     const at = this.#ready.indexOf(instance);
     if (at >= 0) this.#ready.splice(at, 1);
     this.#startIfWorthIt();
@@ -288,6 +308,7 @@ export class Pool {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         mayStandBehind: place.mayStandBehind,
+        mayComeEarly: place.mayComeEarly,
         since: performance.now(),
         resolve: (instance) => {
           done();
@@ -307,7 +328,7 @@ export class Pool {
       const aborted = () => leave(signal.reason);
       const waitedFor = (waitedMs: number) => leave(waitedTooLong(this.version, waitedMs));
       const overdue = () => {
-        if (this.#waiting.indexOf(waiter) >= this.#starting) return waitedFor(waitMsMax);
+        if (this.#waiting.indexOf(waiter) >= this.#startingFree) return waitedFor(waitMsMax);
         timer = setTimeout(() => waitedFor(waitMsMax + START_MORE_MS), START_MORE_MS);
       };
       let timer = Number.isFinite(waitMsMax) ? setTimeout(overdue, waitMsMax) : undefined;
@@ -345,11 +366,11 @@ export class Pool {
     const { version } = this;
     while (
       this.#waiting.length > 0 &&
-      this.#instances.size + this.#starting < this.instancesMax &&
+      this.#instances.size + this.#startingFree < this.instancesMax &&
       isAnotherInstanceWorthIt({
         waiting: this.#waiting.length,
         serving: this.#instances.size,
-        starting: this.#starting,
+        starting: this.#startingFree,
         slotsPerInstance: version.config.slotsPerInstance,
         isReusable: version.config.entry.kind !== "filter",
         serviceMs: this.#serviceMs.isMeasured ? this.#serviceMs.ms : undefined,
@@ -364,6 +385,11 @@ export class Pool {
     }
   }
 
+  /** Starts that nobody has been promised yet. */
+  get #startingFree(): number {
+    return this.#starting - this.#early.size;
+  }
+
   /** Resolves with why it failed, or with undefined. */
   async #startOne(): Promise<unknown> {
     this.#starting += 1;
@@ -372,7 +398,9 @@ export class Pool {
       const instance = await this.#parts.start(this);
       this.#starting -= 1;
       this.#startMs.add(performance.now() - startedAt);
-      this.#instances.add(instance);
+      this.#early.delete(instance);
+      // One that has served its first call since may have left again.
+      if (!this.#wereEarly.has(instance)) this.#instances.add(instance);
       this.freed(instance);
       return undefined;
     } catch (error) {

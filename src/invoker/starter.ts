@@ -36,6 +36,8 @@ export interface StarterParts extends BeginParts {
 
 export interface StartHooks {
   readonly liveVersion: number | undefined;
+  /** One call may be handed over before it has started; if that fails, the call has not been served. */
+  readonly takesEarly?: (instance: Instance) => void;
   readonly freed: (instance: Instance) => void;
   readonly left: (instance: Instance) => void;
   /** Variables of this instance alone. */
@@ -134,18 +136,28 @@ async function startOnce(
     log: parts.log,
   });
   const { telemetry } = instance;
-  try {
-    const line = telemetry.initStarted(phase, runtimeVersionOf(config.runtime, parts.identity.region));
-    if (line !== undefined) instance.platformLine(line);
-    goOn();
-    await becomesReady(channel, sandbox, { withinMs, signal, failed });
+  let isOver = false;
+  const started = () => {
+    if (isOver) return;
+    isOver = true;
     const tookMs = performance.now() - startedAt;
     parts.ready?.started(version, adapter);
     for (const line of telemetry.initEnded(phase, undefined, tookMs)) instance.platformLine(line);
     if (phase === "init") instance.started(tookMs);
     else instance.started(undefined, tookMs);
+  };
+  try {
+    const line = telemetry.initStarted(phase, runtimeVersionOf(config.runtime, parts.identity.region));
+    if (line !== undefined) instance.platformLine(line);
+    goOn();
+    channel.tellReady?.(started);
+    // What is spent of the call's own time is known only then.
+    if (phase === "init" && channel.takesEarly) hooks.takesEarly?.(instance);
+    await becomesReady(channel, sandbox, { withinMs, signal, failed });
+    started();
     return instance;
   } catch (error) {
+    isOver = true;
     if (error instanceof StartFailed) {
       for (const line of telemetry.initEnded(phase, error.outcome, error.afterMs)) {
         instance.platformLine(line);

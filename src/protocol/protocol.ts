@@ -97,6 +97,13 @@ export interface Channel extends AsyncDisposable {
    * each when the one before is over, so that a quick function need not sleep between two calls.
    */
   readonly aheadMax?: number;
+  /**
+   * Has `ready` called in the turn in which the program is ready (at once if it is), before anything is told of a call that was
+   * handed over early.
+   */
+  tellReady?(ready: () => void): void;
+  /** Whether one call may be handed over now, though the program is not ready: it begins when that is. False if left out. */
+  readonly takesEarly?: boolean;
   /** Takes back a call that was handed over ahead: its `invoke` throws NotBegun, unless it has begun meanwhile. */
   recall?(invocationId: InvocationId): void;
   /**

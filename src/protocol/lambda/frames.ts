@@ -16,7 +16,7 @@
  *                                             and then STREAM_END or ERROR
  *                                       ◄──   IDLE: it asks for the next call
  *
- * A Node runtime may be sent calls ahead: it begins each when the one before has ended (IDLE). RECALL takes one back that
+ * A Node runtime may be sent a call behind LOAD, which it begins when it is READY, and calls ahead: it begins each when the one before has ended (IDLE). RECALL takes one back that
  * has not begun, which RECALLED confirms; for one that has, it means nothing.
  *
  * A STREAM_CHUNK is passed on as it comes: its body is a part of a stream, and may be given in several frames.
@@ -63,8 +63,10 @@ export interface Specialisation {
 /** Label of INVOKE, as JSON. What is undefined is left out. */
 export interface CallHead {
   readonly requestId: string;
-  /** ms since epoch. */
-  readonly deadlineMs: number;
+  /** ms since epoch; undefined for a call that is sent before the runtime is ready. */
+  readonly deadlineMs: number | undefined;
+  /** What such a call may take (ms), from when the runtime is ready. */
+  readonly leftMs?: number;
   readonly functionArn: string;
   readonly traceId: string | undefined;
   readonly clientContext: string | undefined;

@@ -91,10 +91,13 @@ class ManagedChannel implements Channel {
   readonly telemetry?: TelemetrySink;
   readonly sort?: NonNullable<Channel["sort"]>;
   readonly shutDown?: NonNullable<Channel["shutDown"]>;
+  readonly tellReady?: NonNullable<Channel["tellReady"]>;
 
   readonly #start: ManagedStart;
   #loaded: ((label: string) => void) | undefined;
   #log: Log;
+  #tellReady: (() => void) | undefined;
+  #isTold = false;
   readonly #rehearsal = Promise.withResolvers<void>();
   readonly #readiness = Promise.withResolvers<void>();
   readonly aheadMax: number;
@@ -142,6 +145,8 @@ class ManagedChannel implements Channel {
       const both = Promise.all([this.#readiness.promise, extensions.ready]);
       this.ready = Promise.race([both.then(() => undefined), api.tookOver]);
     }
+    // With extensions, the runtime alone does not decide.
+    if (!api) this.tellReady = (ready) => this.#tellOnceReady(ready);
     // Whoever awaits it sees a rejection; a channel that is disposed before must not end the daemon.
     this.ready.catch(() => undefined);
   }
@@ -166,7 +171,18 @@ class ManagedChannel implements Channel {
 
   /** Once its code is there, if it waits for that. */
   load(pack: Uint8Array = NOTHING): void {
+    this.#isTold = true;
     this.#send(FRAME.load, 0, "", pack);
+  }
+
+  #tellOnceReady(ready: () => void): void {
+    if (this.#state === "serving") ready();
+    else this.#tellReady = ready;
+  }
+
+  /** All that comes before a call has been sent, and the runtime may be sent calls ahead. */
+  get takesEarly(): boolean {
+    return this.#state === "starting" && this.#isTold && this.aheadMax > 0 && this.#calls.length === 0;
   }
 
   /** Before the runtime has connected. */
@@ -210,6 +226,7 @@ class ManagedChannel implements Channel {
       );
     if (signal.aborted) void settle(Promise.reject(signal.reason));
     else if (this.#api?.hasTakenOver) void settle(this.#api.invoke(call, signal));
+    else if (this.takesEarly) this.#handOver(call, keeper, signal);
     else if (this.#state !== "serving") {
       void settle(Promise.resolve({ kind: "crashed", ...CONNECTION_LOST, isStreamed: false }));
     } else if (this.#calls.length > this.aheadMax) {
@@ -223,10 +240,11 @@ class ManagedChannel implements Channel {
     const handed = new HandedCall(this.#callId, call, keeper, this.#outcomes);
     this.#watch(signal);
     this.#calls.push(handed);
-    if (this.#calls[0] === handed) keeper.begun();
+    const isEarly = this.#state === "starting";
+    if (this.#calls[0] === handed && !isEarly) keeper.begun();
     this.#api?.extensions.invoke(call);
     const { payload, contentType } = call.input;
-    this.#send(FRAME.invoke, handed.callId, headJson(call, contentType), payload);
+    this.#send(FRAME.invoke, handed.callId, headJson(call, contentType, isEarly), payload);
   }
 
   recall(invocationId: InvocationId): void {
@@ -297,11 +315,13 @@ class ManagedChannel implements Channel {
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.#log.warn("a runtime broke its protocol", { reason: error.message });
+      const wasServing = this.#state === "serving";
       this.#state = "lost";
-      this.#calls[0]?.answer.fail({
-        errorType: "Runtime.Unknown",
-        message: "Runtime sent what is no answer",
-      });
+      if (wasServing)
+        this.#calls[0]?.answer.fail({
+          errorType: "Runtime.Unknown",
+          message: "Runtime sent what is no answer",
+        });
       this.#socket?.destroy();
     }
   }
@@ -317,7 +337,9 @@ class ManagedChannel implements Channel {
       this.#state = "serving";
       this.#loaded?.(frame.label);
       this.#readiness.resolve();
+      this.#tellReady?.();
       this.#api?.extensions.runtimeReady();
+      this.#calls[0]?.keeper.begun();
     } else if (this.#state === "starting" && frame.type === FRAME.rehearsed && !this.#specialisation) {
       this.#rehearsal.resolve();
     } else if (this.#state === "starting" && frame.type === FRAME.initError) {
@@ -352,9 +374,11 @@ class ManagedChannel implements Channel {
   }
 
   #lose(): void {
+    const wasServing = this.#state === "serving";
     if (this.#state !== "init-failed") this.#state = "lost";
     const [first] = this.#calls;
-    if (!first) return;
+    // What becomes of a start, and of a call that waits for it, is told by the process's exit alone.
+    if (!first || !wasServing) return;
     // Why the process went is told by its exit; only one that closed its connection and lives on is answered here.
     this.#graceTimer = setTimeout(() => {
       first.answer.fail(CONNECTION_LOST);
@@ -382,9 +406,10 @@ const CONNECTION_LOST = {
 };
 
 /** A `CallHead`, written by hand: an invocation id needs no escaping, and half of the rest is mostly left out. */
-function headJson(call: Call, contentType: string): string {
+function headJson(call: Call, contentType: string, isEarly: boolean): string {
   const { invocationId, deadlineAt, functionArn, traceId, clientContext } = call;
-  let json = `{"requestId":"${invocationId}","deadlineMs":${deadlineAt},"functionArn":${quotedArn(functionArn)}`;
+  const time = isEarly ? `"leftMs":${deadlineAt - Date.now()}` : `"deadlineMs":${deadlineAt}`;
+  let json = `{"requestId":"${invocationId}",${time},"functionArn":${quotedArn(functionArn)}`;
   if (traceId !== undefined) json += `,"traceId":${JSON.stringify(traceId)}`;
   if (clientContext !== undefined) json += `,"clientContext":${JSON.stringify(clientContext)}`;
   const type = contentType === JSON_TYPE ? JSON_TYPE_QUOTED : JSON.stringify(contentType);
