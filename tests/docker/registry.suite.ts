@@ -121,6 +121,30 @@ export function describeRegistry(getEngine: () => TestEngine): void {
       await done("delete", "taken", "--yes");
     });
 
+    it("say whose credentials are missing, or are refused", async () => {
+      const base = `${registry.place}/private:1`;
+      const dir = await sourceOf("own", `FROM ${base}\nCMD ["app.handler"]\n`);
+      const config = join(folder, "docker");
+      await mkdir(config);
+      const tried = async () => {
+        await using other = await startDaemon(getEngine().socketPath, undefined, [], undefined, {
+          DOCKER_CONFIG: config,
+        });
+        const taken = await other.lambda("deploy", "--image", base, "--name", "taken");
+        const built = await other.lambda("deploy", dir, "--name", "built");
+        return [taken.stderr, built.stderr];
+      };
+      for (const stderr of await tried())
+        assert.match(stderr, /private:1 cannot be had: \S+ asks for credentials, and there are none for it in /);
+      const auth = Buffer.from(`${registry.user}:sesame`).toString("base64");
+      await writeFile(join(config, "config.json"), JSON.stringify({ auths: { [registry.place]: { auth } } }));
+      for (const stderr of await tried())
+        assert.match(
+          stderr,
+          /private:1 cannot be had: \S+ refuses what \S+config\.json has for the user "tester": /,
+        );
+    });
+
     it("stay on a base that is pinned by digest, and are shown so", async () => {
       const base = await pushBase("pinned");
       const [image] = await imagesOf("app");

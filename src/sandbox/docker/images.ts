@@ -24,7 +24,7 @@ import {
 } from "./image-tags.ts";
 import { LABEL, labelFilter } from "./labels.ts";
 import { readProgress } from "./progress.ts";
-import type { RegistryCredentials } from "./registry-auth.ts";
+import { failingBase, type RegistryCredentials } from "./registry-auth.ts";
 
 export interface DockerImagesParts {
   readonly findSocket: () => string;
@@ -154,7 +154,7 @@ export class DockerImages {
         const { context, dockerfile, beyondClassic, inputs } = build;
         const order = { tag, context, dockerfile, beyondClassic, inputs, limits };
         const problem = await runBuild(this.#parts, engine, order, { signal: both, output: show });
-        if (problem) throw new PlatformError("BuildFailed", `docker build failed: ${problem}`);
+        if (problem) throw this.#buildFailed(problem);
         const labels = {
           ...build.labels,
           [LABEL.instance]: this.#parts.instanceName,
@@ -173,8 +173,7 @@ export class DockerImages {
       if (seen.layer !== undefined) await this.#keepLeftover(repository, seen.layer);
       signal.throwIfAborted();
       if (limit.aborted) throw stoppedAfter(limits);
-      if (isRefusal(error, 400, 404, 500))
-        throw new PlatformError("BuildFailed", `docker build failed: ${error.message}`, { cause: error });
+      if (isRefusal(error, 400, 404, 500)) throw this.#buildFailed(error.message, { cause: error });
       throw error;
     }
   }
@@ -222,11 +221,28 @@ export class DockerImages {
         signal,
       });
       const problem = await readProgress(answer, output);
-      if (problem) throw unavailable(reference, problem);
+      if (problem) throw this.#unavailable(reference, problem);
     } catch (error) {
-      if (isRefusal(error, 400, 404, 500)) throw unavailable(reference, error.message);
+      if (isRefusal(error, 400, 401, 403, 404, 500)) throw this.#unavailable(reference, error.message);
       throw error;
     }
+  }
+
+  #unavailable(reference: string, why: string): PlatformError {
+    const remedy = this.#parts.credentials.remedy(reference, why);
+    if (remedy === undefined) return unavailable(reference, why);
+    return new PlatformError(
+      "ImageUnavailable",
+      `image ${reference} cannot be had: ${remedy} (${firstLine(why)})`,
+    );
+  }
+
+  /** `problem` has the build's last lines behind its first one. */
+  #buildFailed(problem: string, options?: ErrorOptions): PlatformError {
+    const base = failingBase(problem);
+    const remedy = base === undefined ? undefined : this.#parts.credentials.remedy(base, problem);
+    const why = remedy === undefined ? problem : `${base} cannot be had: ${remedy}\n${problem}`;
+    return new PlatformError("BuildFailed", `docker build failed: ${why}`, options);
   }
 
   #withEngine<T>(signal: AbortSignal, use: (engine: Engine) => Promise<T>): Promise<T> {
@@ -297,6 +313,10 @@ function splitTag(reference: string): readonly [string, string | undefined] {
   return colon > reference.lastIndexOf("/")
     ? [reference.slice(0, colon), reference.slice(colon + 1)]
     : [reference, "latest"];
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? "";
 }
 
 function unavailable(reference: string, why: string): PlatformError {
