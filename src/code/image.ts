@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { imageArchitecture } from "../core/architecture.ts";
 import type { BuildInputs } from "../core/build-inputs.ts";
 import { PlatformError } from "../core/errors.ts";
 import type { CodeRef, Entry, EntryKind, ImageOverrides, ImageRef } from "../core/function.ts";
@@ -169,10 +170,8 @@ function withoutEmulator(entryPoint: readonly string[]): readonly string[] {
   return /(?:^|\/)aws-lambda-rie$/.test(entryPoint[0] ?? "") ? entryPoint.slice(1) : entryPoint;
 }
 
-const ARCHITECTURE_OF: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
-
 function checkArchitecture({ architecture }: ImageFacts): void {
-  const own = ARCHITECTURE_OF[process.arch] ?? process.arch;
+  const own = imageArchitecture(process.arch);
   if (architecture === "" || architecture === own) return;
   throw new PlatformError(
     "InvalidHandler",

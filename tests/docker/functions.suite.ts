@@ -93,6 +93,21 @@ export function describeImageFunctions(getEngine: () => TestEngine): void {
       assert.equal(status, 502);
     });
 
+    it("say that they are for other machines, when they are built and when they start", async () => {
+      const dir = await sourceOf("other-machine", {
+        Dockerfile: 'FROM test/box:1\nCOPY program /program\nCMD ["/program"]\n',
+        program: "\u007fELF, but of no machine that there is",
+      });
+      await chmod(join(dir, "program"), 0o755);
+      const other = /for other machines than this one \(linux\/\w+\), or a script without #!/;
+      assert.match(await fails("deploy", dir, "--name", "other"), other);
+      await writeFile(
+        join(dir, "Dockerfile"),
+        'FROM test/box:1\nCOPY program /program\nRUN ["/program"]\nCMD ["/program"]\n',
+      );
+      assert.match(await fails("deploy", dir, "--name", "other"), other);
+    });
+
     it("are servers where they expose a port", async () => {
       await done("deploy", "--image", "test/web:1", "--name", "web", "-e", "GREETING=hi");
       const answer = await daemon.call("web", { path: "/hello" });

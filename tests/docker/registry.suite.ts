@@ -135,7 +135,10 @@ export function describeRegistry(getEngine: () => TestEngine): void {
         return [taken.stderr, built.stderr];
       };
       for (const stderr of await tried())
-        assert.match(stderr, /private:1 cannot be had: \S+ asks for credentials, and there are none for it in /);
+        assert.match(
+          stderr,
+          /private:1 cannot be had: \S+ asks for credentials, and there are none for it in /,
+        );
       const auth = Buffer.from(`${registry.user}:sesame`).toString("base64");
       await writeFile(join(config, "config.json"), JSON.stringify({ auths: { [registry.place]: { auth } } }));
       for (const stderr of await tried())

@@ -1,3 +1,4 @@
+import { imageArchitecture } from "../../core/architecture.ts";
 import { type Instruction, readInstructions } from "./dockerfile-text.ts";
 
 /** The images that a Dockerfile is built on. */
@@ -17,7 +18,6 @@ interface Stage {
 }
 
 const SCRATCH = "scratch";
-const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
 /** `args` are given in place of the defaults of what is declared before the first stage. */
 export function findBases(dockerfile: string, args: Readonly<Record<string, string>> = {}): DockerfileBases {
@@ -91,7 +91,7 @@ function sourcesOf(keyword: string, flags: readonly string[]): readonly string[]
 }
 
 function platformArgs(): Readonly<Record<string, string>> {
-  const arch = ARCHITECTURE[process.arch] ?? process.arch;
+  const arch = imageArchitecture(process.arch);
   const both = (value: string, name: string) => ({ [`BUILD${name}`]: value, [`TARGET${name}`]: value });
   return { ...both(`linux/${arch}`, "PLATFORM"), ...both("linux", "OS"), ...both(arch, "ARCH") };
 }

@@ -25,6 +25,7 @@ import { PROBE, PROBE_MS_MAX } from "./image-extensions.ts";
 import { labelFilter } from "./labels.ts";
 import type { ContainerNetwork } from "./network.ts";
 import { RUNTIME_API_PORT } from "./runtime-api-listener.ts";
+import { wrongMachine } from "./wrong-machine.ts";
 
 export interface DockerDriverParts {
   /** The engine's Unix socket, asked for anew whenever the engine has to be found. */
@@ -382,9 +383,12 @@ function startRefused(spec: SandboxSpec, image: SandboxImage, refusal: EngineRef
     );
   }
   const why = refusal.message.replace(/^.*?(?=exec: )/s, "").replace(/: unknown\.?$/, "");
-  return new PlatformError("SandboxStartFailed", `cannot start a container for ${spec.id}: ${why}`, {
-    cause: refusal,
-  });
+  const machine = wrongMachine(why);
+  return new PlatformError(
+    "SandboxStartFailed",
+    `cannot start a container for ${spec.id}: ${why}${machine ? ` (${machine})` : ""}`,
+    { cause: refusal },
+  );
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ import { after, before, describe, it } from "node:test";
 import { silentLog } from "../../core/log.ts";
 import { FirstProcesses, startProblem } from "./first-process.ts";
 import { firstProgram } from "./first-program.ts";
+import { wrongMachine } from "./wrong-machine.ts";
 
 const SOURCE = join(import.meta.dirname, "../../../runtimes/container/first.c");
 const TOKEN = "\u0001token";
@@ -89,7 +90,7 @@ describe("the first process of a filter's container", {
       ["nothing", 2, 'exec: "nothing": executable file not found in $PATH'],
       ["/no/thing", 2, 'exec: "/no/thing": no such file or directory'],
       [join(folder, "one/tool"), 13, `exec: "${folder}/one/tool": permission denied`],
-      ["data", 8, 'exec: "data": exec format error'],
+      ["data", 8, `exec: "data": exec format error (${wrongMachine("exec format error")})`],
       ["x".repeat(5_000), 2, `exec: "${"x".repeat(5_000)}": executable file not found in $PATH`],
     ] as const) {
       assert.deepEqual(await run([command], "", { PATH }), {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { getSystemErrorMessage, promisify } from "node:util";
 import type { Log } from "../../core/log.ts";
 import { firstProgram } from "./first-program.ts";
+import { wrongMachine } from "./wrong-machine.ts";
 
 /**
  * What stands before the program of a filter's container (runtimes/container/first.c) and tells how it ended: it is known
@@ -100,7 +101,7 @@ export function startProblem(program: string, errno: number): string {
       : errno === EACCES
         ? "permission denied"
         : errno === ENOEXEC
-          ? "exec format error"
+          ? `exec format error (${wrongMachine("exec format error")})`
           : getSystemErrorMessage(-errno);
   return `exec: ${JSON.stringify(program)}: ${why}`;
 }

@@ -25,6 +25,7 @@ import {
 import { LABEL, labelFilter } from "./labels.ts";
 import { readProgress } from "./progress.ts";
 import { failingBase, type RegistryCredentials } from "./registry-auth.ts";
+import { wrongMachine } from "./wrong-machine.ts";
 
 export interface DockerImagesParts {
   readonly findSocket: () => string;
@@ -241,7 +242,8 @@ export class DockerImages {
   #buildFailed(problem: string, options?: ErrorOptions): PlatformError {
     const base = failingBase(problem);
     const remedy = base === undefined ? undefined : this.#parts.credentials.remedy(base, problem);
-    const why = remedy === undefined ? problem : `${base} cannot be had: ${remedy}\n${problem}`;
+    const told = remedy === undefined ? wrongMachine(problem) : `${base} cannot be had: ${remedy}`;
+    const why = told === undefined ? problem : `${told}\n${problem}`;
     return new PlatformError("BuildFailed", `docker build failed: ${why}`, options);
   }
 
