@@ -11,6 +11,8 @@ export interface LambdaProcess extends AsyncDisposable {
   /** Working directory; `home` below it is the user's. */
   readonly dir: string;
   run(args: readonly string[], options?: RunOptions): Promise<Ran>;
+  /** On a terminal, where `answer` is typed once the command asks `[y/N]`. What it prints is all in `stdout`. Needs python3. */
+  runAtTerminal(args: readonly string[], answer: string): Promise<Ran>;
 }
 
 export interface RunOptions {
@@ -25,25 +27,45 @@ export interface Ran {
   readonly stderr: string;
 }
 
+const TERMINAL = `
+import os, pty, sys
+answer = sys.argv[1].encode()
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+seen = b""
+while True:
+    try:
+        read = os.read(fd, 65536)
+    except OSError:
+        break
+    if not read:
+        break
+    seen += read
+    if answer and b"[y/N]" in seen:
+        os.write(fd, answer)
+        answer = b""
+sys.stdout.write(seen.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
 export const LAMBDA = fileURLToPath(new URL("../../bin/lambda", import.meta.url));
 
 export async function openLambda(server: string): Promise<LambdaProcess> {
   const dir = await mkdtemp(join(tmpdir(), "lambda-cli-"));
+  const env = {
+    PATH: process.env.PATH ?? "",
+    HOME: join(dir, "home"),
+    LAMBDA_SERVER: server,
+    LAMBDA_KEY: "LKTEST.s3cret",
+    TZ: "UTC",
+  };
   return {
     dir,
     run: (args, options = {}) =>
-      runToEnd(LAMBDA, args, {
-        cwd: dir,
-        env: {
-          PATH: process.env.PATH ?? "",
-          HOME: join(dir, "home"),
-          LAMBDA_SERVER: server,
-          LAMBDA_KEY: "LKTEST.s3cret",
-          TZ: "UTC",
-          ...options.env,
-        },
-        input: options.input,
-      }),
+      runToEnd(LAMBDA, args, { cwd: dir, env: { ...env, ...options.env }, input: options.input }),
+    runAtTerminal: (args, answer) =>
+      runToEnd("python3", ["-c", TERMINAL, answer, LAMBDA, ...args], { cwd: dir, env, input: undefined }),
     async [Symbol.asyncDispose]() {
       await rm(dir, { recursive: true, force: true });
     },

@@ -1,4 +1,4 @@
-import { formatInstant, formatSpan } from "./units.ts";
+import { describeZone, formatInstant, formatInstantIn, formatSpan } from "./units.ts";
 import { Fields } from "./wire.ts";
 
 /** A schedule as docs/api.md shows one. */
@@ -44,20 +44,22 @@ export const SCHEDULE_TITLES = ["NAME", "FUNCTION", "SCHEDULE", "ZONE", "STATE",
 
 export function scheduleRow(schedule: ScheduleView): string[] {
   const { name, expression, timeZone, state, nextAt } = schedule;
-  return [name, schedule.function, expression, timeZone, state, instantText(nextAt) ?? "-"];
+  const next = nextAt === undefined ? "-" : formatInstantIn(timeZone, nextAt);
+  return [name, schedule.function, expression, timeZone, state, next];
 }
 
 export function scheduleFacts(schedule: ScheduleView): [string, string | undefined][] {
-  const { owner, jitterMs } = schedule;
+  const { owner, jitterMs, timeZone } = schedule;
+  const instant = (at: number | undefined) => (at === undefined ? undefined : zonedInstant(timeZone, at));
   return [
     ["Name", schedule.name],
     ["Function", schedule.function],
     ["Schedule", schedule.expression],
-    ["Zone", schedule.timeZone],
+    ["Zone", timeZone],
     ["State", schedule.state],
-    ["Next", instantText(schedule.nextAt)],
-    ["Starts", instantText(schedule.startAt)],
-    ["Ends", instantText(schedule.endAt)],
+    ["Next", instant(schedule.nextAt)],
+    ["Starts", instant(schedule.startAt)],
+    ["Ends", instant(schedule.endAt)],
     ["Overlap", schedule.overlap],
     ["Catch up", String(schedule.catchUp)],
     ["Jitter", jitterMs === 0 ? undefined : formatSpan(jitterMs)],
@@ -85,6 +87,7 @@ export function inWords(expression: string): string {
   return form === undefined ? `cron: ${expression}` : `${form}: ${inside}`;
 }
 
-function instantText(at: number | undefined): string | undefined {
-  return at === undefined ? undefined : formatInstant(at);
+/** `2026-12-01 16:00:00 (Europe/Berlin, UTC+01:00)`, in the zone that the schedule is told in. */
+export function zonedInstant(timeZone: string, at: number): string {
+  return `${formatInstantIn(timeZone, at)} (${describeZone(timeZone, at)})`;
 }

@@ -110,6 +110,30 @@ export function formatInstant(at: number): string {
   return local.toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** The wall clock of a zone: `2026-12-01 16:00:00`; of UTC if this machine does not know the zone. */
+export function formatInstantIn(timeZone: string, at: number): string {
+  const iso = new Date(at).toISOString().slice(0, 19).replace("T", " ");
+  try {
+    const parts = { dateStyle: "short", timeStyle: "medium", timeZone } as const;
+    // The one language whose usual way of writing this is ISO 8601.
+    return timeZone === "UTC" ? iso : new Intl.DateTimeFormat("sv-SE", parts).format(at);
+  } catch {
+    return `${iso} UTC`;
+  }
+}
+
+/** `UTC`, `Europe/Berlin, UTC+01:00`: what the clock of that zone is worth at that moment, which summer time changes. */
+export function describeZone(timeZone: string, at: number): string {
+  if (timeZone === "UTC") return timeZone;
+  try {
+    const parts = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "longOffset" }).formatToParts(at);
+    const offset = parts.find(({ type }) => type === "timeZoneName")?.value.replace("GMT", "");
+    return `${timeZone}, UTC${offset || "+00:00"}`;
+  } catch {
+    return timeZone;
+  }
+}
+
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -62,6 +62,13 @@ interface LaneState {
   pausedUntil: number;
 }
 
+interface Alarm {
+  /** Monotonic ms. */
+  readonly at: number;
+  readonly off: AbortController;
+  readonly rings: Promise<void>;
+}
+
 class EventWorker {
   readonly #parts: EventWorkerParts;
   readonly #signal: AbortSignal;
@@ -70,6 +77,9 @@ class EventWorker {
   readonly #inFlight = new Map<ClaimedEvent, Promise<void>>();
   readonly #leaseMs: number;
   #woken = Promise.withResolvers<void>();
+  /** Asked for once, and again when it has come: a round has nothing to take back of it. */
+  #changed: Promise<void> | undefined;
+  #alarm: Alarm | undefined;
   #renewedAt: number;
 
   constructor(parts: EventWorkerParts, signal: AbortSignal) {
@@ -93,14 +103,12 @@ class EventWorker {
 
   /** Takes what there is room for; with nothing to take, waits until that may have changed. */
   async #round(): Promise<void> {
-    const over = new AbortController();
     try {
       const { events, inFlightMax = EVENTS_IN_FLIGHT_MAX } = this.#parts;
       this.#woken = Promise.withResolvers<void>();
       const woken = this.#woken.promise;
       // Asked for before looking, so that nothing comes in unseen between the two.
-      const changed = events.changed({ signal: AbortSignal.any([over.signal, this.#signal]) });
-      changed.catch(() => undefined);
+      const changed = this.#change();
       const limit = inFlightMax - this.#inFlight.size;
       // After this process stood still, what it works on looks given up; a claim would take it from itself.
       this.#renewIfDue();
@@ -110,16 +118,35 @@ class EventWorker {
       if (claims.length > 0) return;
       // Where all places are taken, only an end makes room.
       const hasRoom = limit > 0;
-      const waits = [woken, this.#sleep(this.#untilNext(), over.signal)];
+      const waits = [woken, this.#wakeIn(this.#untilNext())];
       await Promise.race(hasRoom ? [...waits, changed] : waits);
     } catch (error) {
       if (this.#signal.aborted) return;
       if (!isPlatformError(error)) throw error;
       this.#parts.log.warn("events cannot be claimed; trying again", { error });
-      await this.#sleep(STORE_RETRY_MS, over.signal);
-    } finally {
-      over.abort();
+      await this.#sleep(STORE_RETRY_MS, this.#signal);
     }
+  }
+
+  #change(): Promise<void> {
+    const over = () => {
+      this.#changed = undefined;
+    };
+    this.#changed ??= this.#parts.events.changed({ signal: this.#signal }).then(over, over);
+    return this.#changed;
+  }
+
+  /** One that was set for sooner serves as well: to be woken for nothing costs a look. */
+  #wakeIn(ms: number): Promise<void> {
+    const at = this.#parts.clock.monotonic() + ms;
+    if (this.#alarm && this.#alarm.at <= at) return this.#alarm.rings;
+    this.#alarm?.off.abort();
+    const off = new AbortController();
+    const rings = this.#sleep(ms, AbortSignal.any([off.signal, this.#signal])).then(() => {
+      if (this.#alarm?.off === off) this.#alarm = undefined;
+    });
+    this.#alarm = { at, off, rings };
+    return rings;
   }
 
   /**
@@ -229,7 +256,6 @@ class EventWorker {
   }
 
   async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    const either = AbortSignal.any([signal, this.#signal]);
-    await this.#parts.clock.sleep(ms, { signal: either }).catch(() => undefined);
+    await this.#parts.clock.sleep(ms, { signal }).catch(() => undefined);
   }
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { startFakeControl } from "../control-server.fake.ts";
 import { openLambda } from "../lambda-process.fake.ts";
 
+const withoutPython = spawnSync("python3", ["--version"]).status === 0 ? false : "python3 is missing";
 const ID = "evt_00000000001";
 
 function event(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
@@ -124,5 +126,27 @@ describe("lambda dlq", () => {
     assert.deepEqual(JSON.parse(server.requests.at(-1)?.body.toString() ?? ""), { ids: [ID], version: "7" });
     assert.match((await lambda.run(["dlq", "purge", "greet"])).stderr, /2 events removed/);
     assert.match((await lambda.run(["dlq", "purge", "greet", "--yes"])).stderr, /2 events removed/);
+  });
+
+  it("asks at a terminal before it purges, and keeps all unless the answer is yes", {
+    skip: withoutPython,
+  }, async () => {
+    await using server = await startFakeControl();
+    await using lambda = await openLambda(server.url);
+    server.on("GET /v1/functions/greet/dlq", { json: { events: [event(), event()] } });
+    server.on("DELETE /v1/functions/greet/dlq", { json: { removed: 2 } });
+    const removals = () => server.requests.filter(({ method }) => method === "DELETE").length;
+    for (const no of ["\n", "n\n", "maybe\n"]) {
+      const refused = await lambda.runAtTerminal(["dlq", "purge", "greet"], no);
+      assert.match(refused.stdout, /Remove 2 dead letters of greet for good\? \[y\/N\]/);
+      assert.match(refused.stdout, /no dead letter of greet was removed/);
+      assert.deepEqual([refused.exitCode, removals()], [2, 0]);
+    }
+    const agreed = await lambda.runAtTerminal(["dlq", "purge", "greet"], "y\n");
+    assert.match(agreed.stdout, /2 events removed/);
+    assert.deepEqual([agreed.exitCode, removals()], [0, 1]);
+    const unasked = await lambda.runAtTerminal(["dlq", "purge", "greet", "--yes"], "");
+    assert.doesNotMatch(unasked.stdout, /\[y\/N\]/);
+    assert.deepEqual([unasked.exitCode, removals()], [0, 2]);
   });
 });

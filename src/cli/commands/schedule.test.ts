@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { startFakeControl } from "../control-server.fake.ts";
 import { openLambda } from "../lambda-process.fake.ts";
-import { formatInstant } from "../units.ts";
 
 const NEXT_AT = Date.UTC(2027, 0, 1, 12);
 
@@ -127,12 +126,31 @@ describe("lambda schedule", () => {
       stdout.split("\n").map((line) => line.split(/ {3,}/)),
       [
         ["NAME", "FUNCTION", "SCHEDULE", "ZONE", "STATE", "NEXT"],
-        ["greet", "greet", "0 * * * *", "UTC", "active", formatInstant(NEXT_AT)],
+        ["greet", "greet", "0 * * * *", "UTC", "active", "2027-01-01 12:00:00"],
         ["rule/r/1", "greet", "0 * * * *", "UTC", "paused", "-"],
         [""],
       ],
     );
     assert.match((await lambda.run(["schedule", "show", "rule/r/1"])).stdout, /Made by: +rule r/);
+  });
+
+  it("says by the clock of which zone its times are, whatever the terminal's is", async () => {
+    await using server = await startFakeControl();
+    await using lambda = await openLambda(server.url);
+    const july = Date.UTC(2027, 6, 1, 12);
+    server.on("GET /v1/schedules/greet/next", { json: { instants: [NEXT_AT, july] } });
+    const zoned = schedule({ timezone: "Europe/Berlin", startAt: july });
+    server.on("GET /v1/schedules/greet", { json: zoned });
+    server.on("GET /v1/schedules", { json: { schedules: [zoned] } });
+    const run = (...args: string[]) => lambda.run(args, { env: { TZ: "America/New_York" } });
+    assert.equal(
+      (await run("schedule", "next", "greet")).stdout,
+      "2027-01-01 13:00:00 (Europe/Berlin, UTC+01:00)\n2027-07-01 14:00:00 (Europe/Berlin, UTC+02:00)\n",
+    );
+    assert.match((await run("schedule", "list")).stdout, /Europe\/Berlin +active +2027-01-01 13:00:00/);
+    const shown = (await run("schedule", "show", "greet")).stdout;
+    assert.match(shown, /Next: +2027-01-01 13:00:00 \(Europe\/Berlin, UTC\+01:00\)/);
+    assert.match(shown, /Starts: +2027-07-01 14:00:00 \(Europe\/Berlin, UTC\+02:00\)/);
   });
 
   it("prints the next times and the history", async () => {
@@ -142,7 +160,7 @@ describe("lambda schedule", () => {
     server.on("GET /v1/schedules/greet", { json: schedule({ state: "paused" }) });
     const next = await lambda.run(["schedule", "next", "greet", "-n", "2"]);
     assert.match(next.stderr, /greet is paused/);
-    assert.equal(next.stdout, `${formatInstant(NEXT_AT)}\n${formatInstant(NEXT_AT + 1_000)}\n`);
+    assert.equal(next.stdout, "2027-01-01 12:00:00 (UTC)\n2027-01-01 12:00:01 (UTC)\n");
     assert.deepEqual(server.requests[0]?.query, { count: "2" });
     server.on("GET /v1/schedules/greet/history", {
       json: {

@@ -13,10 +13,11 @@ import {
   type ScheduleView,
   scheduleFacts,
   scheduleRow,
+  zonedInstant,
 } from "../schedule-view.ts";
 import { messageOf } from "../settings.ts";
 import { formatFacts, formatTable } from "../table.ts";
-import { countOption, formatInstant, spanOption } from "../units.ts";
+import { countOption, spanOption } from "../units.ts";
 import { Fields } from "../wire.ts";
 
 export interface ScheduleOptions {
@@ -120,7 +121,7 @@ export async function showSchedule({ output, client }: Command, name: string): P
   else await output.write(formatFacts(scheduleFacts(readSchedule(answer))));
 }
 
-/** Local times, one a line. */
+/** One a line, by the clock of the schedule's zone. */
 export async function showUpcoming(
   { output, client }: Command,
   name: string,
@@ -134,10 +135,10 @@ export async function showUpcoming(
     return;
   }
   const instants = new Fields("next", answer).list("instants").map(Number);
-  const { state } = readSchedule(await server.json("GET", schedulePath(name)));
+  const { state, timeZone } = readSchedule(await server.json("GET", schedulePath(name)));
   if (instants.length === 0) output.note(`${name} does not come any more`);
   else if (state === "paused") output.note(`${name} is paused: these are its times once it is resumed`);
-  await output.write(instants.map((at) => `${formatInstant(at)}\n`).join(""));
+  await output.write(instants.map((at) => `${zonedInstant(timeZone, at)}\n`).join(""));
 }
 
 export async function showHistory(
@@ -163,8 +164,10 @@ export async function setPaused({ output, client }: Command, name: string, isPau
     await output.json(answer);
     return;
   }
-  const { state, nextAt }: ScheduleView = readSchedule(answer);
-  output.note(`${name} is ${state}${nextAt === undefined ? "" : `, next at ${formatInstant(nextAt)}`}`);
+  const { state, nextAt, timeZone }: ScheduleView = readSchedule(answer);
+  output.note(
+    `${name} is ${state}${nextAt === undefined ? "" : `, next at ${zonedInstant(timeZone, nextAt)}`}`,
+  );
 }
 
 export async function runSchedule({ output, client }: Command, name: string): Promise<void> {
