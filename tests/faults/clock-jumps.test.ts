@@ -65,7 +65,10 @@ it(`fires no instant twice and does nothing in a storm when its clock jumps, ${T
       await isRunning.ended();
       counts.events += 1;
       counts.timeouts += 1;
-      await until(() => hasFired(firingsIn(dataDir), "minutes", expected), WITHIN_MS);
+      await until(() => hasFired(firingsIn(dataDir), "minutes", expected), WITHIN_MS).catch((cause) => {
+        const jump = `jump ${counts.jumps} of ${delta / HOUR} h${sleeps ? ", asleep" : ""}`;
+        throw new Error(`${jump}: ${expected} did not fire; ${stateOf(dataDir, expected)}`, { cause });
+      });
       const now = firingsIn(dataDir);
       const most = AT_ONCE_MAX + Math.ceil((performance.now() - countedAt) / MINUTE);
       for (const name of Object.keys(SCHEDULES)) {
@@ -194,6 +197,18 @@ function fired(firings: readonly Firing[], name: string): readonly Firing[] {
 
 function hasFired(firings: readonly Firing[], name: string, instantAt: number): boolean {
   return fired(firings, name).some((firing) => firing.instantAt === instantAt);
+}
+
+/** What is known of the schedule around that instant. */
+function stateOf(dataDir: string, instantAt: number): string {
+  using database = new DatabaseSync(join(dataDir, "lambdad.db"), { readOnly: true, timeout: 5_000 });
+  const next = database.prepare("SELECT instant_at, next_at FROM schedule WHERE id = 'minutes'").get();
+  const around = database
+    .prepare(
+      "SELECT instant_at, kind, fired_at FROM schedule_firing WHERE schedule_id = 'minutes' AND instant_at BETWEEN ? AND ?",
+    )
+    .all(instantAt - 5 * MINUTE, instantAt + 5 * MINUTE);
+  return `next ${JSON.stringify(next)}, around it ${JSON.stringify(around)}`;
 }
 
 function openEvents(dataDir: string): number {
