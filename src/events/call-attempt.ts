@@ -63,7 +63,10 @@ export async function attemptCall(
     const { invocationId, traceId } = facts;
     const { outcome, sandboxId } = await parts.invocations.invoke(
       target,
-      { invocationId, input, traceId, clientContext: undefined, wantsTail: false, sink: undefined },
+      {
+        ...{ invocationId, input, traceId, clientContext: undefined, wantsTail: false, sink: undefined },
+        isUnattended: true,
+      },
       { signal },
     );
     const { payload, functionError } = rawOutcome(outcome, invocationId);

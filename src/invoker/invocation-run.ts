@@ -15,7 +15,10 @@ const AHEAD_BYTES_MAX = 64 * 1024;
 /** Of a call that was taken back once. */
 const NEXT_PLACE: PlaceWanted = { isFirst: true, mayStandBehind: false };
 const SMALL_PLACE: PlaceWanted = { mayStandBehind: true, mayComeEarly: true };
+const UNATTENDED_NEXT_PLACE: PlaceWanted = { ...NEXT_PLACE, isUnattended: true };
 const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
+const UNATTENDED_SMALL_PLACE: PlaceWanted = { ...SMALL_PLACE, isUnattended: true };
+const UNATTENDED_LARGE_PLACE: PlaceWanted = { ...LARGE_PLACE, isUnattended: true };
 
 /** What one needs of the invoker that it belongs to. */
 export interface RunOwner {
@@ -77,7 +80,7 @@ export class InvocationRun implements ServedFor {
     const { target, request, meter, resolve, reject } = this.#facts;
     if (error instanceof NotBegun) {
       // It stood behind a call that was slow or the instance's last, and no code has seen it.
-      this.#acquire(NEXT_PLACE);
+      this.#acquire(request.isUnattended ? UNATTENDED_NEXT_PLACE : NEXT_PLACE);
       return;
     }
     if (error instanceof StartFailed) {
@@ -140,6 +143,8 @@ function arnOf(identity: Identity, target: Target): string {
   return lastArn.text;
 }
 
-function firstPlace({ input }: InvocationRequest): PlaceWanted {
-  return input.kind === "event" && input.payload.length > AHEAD_BYTES_MAX ? LARGE_PLACE : SMALL_PLACE;
+function firstPlace({ input, isUnattended }: InvocationRequest): PlaceWanted {
+  const isLarge = input.kind === "event" && input.payload.length > AHEAD_BYTES_MAX;
+  if (isUnattended) return isLarge ? UNATTENDED_LARGE_PLACE : UNATTENDED_SMALL_PLACE;
+  return isLarge ? LARGE_PLACE : SMALL_PLACE;
 }

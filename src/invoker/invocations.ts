@@ -33,6 +33,8 @@ export interface InvocationRequest {
   readonly sink: ResponseSink | undefined;
   /** Of the HTTP request that it came as; left out if it came as none. */
   readonly method?: string | undefined;
+  /** Nobody waits for its answer: while it waits for an instance, calls that somebody waits for come first. */
+  readonly isUnattended?: boolean;
 }
 
 export interface InvocationResult {

@@ -50,6 +50,34 @@ describe("Invoker", () => {
     await host.invoker[Symbol.asyncDispose]();
   });
 
+  it("gives a place to calls that somebody waits for before those that nobody does, each in their order", async () => {
+    const gate = newGate();
+    const seen: string[] = [];
+    const host = openTestHost({
+      answer: (call) => {
+        seen.push(call.invocationId);
+        return gate.pass();
+      },
+    });
+    const target = targetOf();
+    const busy = Array.from({ length: 10 }, () => host.invoker.invoke(target, requestOf(), patient));
+    await gate.untilWaiting(10);
+    const unattended = [0, 1].map(() => ({ ...requestOf(), isUnattended: true }));
+    const attended = [requestOf(), requestOf()];
+    const [first, second, third, fourth] = [unattended[0], attended[0], unattended[1], attended[1]];
+    assert.ok(first && second && third && fourth);
+    const calls = [first, second, third, fourth].map((request) =>
+      host.invoker.invoke(target, request, patient),
+    );
+    gate.open();
+    await Promise.all([...busy, ...calls]);
+    assert.deepEqual(
+      seen.slice(10),
+      [second, fourth, first, third].map(({ invocationId }) => invocationId),
+    );
+    await host.invoker[Symbol.asyncDispose]();
+  });
+
   it("refuses calls beyond the function's own limit at once, with Lambda's reason", async () => {
     const gate = newGate();
     const host = openTestHost({ answer: gate.pass });

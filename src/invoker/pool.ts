@@ -26,11 +26,14 @@ export interface PlaceWanted {
   readonly mayStandBehind?: boolean;
   /** Whether it may be handed over to an instance that is starting, which begins it when it is ready. */
   readonly mayComeEarly?: boolean;
+  /** Nobody waits for its answer: it stands behind all calls that somebody waits for. */
+  readonly isUnattended?: boolean;
 }
 
 interface Waiter {
   readonly mayStandBehind: boolean;
   readonly mayComeEarly: boolean;
+  readonly isUnattended: boolean;
   readonly since: number;
   readonly resolve: (instance: Instance) => void;
   readonly reject: (error: unknown) => void;
@@ -160,7 +163,7 @@ export class Pool {
   acquire(
     waitMsMax: number,
     signal: AbortSignal,
-    { isFirst = false, mayStandBehind = true, mayComeEarly = false }: PlaceWanted = {},
+    { isFirst = false, mayStandBehind = true, mayComeEarly = false, isUnattended = false }: PlaceWanted = {},
   ): Instance | Promise<Instance> {
     const mayGoAhead = mayStandBehind && !isFirst && this.#isQuick && this.#waiting.length === 0;
     const behind = mayGoAhead && this.#hasEnoughBusy ? this.#takeAhead() : undefined;
@@ -173,7 +176,7 @@ export class Pool {
         { reason: "ConcurrentInvocationLimitExceeded", retryAfterMs: 1_000 },
       );
     }
-    const turn = this.#waitInLine(waitMsMax, signal, { isFirst, mayStandBehind, mayComeEarly });
+    const turn = this.#waitInLine(waitMsMax, signal, { isFirst, mayStandBehind, mayComeEarly, isUnattended });
     this.#startIfWorthIt();
     return turn;
   }
@@ -309,6 +312,7 @@ export class Pool {
       const waiter: Waiter = {
         mayStandBehind: place.mayStandBehind,
         mayComeEarly: place.mayComeEarly,
+        isUnattended: place.isUnattended,
         since: performance.now(),
         resolve: (instance) => {
           done();
@@ -342,9 +346,16 @@ export class Pool {
         return;
       }
       signal.addEventListener("abort", aborted, { once: true });
-      if (place.isFirst) this.#waiting.unshift(waiter);
-      else this.#waiting.push(waiter);
+      this.#waiting.splice(this.#placeFor(place), 0, waiter);
     });
+  }
+
+  /** In the order of arrival: first calls that somebody waits for, then the others. */
+  #placeFor({ isFirst, isUnattended }: Required<PlaceWanted>): number {
+    const unattendedFrom = this.#waiting.findIndex((waiter) => waiter.isUnattended);
+    const attended = unattendedFrom < 0 ? this.#waiting.length : unattendedFrom;
+    if (isFirst) return isUnattended ? attended : 0;
+    return isUnattended ? this.#waiting.length : attended;
   }
 
   /**
