@@ -352,8 +352,11 @@ export class Pool {
 
   /** In the order of arrival: first calls that somebody waits for, then the others. */
   #placeFor({ isFirst, isUnattended }: Required<PlaceWanted>): number {
-    const unattendedFrom = this.#waiting.findIndex((waiter) => waiter.isUnattended);
-    const attended = unattendedFrom < 0 ? this.#waiting.length : unattendedFrom;
+    // There are none where the last is none.
+    const hasUnattended = this.#waiting.at(-1)?.isUnattended ?? false;
+    const attended = hasUnattended
+      ? this.#waiting.findIndex((waiter) => waiter.isUnattended)
+      : this.#waiting.length;
     if (isFirst) return isUnattended ? attended : 0;
     return isUnattended ? this.#waiting.length : attended;
   }
