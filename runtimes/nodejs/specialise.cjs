@@ -95,7 +95,7 @@ function appears(taskRoot, emptyRoot) {
   return false;
 }
 
-const APPEARS_MS_MAX = 0.2;
+const APPEARS_MS_MAX = 0.5;
 
 /**
  * What tells a folder from all others; undefined if there is none.
