@@ -31,6 +31,8 @@ export interface LoadResult {
   readonly p50Us: number;
   readonly p99Us: number;
   readonly failed: number;
+  /** How late requests with times of their own were sent, p99: the generator's own delay, or an answer that came late. */
+  readonly lateUs: number;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -45,6 +47,7 @@ export function runLoad(load: Load): Promise<LoadResult> {
   const request = Buffer.from(`GET ${load.path} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
   const status = String(load.status ?? 200);
   const took: number[] = [];
+  const late: number[] = [];
   let failed = 0;
   const countFrom = performance.now() + load.warmUp * 1_000;
   const until = countFrom + load.seconds * 1_000;
@@ -72,6 +75,7 @@ export function runLoad(load: Load): Promise<LoadResult> {
       });
       const send = () => {
         sentAt = performance.now();
+        if (everyMs !== undefined && sentAt >= countFrom) late.push(Math.max(0, sentAt - dueAt));
         socket.write(request);
       };
       const sendInTime = (ms: number) => {
@@ -106,15 +110,16 @@ export function runLoad(load: Load): Promise<LoadResult> {
     });
 
   return Promise.all(Array.from({ length: load.connections }, runOne)).then(() => {
-    took.sort((a, b) => a - b);
-    const at = (share: number) =>
-      (took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? 0) * 1_000;
+    const at = (values: readonly number[], share: number) =>
+      (values[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0) * 1_000;
+    for (const values of [took, late]) values.sort((a, b) => a - b);
     return {
       requests: took.length,
       perSecond: took.length / load.seconds,
-      p50Us: at(0.5),
-      p99Us: at(0.99),
+      p50Us: at(took, 0.5),
+      p99Us: at(took, 0.99),
       failed,
+      lateUs: at(late, 0.99),
     };
   });
 }

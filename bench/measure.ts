@@ -83,6 +83,19 @@ export function ratioRow(
   };
 }
 
+/** A ratio that is there to be compared with. */
+export function plainRatioRow(...[measure, unit, yardstick, both]: RatioFacts): Row {
+  const row = ratioRow(measure, unit, yardstick, both, { kind: "at most", ratio: 0 });
+  return { ...row, bar: "", isMet: undefined };
+}
+
+type RatioFacts = [
+  measure: string,
+  unit: string,
+  yardstick: string,
+  both: { readonly values: number[]; readonly yardsticks: number[] },
+];
+
 /** A figure that has to reach a bar by itself. */
 export function boundRow(measure: string, unit: string, values: readonly number[], atLeast: number): Row {
   const value = median(values);

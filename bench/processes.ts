@@ -35,6 +35,20 @@ export async function startProcess(
   };
 }
 
+/** A reverse proxy with undici in front of the handler on node:http, each a process of its own. */
+export async function startPlainProxy(): Promise<AsyncDisposable & { readonly port: number }> {
+  const program = join(import.meta.dirname, "proxy.ts");
+  const upstream = await startProcess(process.execPath, [program, "upstream"]);
+  const proxy = await startProcess(process.execPath, [program, "proxy", upstream.firstLine]);
+  return {
+    port: Number(proxy.firstLine),
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
+
 /** Runs to its end; wall time in ms. */
 export async function timeProcess(command: string, args: readonly string[]): Promise<number> {
   const startedAt = performance.now();

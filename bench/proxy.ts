@@ -9,6 +9,8 @@ import { Pool } from "undici";
 const [role, of = ""] = process.argv.slice(2);
 
 const server = role === "upstream" ? upstream() : /^\d+$/.test(of) ? proxy(Number(of)) : proxyOf(of);
+// On a machine that stood still, connections would be closed under those who are about to use them.
+server.keepAliveTimeout = 0;
 server.listen(0, "127.0.0.1", () => process.stdout.write(`${(server.address() as AddressInfo).port}\n`));
 
 function upstream() {
