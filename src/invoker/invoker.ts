@@ -12,6 +12,7 @@ import type { Functions } from "../registry/functions.ts";
 import type { Target } from "../registry/target.ts";
 import { Admission } from "./admission.ts";
 import type { Grants } from "./grants.ts";
+import type { KnownHabits } from "./habits.ts";
 import { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";
 import { InvocationRun, type RunOwner } from "./invocation-run.ts";
@@ -316,16 +317,32 @@ export class Invoker implements Invocations, AsyncDisposable {
       cpu: this.#cpu,
       version,
       release: poolRelease(target),
-      start: (pool) => this.#start(pool, liveVersionOf(record, version)),
+      before: this.#habitsOf(version),
+      start: (pool, isNeeded) => this.#start(pool, liveVersionOf(record, version), isNeeded),
     });
     pool.instancesMax = instancesMax(record, version);
     this.#pools.set(key, pool);
     return pool;
   }
 
-  async #start(pool: Pool, liveVersion: number | undefined): Promise<Instance> {
+  /** Of the version that this one takes the place of, or another of its function: most are much like it. */
+  #habitsOf({ functionName }: Version): KnownHabits | undefined {
+    let habits: KnownHabits | undefined;
+    for (const pool of this.#pools.values()) {
+      if (pool.version.functionName === functionName && pool.habits.serviceMs !== undefined)
+        habits = pool.habits;
+    }
+    return habits;
+  }
+
+  async #start(
+    pool: Pool,
+    liveVersion: number | undefined,
+    isNeeded: () => boolean,
+  ): Promise<Instance | undefined> {
     const starts = isForked(pool.version) ? this.#forks : this.#starts;
     return await starts.run(async () => {
+      if (!isNeeded()) return undefined;
       this.#makeRoom();
       const grant = await this.#parts.grants?.issue(pool.version, pool.release);
       const isKept = pool.started < pool.instancesMin;

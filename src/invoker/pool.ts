@@ -3,10 +3,9 @@ import { PlatformError } from "../core/errors.ts";
 import type { Version } from "../core/function.ts";
 import { WAITING_CALLS_MAX } from "../core/limits.ts";
 import type { ReleaseRef } from "../core/project.ts";
-import { Estimate } from "./estimate.ts";
+import { Habits, type KnownHabits } from "./habits.ts";
 import type { HostCpu } from "./host-cpu.ts";
 import type { Instance } from "./instance.ts";
-import { Median } from "./median.ts";
 import { isAnotherInstanceWorthIt } from "./scale-rule.ts";
 import { StartFailed } from "./starter.ts";
 
@@ -15,8 +14,13 @@ export interface PoolParts {
   /** The release that its instances belong to alone. */
   readonly release?: ReleaseRef | undefined;
   readonly cpu: Pick<HostCpu, "isBusy">;
-  /** Starts one instance of the version; waits for its turn among all starts of the host. */
-  readonly start: (pool: Pool) => Promise<Instance>;
+  /**
+   * Starts one instance of the version; waits for its turn among all starts of the host. Undefined if it was needed no longer
+   * by then.
+   */
+  readonly start: (pool: Pool, isNeeded: () => boolean) => Promise<Instance | undefined>;
+  /** What starts and calls took in the version before, which serve until there are measurements. */
+  readonly before?: KnownHabits | undefined;
 }
 
 export interface PlaceWanted {
@@ -40,19 +44,11 @@ interface Waiter {
 }
 
 const CORES = availableParallelism();
-/** A call that takes less is over before anybody could have done something else meanwhile. */
-const QUICK_MS_MAX = 1;
-/** A call that takes less costs as much here as in its instance. */
-const TINY_MS_MAX = 0.1;
-/** Where the mean is this much, some calls take so long that others should not stand behind them. */
-const QUICK_MEAN_MS_MAX = 10;
 /** How far to look for a place behind another call; further ones are no better. */
 const BUSY_LOOKED_AT_MAX = 8;
 
 /** How much longer than its time a call waits while an instance is being started: whatever the start comes to is its answer. */
 const START_MORE_MS = 10_000;
-/** What a start costs before the first one has been measured. */
-const START_GUESS_MS = 60;
 /** Filters of images that wait for the next call. */
 const SPARES = 2;
 
@@ -74,9 +70,7 @@ export class Pool {
   readonly #early = new Set<Instance>();
   readonly #wereEarly = new WeakSet<Instance>();
   readonly #waiting: Waiter[] = [];
-  readonly #startMs = new Estimate(START_GUESS_MS);
-  readonly #serviceMs = new Estimate(0);
-  readonly #usualMs = new Median();
+  readonly #habits: Habits;
   #uses = 0;
   #starting = 0;
   #sufferedMs = 0;
@@ -85,6 +79,12 @@ export class Pool {
   constructor(parts: PoolParts) {
     this.#parts = parts;
     this.version = parts.version;
+    this.#habits = new Habits(parts.before);
+  }
+
+  /** What starts and calls take, as far as it is known. */
+  get habits(): KnownHabits {
+    return this.#habits.known;
   }
 
   get counts(): {
@@ -113,7 +113,7 @@ export class Pool {
   }
 
   get startCostMs(): number {
-    return this.#startMs.ms;
+    return this.#habits.startMs;
   }
 
   /** Instances that are up, whether they have work or not. */
@@ -198,8 +198,7 @@ export class Pool {
   /** A call has been served: what it took helps to decide about the next one. */
   served(durationMs: number): void {
     this.#uses += 1;
-    this.#serviceMs.add(durationMs);
-    this.#usualMs.add(durationMs);
+    this.#habits.served(durationMs);
     this.#keepSpares();
   }
 
@@ -290,8 +289,7 @@ export class Pool {
   }
 
   get #isQuick(): boolean {
-    const { value: usualMs } = this.#usualMs;
-    return usualMs !== undefined && usualMs < QUICK_MS_MAX && this.#serviceMs.ms < QUICK_MEAN_MS_MAX;
+    return this.#habits.isQuick;
   }
 
   /**
@@ -299,8 +297,9 @@ export class Pool {
    * are so quick that to hand them over is as much work, this process needs a core for that.
    */
   get #hasEnoughBusy(): boolean {
-    const isTiny = (this.#usualMs.value ?? TINY_MS_MAX) < TINY_MS_MAX;
-    return this.#instances.size - this.#ready.length >= (isTiny ? Math.max(1, CORES - 1) : CORES);
+    return (
+      this.#instances.size - this.#ready.length >= (this.#habits.isTiny ? Math.max(1, CORES - 1) : CORES)
+    );
   }
 
   #hasPlaceFor(waiter: Waiter, instance: Instance): boolean {
@@ -387,16 +386,21 @@ export class Pool {
         starting: this.#startingFree,
         slotsPerInstance: version.config.slotsPerInstance,
         isReusable: version.config.entry.kind !== "filter",
-        serviceMs: this.#serviceMs.isMeasured ? this.#serviceMs.ms : undefined,
-        startMs: this.#startMs.ms,
+        serviceMs: this.#habits.serviceMs,
+        startMs: this.#habits.startMs,
         sufferedMs: this.#sufferedMs,
         cores: CORES,
         isCpuBusy: () => this.#parts.cpu.isBusy(),
       })
     ) {
       this.#sufferedMs = 0;
-      void this.#startOne();
+      void this.#startForCalls();
     }
+  }
+
+  /** For a call that waits; by the time of its turn others may have served it. Resolves as `#startOne`. */
+  async #startForCalls(): Promise<unknown> {
+    return await this.#startOne(() => this.#waiting.length > 0);
   }
 
   /** Starts that nobody has been promised yet. */
@@ -405,13 +409,17 @@ export class Pool {
   }
 
   /** Resolves with why it failed, or with undefined. */
-  async #startOne(): Promise<unknown> {
+  async #startOne(isNeeded = () => true): Promise<unknown> {
     this.#starting += 1;
     const startedAt = performance.now();
     try {
-      const instance = await this.#parts.start(this);
+      const instance = await this.#parts.start(this, isNeeded);
       this.#starting -= 1;
-      this.#startMs.add(performance.now() - startedAt);
+      if (!instance) {
+        this.#startIfWorthIt();
+        return undefined;
+      }
+      this.#habits.started(performance.now() - startedAt, () => this.#startIfWorthIt());
       this.#early.delete(instance);
       // One that has served its first call since may have left again.
       if (!this.#wereEarly.has(instance)) this.#instances.add(instance);
