@@ -207,12 +207,20 @@ export class ImageShelf {
         signal: limit,
       });
       const problem = await readProgress(answer, () => undefined);
-      if (problem) throw pushFailed(repository, version, problem);
+      if (problem) throw this.#pushFailed(repository, version, problem);
     } catch (error) {
       // The tag says that it was pushed.
       await removeTag(engine, `${repository}:${version}`).catch(() => undefined);
-      throw isRefusal(error, 400, 404, 500) ? pushFailed(repository, version, error.message) : error;
+      throw isRefusal(error, 400, 404, 500) ? this.#pushFailed(repository, version, error.message) : error;
     }
+  }
+
+  #pushFailed(repository: string, version: string, why: string): PlatformError {
+    const told = this.#parts.credentials.remedy(repository, why) ?? why;
+    return new PlatformError(
+      "ImageUnavailable",
+      `image ${repository}:${version} could not be pushed: ${told}`,
+    );
   }
 
   async #pullQuietly(engine: Engine, place: string, signal: AbortSignal): Promise<string | undefined> {
@@ -240,10 +248,6 @@ export class ImageShelf {
 }
 
 const NO_CREDENTIALS = encodeHeader({});
-
-function pushFailed(repository: string, version: string, why: string): PlatformError {
-  return new PlatformError("ImageUnavailable", `image ${repository}:${version} could not be pushed: ${why}`);
-}
 
 function isFreshLeftover(tag: Tag): boolean {
   const at = leftoverAt(tag);
