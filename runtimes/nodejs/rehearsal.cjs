@@ -27,10 +27,13 @@ async function rehearse(parts, call) {
   delete globalThis.awslambda;
 }
 
-/** There is room then for what a first call leaves behind: to collect in its midst costs it milliseconds. */
+/**
+ * There is room then for what a first call leaves behind: to collect in its midst costs it milliseconds. All of the heap, and
+ * as one that is short of memory would: a megabyte of what the rehearsal has left would stay with each idle instance.
+ */
 function collectGarbage() {
   setFlagsFromString("--expose-gc");
-  runInNewContext("gc")({ type: "minor" });
+  runInNewContext("gc")({ type: "major", flavor: "last-resort" });
   setFlagsFromString("--no-expose-gc");
 }
 

@@ -67,11 +67,7 @@ export class Invoker implements Invocations, AsyncDisposable {
   /** What is forked waits for the kernel more than it works. */
   readonly #forks = new Semaphore(FORKS_AT_ONCE_MAX);
   readonly #cpu = new HostCpu();
-  readonly #standBack = new StandBack({
-    pools: this.#pools,
-    cpu: this.#cpu,
-    now: () => performance.now(),
-  });
+  readonly #standBack: StandBack;
   readonly #ready: ReadySandboxes;
   readonly #keepAlive: KeepAlive;
   readonly #runs: RunOwner;
@@ -85,6 +81,12 @@ export class Invoker implements Invocations, AsyncDisposable {
   constructor(parts: InvokerParts) {
     this.#parts = parts;
     this.#admission = new Admission(parts.policy.concurrencyMax);
+    this.#standBack = new StandBack({
+      pools: this.#pools,
+      cpu: this.#cpu,
+      now: () => performance.now(),
+      crowded: (isCrowded) => parts.driver.crowded?.(isCrowded),
+    });
     this.#ready = this.#scope.own(new ReadySandboxes({ ...parts, readyMibMax: parts.readyMibMax ?? 0 }));
     this.#keepAlive = new KeepAlive({
       ...parts,

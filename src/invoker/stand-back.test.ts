@@ -22,12 +22,19 @@ function openStandBack(test: TestContext, uses: Record<string, number>) {
     return { version: { functionName }, workingSince: () => (host.idle.has(functionName) ? [] : [instance]) };
   };
   const pools = new Map(Object.keys(uses).map((name) => [name, poolOf(name)]));
-  const parts = { pools, cpu: { isBusy: () => host.isBusy }, now: () => now } as unknown as StandBackParts;
+  const told: boolean[] = [];
+  const parts = {
+    pools,
+    cpu: { isBusy: () => host.isBusy },
+    now: () => now,
+    crowded: (isCrowded: boolean) => told.push(isCrowded),
+  } as unknown as StandBackParts;
   const standBack = new StandBack(parts);
   test.after(() => standBack[Symbol.dispose]());
   return {
     behind,
     host,
+    told,
     look(count = 1) {
       for (let at = 0; at < count; at += 1) {
         standBack.wake();
@@ -84,4 +91,19 @@ it("does not take for much what was taken over a long time", (test) => {
   host.idle.delete("quiet");
   look();
   assert.deepEqual([...behind], ["loud"]);
+});
+
+it("tells once that it is crowded, and once that it is no longer", (test) => {
+  const { host, look, told } = openStandBack(test, { quiet: 0.1, loud: 1.8 });
+  look(5);
+  assert.deepEqual(told, [true]);
+  host.isBusy = false;
+  look(3);
+  assert.deepEqual(told, [true, false]);
+});
+
+it("is never crowded by one that is alone", (test) => {
+  const { look, told } = openStandBack(test, { loud: 2 });
+  look(5);
+  assert.deepEqual(told, []);
 });

@@ -8,6 +8,8 @@ export interface StandBackParts {
   readonly cpu: Pick<HostCpu, "isBusy">;
   /** Monotonic ms. */
   readonly now: () => number;
+  /** Somebody stands back from now on, or nobody does any longer. */
+  readonly crowded: (isCrowded: boolean) => void;
 }
 
 /** Long enough to tell what somebody takes, and short enough that nobody is kept waiting for long. */
@@ -32,7 +34,7 @@ interface Taker {
 
 /**
  * Keeps a function that takes much of the processor from making others wait for it: while the cores of this host are busy,
- * the instances of those that take the most run only when no others want to (`stand-back-rule.ts`, decision 0045). Looks now
+ * the instances of those that take the most run only when no others want to (`stand-back-rule.ts`, decision 0042). Looks now
  * and then, only while there are calls, and does nothing for a function that is alone.
  */
 export class StandBack implements Disposable {
@@ -79,6 +81,7 @@ export class StandBack implements Disposable {
   #putBehind(takers: ReadonlyMap<string, Taker>): void {
     const names = whoStandsBack([...this.#cores].map(([name, cores]) => ({ name, cores })));
     const behind = new Set([...names].flatMap((name) => takers.get(name)?.instances ?? []));
+    const wasCrowded = this.#behind.size > 0;
     for (const instance of this.#behind) {
       if (behind.has(instance)) continue;
       instance.cpu?.stepForward();
@@ -89,6 +92,8 @@ export class StandBack implements Disposable {
       instance.cpu?.standBack();
       this.#behind.add(instance);
     }
+    const isCrowded = this.#behind.size > 0;
+    if (isCrowded !== wasCrowded) this.#parts.crowded(isCrowded);
   }
 
   /** By function, who had work since that moment. */

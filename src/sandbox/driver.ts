@@ -28,6 +28,8 @@ export interface Driver extends AsyncDisposable {
    * @throws as `start`
    */
   startReady?(spec: ReadySpec, options: { readonly signal: AbortSignal }): Promise<ReadySandbox | undefined>;
+  /** From now on some of its sandboxes take so much of the processor that others wait, or none does any longer. */
+  crowded?(isCrowded: boolean): void;
 }
 
 /** What a sandbox can be given before it is known whose it will be. */

@@ -37,6 +37,10 @@ export class RoutedDriver implements Driver {
     return this.#local.startReady?.(spec, options);
   }
 
+  crowded(isCrowded: boolean): void {
+    this.#local.crowded?.(isCrowded);
+  }
+
   /** Opens the driver for images if it is not open yet. */
   forImages(): Promise<Driver> {
     this.#forImages ??= this.#openForImages();

@@ -9,7 +9,7 @@ import { wrongMachine } from "./wrong-machine.ts";
 
 /**
  * What stands before the program of a filter's container (runtimes/container/first.c) and tells how it ended: it is known
- * in a millisecond then, and by the engine when the container has been taken apart (decision 0041).
+ * in a millisecond then, and by the engine when the container has been taken apart (decision 0040).
  */
 export interface FirstProcess {
   /** Its file on this host. */

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Server, Socket } from "node:net";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { PlatformError } from "../../core/errors.ts";
@@ -98,6 +99,7 @@ class LocalDriver implements Driver {
       allowUnsandboxed: parts.allowUnsandboxed,
       bubblewrap: parts.bubblewrap ?? "bwrap",
       ownerPid: process.pid,
+      ownerNiceness: getPriority(),
     };
     this.#spawner = new SpawnerProcess(settings, parts.log, {
       heard: (message, handle) => this.#hear(message, handle),
@@ -127,6 +129,11 @@ class LocalDriver implements Driver {
     if (!host.canMountLater) return undefined;
     const sandbox = await this.#startOn(host, spec, signal);
     return { sandbox, specialise: (gift) => this.#specialise(spec, gift) };
+  }
+
+  /** Then the daemon comes first: every call of every function passes it. */
+  crowded(isCrowded: boolean): void {
+    this.#spawner.send({ type: "put-first", isFirst: isCrowded });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,6 +17,8 @@ export interface SpawnerSettings {
   readonly bubblewrap: string;
   /** The driver's process, so that a successor can tell whether it is still there. */
   readonly ownerPid: number;
+  /** That it was started with. */
+  readonly ownerNiceness: number;
 }
 
 /** How sandboxes are made on this host. */
@@ -85,6 +87,8 @@ export type ToSpawner =
       readonly clientPort: number;
       readonly serverPort: number;
     }
+  /** Whether the driver's process comes before the sandboxes on a core that both want. */
+  | { readonly type: "put-first"; readonly isFirst: boolean }
   | { readonly type: "close" };
 
 export type FromSpawner =

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { getPriority, setPriority } from "node:os";
 import { text } from "node:stream/consumers";
 import { it } from "node:test";
-import { putFirst } from "./precedence.ts";
+import { DaemonPrecedence } from "./precedence.ts";
 import { loadSyscalls } from "./syscalls.ts";
 import { withoutRoot } from "./test-driver.fake.ts";
 
@@ -18,11 +18,16 @@ function startShell(niceness: number): ChildProcess & { readonly pid: number } {
   return Object.assign(child, { pid: child.pid });
 }
 
-it("puts the daemon first, and nothing that it starts", { skip: LACKING }, async () => {
+it("puts the daemon first while it is told to, and nothing that it starts", { skip: LACKING }, async () => {
   assert.ok(syscalls);
   const shell = startShell(0);
-  putFirst(syscalls, shell.pid);
+  const precedence = new DaemonPrecedence(syscalls, { pid: shell.pid, niceness: 0 });
+  assert.equal(getPriority(shell.pid), 0);
+  precedence.putFirst(true);
   assert.equal(getPriority(shell.pid), -10);
+  precedence.putFirst(false);
+  assert.equal(getPriority(shell.pid), 0);
+  precedence.putFirst(true);
   shell.stdin?.end("\n");
   assert.ok(shell.stdout);
   assert.equal(await text(shell.stdout), "0\n");
@@ -31,7 +36,7 @@ it("puts the daemon first, and nothing that it starts", { skip: LACKING }, async
 it("leaves the niceness that somebody gave it", { skip: LACKING }, async () => {
   assert.ok(syscalls);
   const shell = startShell(7);
-  putFirst(syscalls, shell.pid);
+  new DaemonPrecedence(syscalls, { pid: shell.pid, niceness: 7 }).putFirst(true);
   assert.equal(getPriority(shell.pid), 7);
   shell.stdin?.end("\n");
   assert.ok(shell.stdout);
@@ -44,6 +49,7 @@ it("does no harm where the daemon is gone, or the kernel refuses", () => {
       throw new Error("sched_setattr failed with errno 1");
     },
   };
-  putFirst(refusing, process.pid);
-  putFirst(refusing, 2 ** 22 + 1);
+  for (const pid of [process.pid, 2 ** 22 + 1]) {
+    new DaemonPrecedence(refusing, { pid, niceness: 0 }).putFirst(true);
+  }
 });

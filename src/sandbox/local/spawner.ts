@@ -13,7 +13,7 @@ import type { Box, BoxParts, Jail } from "./box.ts";
 import { type CgroupLayout, closeCgroups, openCgroups } from "./cgroups.ts";
 import { leaveRunDir, removeLeftovers, takeOver } from "./leftovers.ts";
 import type { FromSpawner, Given, SpawnerSettings, StartRequest, ToSpawner } from "./messages.ts";
-import { askForShortSlices, putFirst } from "./precedence.ts";
+import { askForShortSlices, DaemonPrecedence } from "./precedence.ts";
 import { canUseReadyShell, discard, type ReadyShell, startBox, startReadyShell } from "./start-box.ts";
 import { startFork } from "./start-fork.ts";
 import { loadSyscalls, type Syscalls } from "./syscalls.ts";
@@ -31,6 +31,7 @@ class Spawner {
   readonly #layout: CgroupLayout;
   readonly #syscalls: Syscalls | undefined;
   readonly #host: FoundHost;
+  readonly #precedence: DaemonPrecedence | undefined;
   readonly #boxes = new Map<string, Box>();
   readonly #uids = new Set<number>();
   readonly #zygotes: Zygotes;
@@ -49,6 +50,8 @@ class Spawner {
     this.#layout = made.layout;
     this.#syscalls = made.syscalls;
     this.#host = made.host;
+    const daemon = { pid: made.settings.ownerPid, niceness: made.settings.ownerNiceness };
+    this.#precedence = made.syscalls && new DaemonPrecedence(made.syscalls, daemon);
     this.#zygotes = new Zygotes({
       newParts: () => {
         const jail = this.#newJail();
@@ -78,6 +81,9 @@ class Spawner {
         return this.#boxes.get(message.id)?.terminate();
       case "find-client":
         return this.#findClient(message.call, message.clientPort, message.serverPort);
+      case "put-first":
+        this.#precedence?.putFirst(message.isFirst);
+        return;
       case "close":
         await this.close();
         send({ type: "closed" });
@@ -304,10 +310,7 @@ async function openSpawner(settings: SpawnerSettings): Promise<{ spawner: Spawne
   const syscalls = await loadSyscalls();
   await removeLeftovers(settings.runDir, layout, syscalls);
   syscalls?.keepDescriptors();
-  if (syscalls) {
-    askForShortSlices(syscalls);
-    putFirst(syscalls, settings.ownerPid);
-  }
+  if (syscalls) askForShortSlices(syscalls);
   const host = await findAbilities({ settings, layout, syscalls });
   return { spawner: new Spawner({ settings, layout, syscalls, host }), host };
 }
