@@ -42,8 +42,11 @@ function keeperOf(given: {
     aliases: (given.aliases ?? []).map((version) => ({ name: `a${version}`, version, split: undefined })),
   } as unknown as FunctionRecord;
   let leftovers = 1;
+  const tagged: string[] = [];
   const tags: ImageTags = {
-    reconcile: async () => undefined,
+    reconcile: async (_name, wanted) => {
+      tagged.push([...wanted.keys()].join());
+    },
     collect: async () => 0,
     push: async () => undefined,
     restore: async ({ version }) => version === "2",
@@ -75,7 +78,7 @@ function keeperOf(given: {
     await keeper.settled();
     return versions.map(({ label }) => label).join();
   };
-  return { keeper, afterChange, leftovers: () => leftovers };
+  return { keeper, record, tagged, afterChange, leftovers: () => leftovers };
 }
 
 describe("ImageKeeper", () => {
@@ -96,6 +99,20 @@ describe("ImageKeeper", () => {
     assert.equal(await keeperOf({ count: 6, live: 6, diskMib: 4 }).afterChange(), "3,4,5,6");
     // What is needed stays, however small the disk.
     assert.equal(await keeperOf({ count: 6, live: 6, aliases: ["2"], diskMib: 1 }).afterChange(), "2,5,6");
+  });
+
+  it("takes the tags of a function that was deleted before they were made", async () => {
+    const { keeper, record, tagged } = keeperOf({ count: 1, live: 1 });
+    keeper.functionChanged(NAME, record);
+    keeper.functionChanged(NAME, undefined);
+    keeper.functionChanged(NAME, record);
+    keeper.functionChanged(NAME, undefined);
+    await keeper.settled();
+    assert.deepEqual(tagged, ["latest,1", "", "latest,1", ""]);
+    // There is nothing left to look for.
+    keeper.functionChanged(NAME, undefined);
+    await keeper.settled();
+    assert.equal(tagged.length, 4);
   });
 
   it("finds whose image was lost, and says whether it is back", async () => {

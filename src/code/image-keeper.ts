@@ -75,6 +75,8 @@ const PAGE = 100;
 export class ImageKeeper implements AsyncDisposable {
   readonly #parts: ImageKeeperParts;
   readonly #withImages = new Set<FunctionName>();
+  /** Changes that were told and have not reached the engine, by function. */
+  readonly #waiting = new Map<FunctionName, number>();
   readonly #rounds: AsyncDisposable;
   readonly #closing = new AbortController();
   /** One after another, so that an older state never overwrites a newer one. */
@@ -97,8 +99,14 @@ export class ImageKeeper implements AsyncDisposable {
 
   /** After any change; `undefined` is a function that was deleted. */
   functionChanged(name: FunctionName, record: FunctionRecord | undefined): void {
-    if (!this.#withImages.has(name) && record?.latest.code.image === undefined) return;
+    // One that was deleted before its turn came will have tags by then.
+    const waiting = this.#waiting.get(name) ?? 0;
+    if (waiting === 0 && !this.#withImages.has(name) && record?.latest.code.image === undefined) return;
+    this.#waiting.set(name, waiting + 1);
     void this.#inTurn(name, async () => {
+      const left = (this.#waiting.get(name) ?? 1) - 1;
+      if (left === 0) this.#waiting.delete(name);
+      else this.#waiting.set(name, left);
       await this.#reconcile(name, record);
       await this.#keepWithinDisk();
     });
