@@ -26,8 +26,11 @@ export class Alarm implements Disposable {
   }
 
   #rang(): void {
+    const at = this.#ringsAt;
+    const now = performance.now();
     this.#ringsAt = Number.POSITIVE_INFINITY;
-    const next = this.#ring(performance.now());
+    // Node's timers count whole milliseconds of a clock that the loop reads now and then.
+    const next = now < at ? at : this.#ring(now);
     if (next !== undefined) this.setFor(next);
   }
 }
