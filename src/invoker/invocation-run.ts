@@ -15,8 +15,8 @@ const AHEAD_BYTES_MAX = 64 * 1024;
 /** Of a call that was taken back once. */
 const NEXT_PLACE: PlaceWanted = { isFirst: true, mayStandBehind: false };
 const SMALL_PLACE: PlaceWanted = { mayStandBehind: true, mayComeEarly: true };
-const UNATTENDED_NEXT_PLACE: PlaceWanted = { ...NEXT_PLACE, isUnattended: true };
 const LARGE_PLACE: PlaceWanted = { mayStandBehind: false };
+const UNATTENDED_NEXT_PLACE: PlaceWanted = { ...NEXT_PLACE, isUnattended: true };
 const UNATTENDED_SMALL_PLACE: PlaceWanted = { ...SMALL_PLACE, isUnattended: true };
 const UNATTENDED_LARGE_PLACE: PlaceWanted = { ...LARGE_PLACE, isUnattended: true };
 

@@ -280,3 +280,28 @@ export function requestOf(text = "{}", invocationId: InvocationId = newInvocatio
     sink: undefined,
   };
 }
+
+/** A gate that calls wait at until the test opens it. */
+export function newGate(): Gate {
+  const opened = Promise.withResolvers<void>();
+  let waiting = 0;
+  let notify: (() => void) | undefined;
+  return {
+    async pass(): Promise<InvocationOutcome> {
+      waiting += 1;
+      notify?.();
+      await opened.promise;
+      return returned("passed");
+    },
+    open: () => opened.resolve(),
+    async untilWaiting(count: number): Promise<void> {
+      while (waiting < count) await new Promise<void>((resolve) => (notify = resolve));
+    },
+  };
+}
+
+export interface Gate {
+  pass(): Promise<InvocationOutcome>;
+  open(): void;
+  untilWaiting(count: number): Promise<void>;
+}
