@@ -62,11 +62,12 @@ interface LaneState {
   pausedUntil: number;
 }
 
-interface Alarm {
+/** When the worker looks again by itself. */
+interface NextLook {
   /** Monotonic ms. */
   readonly at: number;
   readonly off: AbortController;
-  readonly rings: Promise<void>;
+  readonly comes: Promise<void>;
 }
 
 class EventWorker {
@@ -79,7 +80,7 @@ class EventWorker {
   #woken = Promise.withResolvers<void>();
   /** Asked for once, and again when it has come: a round has nothing to take back of it. */
   #changed: Promise<void> | undefined;
-  #alarm: Alarm | undefined;
+  #nextLook: NextLook | undefined;
   #renewedAt: number;
 
   constructor(parts: EventWorkerParts, signal: AbortSignal) {
@@ -139,14 +140,14 @@ class EventWorker {
   /** One that was set for sooner serves as well: to be woken for nothing costs a look. */
   #wakeIn(ms: number): Promise<void> {
     const at = this.#parts.clock.monotonic() + ms;
-    if (this.#alarm && this.#alarm.at <= at) return this.#alarm.rings;
-    this.#alarm?.off.abort();
+    if (this.#nextLook && this.#nextLook.at <= at) return this.#nextLook.comes;
+    this.#nextLook?.off.abort();
     const off = new AbortController();
-    const rings = this.#sleep(ms, AbortSignal.any([off.signal, this.#signal])).then(() => {
-      if (this.#alarm?.off === off) this.#alarm = undefined;
+    const comes = this.#sleep(ms, AbortSignal.any([off.signal, this.#signal])).then(() => {
+      if (this.#nextLook?.off === off) this.#nextLook = undefined;
     });
-    this.#alarm = { at, off, rings };
-    return rings;
+    this.#nextLook = { at, off, comes };
+    return comes;
   }
 
   /**

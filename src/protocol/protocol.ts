@@ -191,7 +191,7 @@ export interface ReadyChannel extends AsyncDisposable {
   /** `environment` is what every function has. */
   launch(places: SandboxPlaces, environment: Readonly<Record<string, string>>): SandboxLaunch;
   attach(sandbox: Sandbox): void;
-  /** Resolves when the program can be stopped until it is needed; pending if it exits. */
+  /** Resolves when the program has nothing to do until it is told whose it is; pending if it exits. */
   readonly isWaiting: Promise<void>;
   /**
    * Tells the program whose it is now. The channel that comes back owns all that this one had. Unless there may be a pack, the
